@@ -1,0 +1,60 @@
+"""Every error that msapipe raises on purpose.
+
+A message names the file or field, what was found, what was expected, and what to type next.
+
+MsapipeError
+├── MediaError            a file cannot be opened or decoded
+│   ├── NotMedia          it is not a regular file, or holds neither sound nor pictures
+│   └── DecoderDied       the decoder crashed, hung or ran out of memory on it
+├── RecipeError           a recipe or a model card says something impossible
+│   └── UnknownName       no stage, model, recipe or data set of that name
+├── WeightsError          weights are missing, or are not the bytes they should be
+├── MissingLibrary        a package, or a shared library that it needs, is not on this machine
+├── FeatureMismatch       a model was trained on other features than the recipe makes
+├── CacheError            the cache folder cannot be written, or is full
+└── NothingToScore        a clip has no modality that the model can read
+"""
+
+
+class MsapipeError(Exception):
+    """Base of all errors raised on purpose; its text is fit to be shown to a user as it is."""
+
+
+class MediaError(MsapipeError):
+    """A media file cannot be opened or decoded."""
+
+
+class NotMedia(MediaError):
+    """The path is not a regular file, or the file holds neither sound nor pictures."""
+
+
+class DecoderDied(MediaError):
+    """The decoding child process crashed, passed its time limit or its memory limit."""
+
+
+class RecipeError(MsapipeError, ValueError):
+    """A recipe, a model card or a parameter says something impossible."""
+
+
+class UnknownName(RecipeError):
+    """No stage, model, recipe or data set is called so."""
+
+
+class WeightsError(MsapipeError):
+    """Weights are missing, or their hash is not the stated one."""
+
+
+class MissingLibrary(MsapipeError, ImportError):
+    """A package or a shared library is not installed on this machine."""
+
+
+class FeatureMismatch(MsapipeError):
+    """The features that a recipe makes are not those a model was trained on."""
+
+
+class CacheError(MsapipeError, OSError):
+    """The cache folder cannot be written."""
+
+
+class NothingToScore(MsapipeError):
+    """No modality that the model reads has a single valid step."""

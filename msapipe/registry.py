@@ -1,0 +1,95 @@
+"""Names to classes. A built-in thing is called as its file is, so there is no list to edit."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import inspect
+import os
+import pkgutil
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from msapipe.errors import RecipeError, UnknownName
+
+T = TypeVar("T")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """End of an error message: the nearest known name, if one is near, and the list of all."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{hint} (known: {', '.join(known) or 'none'})"
+
+
+class Registry(Generic[T]):
+    """Finds the classes of one ``kind``: files below ``package``, and entry points of other packages.
+
+    An entry point is declared in the group ``group`` as ``name = "module:Class"``. ``MSAPIPE_PLUGINS=0`` switches
+    entry points off.
+    """
+
+    def __init__(self, kind: str, package: str, base: type[T], group: str) -> None:
+        self.kind, self.package, self.base, self.group = kind, package, base, group
+
+    def where(self) -> dict[str, str]:
+        """Name to "module" or "module:attribute", sorted; imports none of them.
+
+        Raises RecipeError when a plug-in takes a name that is taken.
+        """
+        spec = find_spec(self.package)
+        folders = list(spec.submodule_search_locations or []) if spec else []
+        found = {
+            info.name: f"{self.package}.{info.name}"
+            for info in pkgutil.iter_modules(folders)
+            if not info.name.startswith("_")
+        }
+        if os.environ.get("MSAPIPE_PLUGINS", "1") != "0":
+            for entry in entry_points(group=self.group):
+                if entry.name in found:
+                    raise RecipeError(
+                        f"two {self.kind}s are called {entry.name!r}: {found[entry.name]} and {entry.value}; "
+                        "uninstall the plug-in, or set MSAPIPE_PLUGINS=0"
+                    )
+                found[entry.name] = entry.value
+        return dict(sorted(found.items()))
+
+    def get(self, name: str) -> type[T]:
+        """The class called ``name``; raises UnknownName with the nearest known one."""
+        where = self.where()
+        if name not in where:
+            raise UnknownName(f"no {self.kind} is called {name!r}{did_you_mean(name, where)}")
+        path, _, attribute = where[name].partition(":")
+        module = importlib.import_module(path)
+        if attribute:
+            found = getattr(module, attribute)
+            if not (inspect.isclass(found) and issubclass(found, self.base)):
+                raise RecipeError(f"{where[name]} is not a {self.base.__name__}")
+            return found
+        own = [
+            value
+            for value in vars(module).values()
+            if inspect.isclass(value)
+            and issubclass(value, self.base)
+            and value.__module__ == path
+            and not inspect.isabstract(value)
+        ]
+        if len(own) != 1:
+            raise RecipeError(f"{path} must define exactly one {self.base.__name__}, found {len(own)}")
+        return own[0]
+
+    def about(self, name: str) -> str:
+        """First line of the docstring of a module, read without importing it; plug-ins say where they are from."""
+        where = self.where()[name]
+        if ":" in where or not where.startswith("msapipe."):
+            return f"plug-in {where}"
+        spec = find_spec(where)
+        if spec is None or spec.origin is None:
+            return ""
+        text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+        return text.partition("\n")[0]

@@ -1,0 +1,16 @@
+"""What is computed from a clip. One file per stage; the folder is the slot that it fills."""
+
+from msapipe.registry import Registry
+from msapipe.stages._base import INPUTS, MODALITIES, SLOTS, Stage
+
+STAGES: dict[str, Registry[Stage]] = {
+    slot: Registry(
+        f"{slot} stage",
+        f"msapipe.stages.{slot}",
+        Stage,  # type: ignore[type-abstract]  # the registry hands out classes, it makes none
+        f"msapipe.{slot}",
+    )
+    for slot in SLOTS
+}
+
+__all__ = ["INPUTS", "MODALITIES", "SLOTS", "STAGES", "Stage"]

@@ -1,0 +1,72 @@
+"""What a stage is: a dataclass that turns some slots into one more."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from msapipe.weights import Weights
+
+# What a stage's ``run`` may ask for, and the type that it then gets:
+#   clip Clip · media MediaInfo · frames Frames · waveform Waveform · transcript, words Transcript · faces FaceTracks
+#   face_clip FaceClip (made of faces and speaker) · text, audio, vision FeatureSequence
+INPUTS = (
+    "clip",
+    "media",
+    "frames",
+    "waveform",
+    "transcript",
+    "words",
+    "faces",
+    "face_clip",
+    "text",
+    "audio",
+    "vision",
+)
+
+# The slots that stages fill, in the order in which a clip flows through them.
+SLOTS = ("transcript", "words", "faces", "speaker", "text", "audio", "vision")
+
+# The slots whose stages return a FeatureSequence, several of which may stand side by side as channels.
+MODALITIES = ("text", "audio", "vision")
+
+
+@dataclass
+class Stage(ABC):
+    """Turns the slots that ``run`` names into one more. Its dataclass fields are its parameters, and nothing else is.
+
+    version: raise it whenever the numbers change; it is part of the cache key.
+    weights: files that the numbers depend on; their hashes are part of the key.
+    """
+
+    version: ClassVar[int] = 1
+    weights: ClassVar[tuple[Weights, ...]] = ()
+
+    def load(self, device: str) -> None:  # noqa: B027 - most stages have nothing to load
+        """Import what is heavy and read weights, once a process before ``run``; ``device`` as torch names it."""
+
+    @abstractmethod
+    def run(self, *args: Any, **slots: Any) -> Any:
+        """Compute. The parameter names are the slots that are read: the edges of the graph.
+
+        None says "this source has nothing for the clip": where a recipe lists several stages for a slot, the next
+        one is asked.
+        """
+
+    @classmethod
+    def needs(cls) -> tuple[str, ...]:
+        """The slots that ``run`` asks for."""
+        return tuple(name for name in inspect.signature(cls.run).parameters if name != "self")
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "run" in vars(cls):
+            odd = [name for name in cls.needs() if name not in INPUTS]
+            if odd:
+                raise TypeError(f"{cls.__name__}.run asks for {odd[0]!r}; it may ask for {', '.join(INPUTS)}")
+
+    def params(self) -> dict[str, Any]:
+        """The parameters as plain values, for keys and cards."""
+        return asdict(self)

@@ -1,0 +1,28 @@
+"""The values that flow from one room to the next; each checks itself when it is made and prints its shape.
+
+Times are seconds from the start of the clip, in float64, as half-open intervals [start, end).
+"""
+
+from msapipe.types.clip import Clip, MediaInfo
+from msapipe.types.faces import EncodedImages, FaceClip, FaceTracks, Speaker
+from msapipe.types.features import FeatureSequence
+from msapipe.types.media import FrameBatch, Frames, Waveform
+from msapipe.types.prediction import Contribution, Prediction
+from msapipe.types.words import Transcript, Word
+
+__all__ = [
+    "Clip",
+    "Contribution",
+    "EncodedImages",
+    "FaceClip",
+    "FaceTracks",
+    "FeatureSequence",
+    "FrameBatch",
+    "Frames",
+    "MediaInfo",
+    "Prediction",
+    "Speaker",
+    "Transcript",
+    "Waveform",
+    "Word",
+]

@@ -1,0 +1,48 @@
+"""What is asked for (a clip) and what its file says it holds (media info)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from msapipe.types.words import Word
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A stretch of one media file.
+
+    id: unique in a run; kept in reports and exports, never in a cache key.
+    start, end: seconds in the file, half-open; ``end=None`` means to the end of the file.
+    text: the spoken words, when the caller knows them.
+    """
+
+    id: str
+    path: Path
+    start: float = 0.0
+    end: float | None = None
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or (self.end is not None and self.end <= self.start):
+            raise ValueError(
+                f"{self.id}: a clip needs 0 <= start < end, got start {self.start}, end {self.end}"
+            )
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What the container of a file declares, and the captions that it carries.
+
+    video, audio: one line about the stream that is read ("h264 360x288 25 fps"), or None when there is none.
+    seconds: the declared length; it may lie and nothing is sized by it.
+    captions: cues of the embedded text subtitle stream, seconds from the start of the file; () without one.
+    notes: what a user should know (which of several streams was taken, say).
+    """
+
+    format: str
+    video: str | None
+    audio: str | None
+    seconds: float | None
+    captions: tuple[Word, ...] = ()
+    notes: tuple[str, ...] = ()

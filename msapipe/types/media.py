@@ -1,0 +1,71 @@
+"""Pictures and sound, decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.types._check import array, intervals
+
+
+@dataclass(frozen=True, eq=False)
+class FrameBatch:
+    """Some pictures in a row: ``pixels`` uint8 (n, H, W, 3) RGB, ``times`` float64 (n, 2) seconds."""
+
+    pixels: NDArray[np.uint8]
+    times: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        array("pixels", self.pixels, "uint8", (None, None, None, 3))
+        intervals("times", self.times, len(self.pixels))
+
+
+class Frames:
+    """A handle on the pictures of a clip, never an array: a minute of 1080p is 9 GB.
+
+    ``batches`` decodes from the start each time it is called. All pictures of a clip have one size. Times come
+    from the presentation time stamps of the file; the end of a picture is the start of the next one.
+    """
+
+    def __init__(self, read: Callable[[], Iterator[tuple[NDArray[np.uint8], float, float]]]) -> None:
+        """``read`` yields (uint8 (H, W, 3) RGB, start, end) in order of time; seconds from the clip's start."""
+        self._read = read
+        self.notes: list[str] = []
+
+    def batches(self, n: int) -> Iterator[FrameBatch]:
+        """Yield batches of at most ``n`` pictures; a damaged file ends early and says so in ``notes``."""
+        pixels: list[NDArray[np.uint8]] = []
+        times: list[tuple[float, float]] = []
+        for picture, start, end in self._read():
+            pixels.append(picture)
+            times.append((start, end))
+            if len(pixels) == n:
+                yield FrameBatch(np.stack(pixels), np.array(times))
+                pixels, times = [], []
+        if pixels:
+            yield FrameBatch(np.stack(pixels), np.array(times))
+
+
+@dataclass(frozen=True, eq=False)
+class Waveform:
+    """Mono sound: ``samples`` float32 (N,) in [-1, 1] at ``rate`` Hz; sample 0 is the start of the clip."""
+
+    samples: NDArray[np.float32]
+    rate: int
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        array("samples", self.samples, "float32", (None,))
+        if not np.isfinite(self.samples).all():
+            raise ValueError("samples hold NaN or infinity")
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / self.rate
+
+    def __repr__(self) -> str:
+        return f"Waveform({self.seconds:.2f}s at {self.rate} Hz)"

@@ -1,0 +1,50 @@
+"""What a fusion model says about a clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """One modality's part in a score.
+
+    coverage: share of valid steps, in [0, 1].
+    missing: no valid step at all.
+    score: what this modality says by itself, None when missing or when the model has no such head.
+    score_without: the clip's score with this modality switched off; None when nothing else is left.
+    """
+
+    coverage: float
+    missing: bool
+    score: float | None
+    score_without: float | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The sentiment of a clip.
+
+    score: on ``scale`` (low, high); polarity: the same on [-1, 1]; label: its name in the model's card.
+    modalities: name ("text", "audio", "vision") to contribution.
+    keys: cache key of the features of each modality that the score was made from.
+    """
+
+    score: float
+    scale: tuple[float, float]
+    polarity: float
+    label: str
+    model: str
+    modalities: dict[str, Contribution]
+    notes: tuple[str, ...] = ()
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        low, high = self.scale
+        if not low <= self.score <= high:
+            raise ValueError(f"score {self.score} lies outside [{low}, {high}]")
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the modalities of which nothing was seen."""
+        return tuple(name for name, part in self.modalities.items() if part.missing)
