@@ -46,9 +46,7 @@ def _checked(weights: Weights) -> Path:
         )
     path = Path(folders[0]) / weights.file
     if not path.is_file():
-        raise WeightsError(
-            f"{weights.name}: {path} is missing; reinstall {weights.package.replace('_', '-')}"
-        )
+        raise WeightsError(f"{weights.name}: {path} is missing; reinstall {weights.package.replace('_', '-')}")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != weights.sha256:

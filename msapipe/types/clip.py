@@ -25,9 +25,7 @@ class Clip:
 
     def __post_init__(self) -> None:
         if self.start < 0 or (self.end is not None and self.end <= self.start):
-            raise ValueError(
-                f"{self.id}: a clip needs 0 <= start < end, got start {self.start}, end {self.end}"
-            )
+            raise ValueError(f"{self.id}: a clip needs 0 <= start < end, got start {self.start}, end {self.end}")
 
 
 @dataclass(frozen=True)

@@ -82,9 +82,7 @@ class FaceTracks:
         array("squares", self.squares, "float32", (found, 3))
         if len(self.crops) != found:
             raise ValueError(f"{len(self.crops)} crops for {found} faces")
-        if found and (
-            self.row.min() < 0 or self.row.max() >= len(self.times) or np.any(np.diff(self.row) < 0)
-        ):
+        if found and (self.row.min() < 0 or self.row.max() >= len(self.times) or np.any(np.diff(self.row) < 0)):
             raise ValueError("row must be ordered and lie within times")
 
     @property
@@ -155,9 +153,7 @@ class FaceClip:
             return np.zeros((size, size, 3), np.uint8)
         picture = self.square(row)
         shrink = picture.shape[0] >= size
-        resized = cv2.resize(
-            picture, (size, size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC
-        )
+        resized = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC)
         return np.asarray(resized, np.uint8)
 
     def landmarks_in_square(self, row: int, size: int) -> NDArray[np.float32]:

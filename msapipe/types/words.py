@@ -51,6 +51,4 @@ class Transcript:
 
     def __repr__(self) -> str:
         timed = sum(word.timed for word in self.words)
-        return (
-            f"Transcript({len(self.words)} words, {timed} timed, source {self.source!r}: {self.text[:40]!r})"
-        )
+        return f"Transcript({len(self.words)} words, {timed} timed, source {self.source!r}: {self.text[:40]!r})"

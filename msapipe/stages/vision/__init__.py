@@ -1,1 +1,4 @@
-"""Stages that fill the slot vision: visual features. One file per stage; the file's name is the stage's name."""
+"""Stages that fill the slot vision: visual features.
+
+One file per stage; the name of the file is the name of the stage.
+"""
