@@ -44,3 +44,13 @@ class MediaInfo:
     seconds: float | None
     captions: tuple[Word, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a file is not to be tried again: its decoder died on it.
+
+    message: the sentence for the user.
+    """
+
+    message: str

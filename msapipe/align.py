@@ -1,0 +1,81 @@
+"""Put feature sequences on another time grid, and several channels side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.types import FeatureSequence, Transcript
+
+
+def uniform_grid(steps: int, seconds: float) -> NDArray[np.float64]:
+    """``steps`` equal cells over [0, seconds): float64 (steps, 2)."""
+    edges = np.linspace(0.0, seconds, steps + 1)
+    return np.stack([edges[:-1], edges[1:]], axis=1)
+
+
+def word_grid(words: Transcript) -> NDArray[np.float64]:
+    """One cell per timed or estimated word: float64 (N, 2), starts in order."""
+    cells = [(word.start, word.end) for word in words.words if word.start is not None and word.end is not None]
+    grid = np.array(cells, np.float64).reshape(-1, 2)
+    return grid[np.argsort(grid[:, 0], kind="stable")]
+
+
+def resample(sequence: FeatureSequence, grid: NDArray[np.float64]) -> FeatureSequence:
+    """The mean of the valid rows that overlap each cell, weighted by the overlap; (T, D) to (N, D).
+
+    grid: float64 (N, 2) seconds. A cell that no valid row overlaps is invalid and zero. A row or a cell without
+    length takes part as the instant that it is.
+    """
+    rows = np.flatnonzero(sequence.valid)
+    values = sequence.values[rows].astype(np.float64)
+    times = sequence.times[rows]
+    out = np.zeros((len(grid), sequence.values.shape[1]))
+    valid = np.zeros(len(grid), bool)
+    # Rows are ordered by start, not by end: the longest row says how far back a cell must look.
+    longest = float((times[:, 1] - times[:, 0]).max()) if len(times) else 0.0
+    for cell, (start, end) in enumerate(grid):
+        first = int(np.searchsorted(times[:, 0], start - longest, "left"))
+        last = int(np.searchsorted(times[:, 0], max(end, np.nextafter(start, np.inf)), "left"))
+        weight = _overlap(times[first:last], start, end)
+        if weight.sum() > 0:
+            out[cell] = weight @ values[first:last] / weight.sum()
+            valid[cell] = True
+    return FeatureSequence(out.astype(np.float32), grid, valid, sequence.names, sequence.channels)
+
+
+def _overlap(times: NDArray[np.float64], start: float, end: float) -> NDArray[np.float64]:
+    """Seconds that each row shares with [start, end); instants count as one microsecond."""
+    instant = 1e-6
+    right = np.minimum(np.maximum(times[:, 1], times[:, 0] + instant), max(end, start + instant))
+    shared: NDArray[np.float64] = np.clip(right - np.maximum(times[:, 0], start), 0.0, None)
+    return shared
+
+
+def concatenate(channels: Mapping[str, FeatureSequence]) -> FeatureSequence:
+    """Channels of one modality side by side, on the time grid of the first; their columns stay named.
+
+    A step is valid where any channel is; the columns of a channel that saw nothing there are zero. Names become
+    "channel.column". A single channel is handed on with its boundaries written down.
+    """
+    (first_name, first), *others = channels.items()
+    parts = {first_name: first} | {
+        name: part if np.array_equal(part.times, first.times) else resample(part, first.times) for name, part in others
+    }
+    bounds: dict[str, tuple[int, int]] = {}
+    names: list[str] = []
+    column = 0
+    for name, part in parts.items():
+        width = part.values.shape[1]
+        bounds[name] = (column, column + width)
+        names += [f"{name}.{label}" for label in (part.names or map(str, range(width)))]
+        column += width
+    return FeatureSequence(
+        np.concatenate([part.values for part in parts.values()], axis=1),
+        first.times,
+        np.logical_or.reduce([part.valid for part in parts.values()]),
+        tuple(names),
+        bounds,
+    )

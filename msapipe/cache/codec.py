@@ -1,0 +1,81 @@
+"""Values to arrays and plain JSON, and back. No pickle: what is read is checked by the types themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.types import (
+    Contribution,
+    EncodedImages,
+    FaceTracks,
+    Failure,
+    FeatureSequence,
+    MediaInfo,
+    Prediction,
+    Speaker,
+    Transcript,
+    Word,
+)
+
+Arrays = dict[str, NDArray[Any]]
+Value = FeatureSequence | FaceTracks | Speaker | Transcript | MediaInfo | Failure | Prediction | None
+
+_TYPES = {
+    kind.__name__: kind for kind in (FeatureSequence, FaceTracks, Speaker, Transcript, MediaInfo, Failure, Prediction)
+}
+
+
+def encode(value: Value) -> tuple[str, Arrays, dict[str, Any]]:
+    """The name of the type, its arrays, and the rest as plain JSON values. ``None`` is a value of its own."""
+    if value is None:
+        return "None", {}, {}
+    arrays: Arrays = {}
+    plain: dict[str, Any] = {}
+    for field in dataclasses.fields(value):
+        item = getattr(value, field.name)
+        if isinstance(item, np.ndarray):
+            arrays[field.name] = item
+        elif isinstance(item, EncodedImages):
+            arrays[f"{field.name}.data"], arrays[f"{field.name}.offsets"] = item.data, item.offsets
+        else:
+            plain[field.name] = _plain(item)
+    return type(value).__name__, arrays, plain
+
+
+def decode(kind: str, arrays: Arrays, plain: dict[str, Any]) -> Value:
+    """The value that ``encode`` took apart; raises ValueError or TypeError when the parts do not fit together."""
+    if kind == "None":
+        return None
+    fields: dict[str, Any] = dict(plain)
+    for name, item in arrays.items():
+        if name.endswith(".data"):
+            owner = name.removesuffix(".data")
+            fields[owner] = EncodedImages(item, arrays[f"{owner}.offsets"])
+        elif not name.endswith(".offsets"):
+            fields[name] = item
+    if kind in ("Transcript", "MediaInfo"):
+        spoken = "words" if kind == "Transcript" else "captions"
+        fields[spoken] = tuple(Word(**word) for word in fields[spoken])
+    if kind == "Prediction":
+        fields["modalities"] = {name: Contribution(**part) for name, part in fields["modalities"].items()}
+    if "channels" in fields:
+        fields["channels"] = {name: tuple(bounds) for name, bounds in fields["channels"].items()}
+    for name, item in fields.items():
+        if isinstance(item, list):
+            fields[name] = tuple(item)
+    return _TYPES[kind](**fields)
+
+
+def _plain(item: Any) -> Any:
+    """Tuples, mappings and the small dataclasses as lists and dictionaries."""
+    if dataclasses.is_dataclass(item) and not isinstance(item, type):
+        return dataclasses.asdict(item)
+    if isinstance(item, tuple | list):
+        return [_plain(part) for part in item]
+    if isinstance(item, dict):
+        return {name: _plain(part) for name, part in item.items()}
+    return item

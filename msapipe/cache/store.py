@@ -1,0 +1,200 @@
+"""Results on disk: <root>/<slot>/<first two digits>/<key>.safetensors, each written whole or not at all.
+
+An entry is one safetensors file; what is not an array stands as JSON in its header, with a checksum over all of it.
+It holds no date, path or machine, so that the same computation always writes the same bytes. Beside the entries lie
+index.jsonl (index.py), locks/ (so that two runs on one cache share the work) and writing/ (files not yet whole).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from msapipe.cache import index
+from msapipe.cache.codec import Arrays, Value, decode, encode
+from msapipe.errors import CacheError
+
+SUFFIX = ".safetensors"
+_SERVICE = ("locks", "writing")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A stored result: the value, what a user should know about it, and what it is named by."""
+
+    value: Value
+    notes: tuple[str, ...]
+    recipe: dict[str, Any]
+
+
+class Store:
+    """A cache folder. Making one touches nothing; the folder is made when something is first written."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root).expanduser().absolute()
+        self._mine: Path | None = None
+        self._alive: FileLock | None = None
+        self._owner = 0
+
+    def path(self, slot: str, key: str) -> Path:
+        """Where the entry is, or would be."""
+        return self.root / slot / key[:2] / f"{key}{SUFFIX}"
+
+    def has(self, slot: str, key: str) -> bool:
+        """Whether the entry is there; only ``get`` says whether it is whole."""
+        return self.path(slot, key).is_file()
+
+    def get(self, slot: str, key: str) -> Entry | None:
+        """The entry, its checksum verified; None when it is absent or damaged (it is then computed again)."""
+        try:
+            return read_entry(self.path(slot, key))
+        except FileNotFoundError:
+            return None
+        except (ValueError, OSError):
+            return None
+
+    def put(self, slot: str, key: str, value: Value, recipe: dict[str, Any], notes: tuple[str, ...] = ()) -> None:
+        """Write an entry whole: a temporary file, flushed to the disk, then renamed. Raises CacheError."""
+        final = self.path(slot, key)
+        data = entry_bytes(value, recipe, notes)
+        try:
+            part = self._writing() / f"{uuid.uuid4().hex}{SUFFIX}"
+            try:
+                with part.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                final.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(part, final)
+            finally:
+                part.unlink(missing_ok=True)
+            index.append(self.root, slot, key, len(data))
+        except OSError as error:
+            raise self.unwritable(error) from error
+
+    def unwritable(self, error: OSError) -> CacheError:
+        """The sentence for a cache that cannot be written."""
+        return CacheError(
+            f"the cache {self.root} cannot be written: {error.strerror or error}; "
+            "name another folder with --cache DIR or MSAPIPE_CACHE, or free space (msapipe cache prune)"
+        )
+
+    @contextmanager
+    def claim(self, name: str) -> Iterator[None]:
+        """Hold the right to compute what belongs to ``name`` (a hex digest), waiting for other processes.
+
+        A cache that cannot be written needs no claim. There are 256 locks in all, so two names may share one: they
+        then wait for each other, which costs time but nothing else.
+        """
+        try:
+            folder = self.root / "locks"
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / f"{name[:2]}.lock")
+            lock.acquire()
+        except OSError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def entries(self) -> Iterator[tuple[str, str, Path]]:
+        """(slot, key, path) of every entry, in order of slot and key."""
+        if not self.root.is_dir():
+            return
+        for slot in sorted(self.root.iterdir()):
+            if slot.is_dir() and slot.name not in _SERVICE:
+                for path in sorted(slot.glob(f"??/*{SUFFIX}")):
+                    yield slot.name, path.stem, path
+
+    def close(self) -> None:
+        """Take away this process's folder for unfinished files."""
+        if self._mine is not None and self._owner == os.getpid():
+            if self._alive is not None:
+                self._alive.release()
+            shutil.rmtree(self._mine, ignore_errors=True)
+        self._mine = self._alive = None
+
+    def sweep(self) -> int:
+        """Remove what killed processes left half-written; returns how many such folders there were."""
+        removed = 0
+        for folder in (self.root / "writing").glob("*"):
+            lock = FileLock(folder / "alive.lock")
+            try:
+                lock.acquire(timeout=0)
+            except (Timeout, OSError):
+                continue  # its process still lives
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.release()
+            removed += 1
+        return removed
+
+    def _writing(self) -> Path:
+        """This process's folder for unfinished files; the lock in it says that the process lives."""
+        if self._mine is None or self._owner != os.getpid():
+            self._owner = os.getpid()
+            self.sweep()
+            self._mine = None
+        while self._mine is None:
+            folder = self.root / "writing" / uuid.uuid4().hex
+            folder.mkdir(parents=True)
+            self._alive = FileLock(folder / "alive.lock")
+            self._alive.acquire()
+            if folder.is_dir():  # else another process swept it away before it was locked
+                self._mine = folder
+        return self._mine
+
+
+def entry_bytes(value: Value, recipe: dict[str, Any], notes: tuple[str, ...]) -> bytes:
+    """The file of an entry. The same value, recipe and notes always give the same bytes."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    kind, arrays, plain = encode(value)
+    # Numpy arrays that are views of others must be laid out anew, or their memory is written as it lies.
+    arrays = {name: np.ascontiguousarray(item) for name, item in arrays.items()}
+    head = {"type": kind, "recipe": recipe, "notes": list(notes), "plain": plain}
+    head["sha256"] = _checksum(head, arrays)
+    # One header field only: safetensors does not keep the order of several.
+    return bytes(save(arrays, {"msapipe": json.dumps(head, sort_keys=True, ensure_ascii=True)}))
+
+
+def read_entry(path: Path) -> Entry:
+    """Read an entry and verify its checksum; raises ValueError when it is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            head = json.loads((file.metadata() or {})["msapipe"])
+            arrays: Arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        stated = head.pop("sha256")
+        if _checksum(head, arrays) != stated:
+            raise ValueError("checksum does not match")
+        return Entry(decode(head["type"], arrays, head["plain"]), tuple(head["notes"]), head["recipe"])
+    except (SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _checksum(head: dict[str, Any], arrays: Arrays) -> str:
+    """sha256 over the header and every array's name, type, shape and bytes."""
+    import numpy as np
+
+    found = hashlib.sha256(json.dumps(head, sort_keys=True, ensure_ascii=True).encode("ascii"))
+    for name in sorted(arrays):
+        item = arrays[name]
+        found.update(f"{name} {item.dtype.str} {item.shape}".encode())
+        found.update(np.ascontiguousarray(item).data)
+    return found.hexdigest()
