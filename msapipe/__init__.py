@@ -1,3 +1,41 @@
-"""A raw video in, a sentiment score out."""
+"""A raw video in, a sentiment score out.
+
+>>> import msapipe
+>>> with msapipe.load("pocket") as pipeline:
+...     prediction = pipeline.predict("clip.mp4")
+...     features = pipeline.features("clip.mp4")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from msapipe.errors import MsapipeError
+    from msapipe.pipeline.pipeline import Pipeline, load
+    from msapipe.types import Clip, FeatureSequence, Prediction
+
+# What each public name is imported from when it is first used, so that `import msapipe` costs nothing.
+_WHERE = {
+    "Clip": "msapipe.types",
+    "FeatureSequence": "msapipe.types",
+    "MsapipeError": "msapipe.errors",
+    "Pipeline": "msapipe.pipeline.pipeline",
+    "Prediction": "msapipe.types",
+    "load": "msapipe.pipeline.pipeline",
+}
+
+__all__ = ["Clip", "FeatureSequence", "MsapipeError", "Pipeline", "Prediction", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'msapipe' has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

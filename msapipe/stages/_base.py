@@ -11,20 +11,8 @@ from msapipe.weights import Weights
 
 # What a stage's ``run`` may ask for, and the type that it then gets:
 #   clip Clip · media MediaInfo · frames Frames · waveform Waveform · transcript, words Transcript · faces FaceTracks
-#   face_clip FaceClip (made of faces and speaker) · text, audio, vision FeatureSequence
-INPUTS = (
-    "clip",
-    "media",
-    "frames",
-    "waveform",
-    "transcript",
-    "words",
-    "faces",
-    "face_clip",
-    "text",
-    "audio",
-    "vision",
-)
+#   face_clip FaceClip (made of what fills faces and speaker)
+INPUTS = ("clip", "media", "frames", "waveform", "transcript", "words", "faces", "face_clip")
 
 # The slots that stages fill, in the order in which a clip flows through them.
 SLOTS = ("transcript", "words", "faces", "speaker", "text", "audio", "vision")
@@ -39,10 +27,12 @@ class Stage(ABC):
 
     version: raise it whenever the numbers change; it is part of the cache key.
     weights: files that the numbers depend on; their hashes are part of the key.
+    on_device: it can use a GPU; others are loaded with "cpu", so that no GPU is looked for on their account.
     """
 
     version: ClassVar[int] = 1
     weights: ClassVar[tuple[Weights, ...]] = ()
+    on_device: ClassVar[bool] = False
 
     def load(self, device: str) -> None:  # noqa: B027 - most stages have nothing to load
         """Import what is heavy and read weights, once a process before ``run``; ``device`` as torch names it."""

@@ -1,0 +1,44 @@
+"""The program: its commands, its version, and what `msapipe --help` says."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from msapipe.cli import cache, doctor, extract, listing, plan, predict
+
+app = typer.Typer(
+    name="msapipe",
+    help="A raw video in, a sentiment score out.",
+    epilog="Exit codes: 0 all good, 1 all failed, 2 usage, 3 some failed, 130 interrupted.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from msapipe import __version__
+
+        print(f"msapipe {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("predict")(predict.predict)
+app.command("extract")(extract.extract)
+app.command("plan")(plan.plan)
+app.command("list")(listing.listing)
+app.command("doctor")(doctor.doctor)
+app.add_typer(cache.app, name="cache")

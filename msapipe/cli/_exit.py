@@ -1,0 +1,69 @@
+"""Exit codes, and what becomes of errors and signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from msapipe.errors import MsapipeError, RecipeError
+
+if TYPE_CHECKING:
+    import typer
+
+OK, FAILED, USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def run(app: typer.Typer) -> int:
+    """Run the program and say how it went: 0 all good, 1 all failed, 2 usage, 3 some failed, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or OK)
+    except MsapipeError as error:
+        _say(str(error))
+        return USAGE if isinstance(error, RecipeError) else FAILED
+    except KeyboardInterrupt:
+        _say("interrupted; what was finished is in the cache, and the same command goes on from there")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Who read the output has gone (`| head`); there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a traceback
+        import click
+
+        if isinstance(error, click.exceptions.Abort):
+            return INTERRUPTED
+        if isinstance(error, click.exceptions.Exit):
+            return error.exit_code
+        if isinstance(error, click.ClickException):
+            error.show()
+            return error.exit_code
+        return _internal(error)
+
+
+def of_counts(good: int, failed: int) -> int:
+    """The exit code of a run over clips."""
+    if failed == 0:
+        return OK
+    return SOME_FAILED if good else FAILED
+
+
+def _internal(error: Exception) -> int:
+    """A mistake of ours: a sentence, and the traceback only for who asks for it."""
+    if os.environ.get("MSAPIPE_DEBUG"):
+        raise error
+    _say(f"internal error: {type(error).__name__}: {error}; set MSAPIPE_DEBUG=1 to see where, and please report it")
+    return FAILED
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(f"msapipe: {text}", file=sys.stderr)

@@ -1,0 +1,56 @@
+"""Options that several commands share, and how messages reach the terminal."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Paths = Annotated[
+    list[str],
+    typer.Argument(
+        help="Files, folders (searched through), patterns in quotes, a .txt list of paths, or - for standard input.",
+        show_default=False,
+    ),
+]
+Recipe = Annotated[
+    str,
+    typer.Option("--pipeline", "-p", envvar="MSAPIPE_PIPELINE", help="Recipe: a name (msapipe list) or a .yaml file."),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option("--cache", envvar="MSAPIPE_CACHE", help="Folder of results.", show_default="the user's cache folder"),
+]
+Device = Annotated[str, typer.Option(envvar="MSAPIPE_DEVICE", help="auto, cpu or cuda:N.")]
+Jobs = Annotated[
+    int,
+    typer.Option("--jobs", "-j", envvar="MSAPIPE_JOBS", min=0, help="Worker processes; 0: one a core, if that pays."),
+]
+Retry = Annotated[bool, typer.Option("--retry", help="Try files again on which the decoder died before.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", envvar="MSAPIPE_QUIET", help="Say nothing but errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", envvar="MSAPIPE_VERBOSE", help="Say more.")]
+
+
+def console(quiet: bool = False, verbose: bool = False) -> Console:
+    """The console on standard error, and logging through it. Standard output is for results."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    err = Console(stderr=True, quiet=quiet, highlight=False)
+    level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING
+    logger = logging.getLogger("msapipe")
+    logger.handlers = [RichHandler(console=err, show_path=False, rich_tracebacks=False)]
+    logger.setLevel(level)
+    return err
+
+
+def cache_folder(named: Path | None) -> Path:
+    """The folder that was named, or the default one."""
+    from msapipe.pipeline.pipeline import default_cache
+
+    return named if named is not None else default_cache()

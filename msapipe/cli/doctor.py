@@ -1,0 +1,220 @@
+"""msapipe doctor: what this machine has and lacks, each with the fix."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from msapipe.cli import _options as options
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line: what was looked at, whether it is good, what was found, and what to type if it is not."""
+
+    name: str
+    good: bool
+    found: str
+    fix: str = ""
+
+
+# Package to what it is needed for; the names that pip knows them by where those differ.
+_PACKAGES = {
+    "av": "decoding",
+    "torch": "models",
+    "torchvision": "visual features",
+    "torchaudio": "acoustic features",
+    "transformers": "textual features",
+    "facenet_pytorch": "faces",
+    "cv2": "faces",
+    "pocketsphinx": "speech recognition",
+    "vaderSentiment": "textual features",
+    "safetensors": "the cache",
+}
+_PIP_NAMES = {"cv2": "opencv-python", "facenet_pytorch": "facenet-pytorch"}
+# Shared libraries that wheels expect of the system, and Debian's package that has them.
+_SYSTEM_LIBRARIES = {
+    "libGL.so.1": "libgl1",
+    "libglib-2.0.so.0": "libglib2.0-0",
+    "libgthread-2.0.so.0": "libglib2.0-0",
+    "libsndfile.so.1": "libsndfile1",
+    "libxcb.so.1": "libxcb1",
+    "libX11.so.6": "libx11-6",
+    "libgomp.so.1": "libgomp1",
+}
+
+
+def doctor(cache: options.Cache = None, device: options.Device = "auto") -> int:
+    """Check Python, packages, ffmpeg, device, cache, decoder and weights; say how to mend what is wrong."""
+    from rich.console import Console
+
+    from msapipe.cli._batch import escape
+
+    checks: tuple[Callable[[], Iterator[Check]], ...] = (
+        _python,
+        _packages,
+        _ffmpeg,
+        lambda: _device(device),
+        lambda: _cache(options.cache_folder(cache)),
+        _decoder,
+        _weights,
+        _models,
+    )
+    out = Console(highlight=False)
+    bad = 0
+    for check in checks:
+        for line in check():
+            bad += not line.good
+            out.print(
+                f"{'[green]ok[/green]  ' if line.good else '[red]bad[/red] '} {line.name}: {escape(line.found)}",
+                soft_wrap=True,
+            )
+            if line.fix:
+                out.print(f"     fix: {escape(line.fix)}", soft_wrap=True)
+    out.print("all is well" if not bad else f"{bad} things to mend")
+    return 1 if bad else 0
+
+
+def library_fix(message: str, package: str) -> str:
+    """What to type when a package cannot load a shared library of the system."""
+    for library, debian in _SYSTEM_LIBRARIES.items():
+        if library in message:
+            headless = ", or: uv pip install opencv-python-headless" if package == "cv2" else ""
+            return f"apt-get install {debian}{headless}"
+    return f"uv pip install --reinstall {_PIP_NAMES.get(package, package)}"
+
+
+def _python() -> Iterator[Check]:
+    found = ".".join(map(str, sys.version_info[:3]))
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    yield Check(
+        "Python", good, found, "" if good else "uv python install 3.12, then uv run --python 3.12 msapipe doctor"
+    )
+
+
+def _packages() -> Iterator[Check]:
+    import importlib
+    from importlib.metadata import PackageNotFoundError, version
+
+    for module, what_for in _PACKAGES.items():
+        pip_name = _PIP_NAMES.get(module, module)
+        try:
+            importlib.import_module(module)
+            found = version(pip_name)
+        except PackageNotFoundError:
+            found = "installed"
+        except Exception as error:  # noqa: BLE001 - a broken package fails in ways of its own
+            yield Check(
+                pip_name,
+                False,
+                f"{type(error).__name__}: {error} (needed for {what_for})",
+                library_fix(str(error), module),
+            )
+            continue
+        yield Check(pip_name, True, found)
+
+
+def _ffmpeg() -> Iterator[Check]:
+    import subprocess
+
+    try:
+        import imageio_ffmpeg
+
+        program = imageio_ffmpeg.get_ffmpeg_exe()
+        first = subprocess.run([program, "-version"], capture_output=True, text=True, check=True, timeout=20).stdout
+        yield Check("ffmpeg", True, first.partition(" Copyright")[0])
+    except (ImportError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+        yield Check("ffmpeg", False, str(error), "uv pip install --reinstall imageio-ffmpeg")
+
+
+def _device(name: str) -> Iterator[Check]:
+    from msapipe.errors import RecipeError
+    from msapipe.pipeline.run import resolve_device
+
+    try:
+        import torch
+
+        found = resolve_device(name)
+        detail = torch.cuda.get_device_name(found) if found.startswith("cuda") else f"{os.cpu_count()} cores"
+        yield Check("device", True, f"{found} ({detail})")
+    except RecipeError as error:
+        yield Check("device", False, str(error), "--device auto")
+    except ImportError as error:
+        yield Check("device", False, str(error), library_fix(str(error), "torch"))
+
+
+def _cache(folder: os.PathLike[str]) -> Iterator[Check]:
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    where = Path(folder).absolute()
+    while not where.exists():
+        where = where.parent
+    try:
+        with tempfile.TemporaryFile(dir=where):
+            free = shutil.disk_usage(where).free / 1e9
+        yield Check(
+            "cache",
+            free > 1,
+            f"{folder}, {free:.0f} GB free",
+            "" if free > 1 else "msapipe cache prune, or --cache DIR",
+        )
+    except OSError as error:
+        yield Check("cache", False, f"{folder}: {error.strerror}", "name another folder: --cache DIR or MSAPIPE_CACHE")
+
+
+def _decoder() -> Iterator[Check]:
+    import tempfile
+    import wave
+    from pathlib import Path
+
+    from msapipe.errors import MsapipeError
+    from msapipe.media import Decoder, MediaOptions
+    from msapipe.types import Clip
+
+    with tempfile.TemporaryDirectory() as folder, Decoder() as decoder:
+        path = Path(folder) / "silence.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, 16000, 0, "NONE", ""))
+            file.writeframes(bytes(3200))
+        try:
+            sound = decoder.waveform(Clip("silence", path), MediaOptions())
+            yield Check("decoder", True, f"a child process decodes ({len(sound.samples)} samples)")
+        except MsapipeError as error:
+            yield Check(
+                "decoder", False, str(error), "uv pip install --reinstall av; or raise MSAPIPE_DECODE_MEMORY_MB"
+            )
+
+
+def _weights() -> Iterator[Check]:
+    from msapipe.errors import WeightsError
+    from msapipe.stages import STAGES
+
+    every = {
+        weights: f"{slot}/{name}"
+        for slot, registry in STAGES.items()
+        for name in registry.where()
+        for weights in registry.get(name).weights
+    }
+    for weights, stage in every.items():
+        try:
+            weights.path()
+            yield Check(
+                f"weights of {stage}", True, f"{weights.name} ({weights.bytes / 1e6:.1f} MB, {weights.licence})"
+            )
+        except WeightsError as error:
+            yield Check(f"weights of {stage}", False, str(error), str(error).rpartition("; ")[2])
+
+
+def _models() -> Iterator[Check]:
+    from msapipe.errors import MsapipeError
+    from msapipe.pipeline.card import model_names, read_card
+
+    for name, folder in model_names().items():
+        try:
+            yield Check(f"model {name}", True, read_card(folder).about)
+        except MsapipeError as error:
+            yield Check(f"model {name}", False, str(error), "uv pip install --reinstall msapipe")

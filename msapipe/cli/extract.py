@@ -1,0 +1,132 @@
+"""msapipe extract: every result of every slot of a recipe, for any number of clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from msapipe.cli import _options as options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from msapipe.exchange import Exchange
+    from msapipe.pipeline.recipe import Recipe
+    from msapipe.types import Clip
+
+
+def extract(
+    paths: options.Paths,
+    pipeline: options.Recipe = "pocket",
+    cache: options.Cache = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the features of all clips to this .safetensors file.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write one JSON line a clip to this file.")] = None,
+    save_crops: Annotated[Path | None, typer.Option(help="Write the speaker's face crops below this folder.")] = None,
+    jobs: options.Jobs = 0,
+    device: options.Device = "auto",
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many clips.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be computed, and stop.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first clip that fails.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute also what is in the cache.")] = False,
+    retry: options.Retry = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Extract features into the cache. Run again, it goes on where it stopped."""
+    from msapipe.cli import _batch as batch
+    from msapipe.cli import _exit
+    from msapipe.engines.local import default_jobs, run_clips
+    from msapipe.pipeline.recipe import load_recipe
+    from msapipe.pipeline.run import Options, resolve_device
+
+    console = options.console(quiet, verbose)
+    recipe = load_recipe(pipeline)
+    writer = _writer(output) if output else None
+    folder = options.cache_folder(cache)
+    with batch.report_file(report) as lines:
+        tally = batch.Tally(lines)
+        clips = batch.sort_out(paths, tally, limit)
+        for error in tally.errors:
+            console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
+        if dry_run:
+            _dry_run(clips, recipe, folder)
+            return _exit.of_counts(len(clips), tally.status["error"])
+        if device not in ("auto", "cpu"):
+            resolve_device(device)
+        run_options = Options(device, overwrite, retry)
+        outcomes = run_clips(clips, recipe, folder, run_options, jobs or default_jobs(len(clips)))
+        done: list[Clip] = []
+        for outcome in batch.with_progress(outcomes, len(clips), tally, console):
+            if outcome.status == "error" and fail_fast:
+                break
+            if outcome.status != "error":
+                done.append(outcome.clip)
+        done.sort(key=[clip.id for clip in clips].index) if len(done) < 1000 else done.sort(key=lambda clip: clip.id)
+        if writer is not None and output is not None:
+            _write(writer, output, done, recipe, folder, console)
+        if save_crops is not None:
+            _save_crops(save_crops, done, recipe, folder, console)
+    if not quiet:
+        batch.closing_table(tally, console, folder)
+    return _exit.of_counts(tally.good, tally.status["error"])
+
+
+def _dry_run(clips: list[Clip], recipe: Recipe, folder: Path) -> None:
+    from msapipe.cache import Store
+    from msapipe.errors import MsapipeError
+    from msapipe.pipeline.plan import plan
+
+    store = Store(folder)
+    for clip in clips:
+        try:
+            planned = plan(clip, recipe, store)
+        except MsapipeError as error:
+            print(f"error  {error}")
+            continue
+        todo = [step.name for step in planned.steps if not step.stored]
+        print(f"{clip.path}: {f'would compute at most {', '.join(todo)}' if todo else 'all in the cache'}")
+
+
+def _writer(output: Path) -> Exchange:
+    """The format that the name of the file says; refused before anything is computed."""
+    from msapipe.errors import RecipeError
+    from msapipe.exchange import FORMATS
+
+    classes = [FORMATS.get(name) for name in FORMATS.where()]
+    for cls in classes:
+        if output.suffix in cls.suffixes:
+            break
+    else:
+        known = ", ".join(suffix for cls in classes for suffix in cls.suffixes)
+        raise RecipeError(f"-o {output}: no format is called {output.suffix!r} (known endings: {known})")
+    if not output.absolute().parent.is_dir():
+        raise RecipeError(f"-o {output}: the folder {output.absolute().parent} is not there; make it first")
+    return cls()
+
+
+def _write(writer: Exchange, output: Path, clips: list[Clip], recipe: Recipe, folder: Path, console: Console) -> None:
+    from msapipe.cache import Store
+    from msapipe.pipeline.run import Runner
+
+    def features() -> Iterator[tuple[str, dict[str, object]]]:
+        with Runner(recipe, Store(folder)) as runner:
+            for clip in clips:
+                yield clip.id, runner.run(clip).features
+
+    count = writer.write(output, features())  # type: ignore[arg-type]
+    console.print(f"wrote the features of {count} clips to {output}")
+
+
+def _save_crops(target: Path, clips: list[Clip], recipe: Recipe, folder: Path, console: Console) -> None:
+    from msapipe.cache import Store
+    from msapipe.pipeline.crops import save_crops
+    from msapipe.pipeline.run import Runner
+
+    with Runner(recipe, Store(folder)) as runner:
+        count = sum(save_crops(runner.run(clip), target) for clip in clips)
+    console.print(f"wrote {count} face crops below {target}")

@@ -1,0 +1,91 @@
+"""msapipe list: what there is, one line each, with the licence of the weights behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+import typer
+
+Row = tuple[str, str, str]
+KINDS = ("recipes", "stages", "models", "fusion", "datasets", "formats")
+
+
+def listing(
+    kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}, or all.", show_default=True)] = "all",
+) -> int:
+    """List recipes, stages, models, fusion models, data sets and file formats."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from msapipe.cli._batch import escape
+    from msapipe.errors import UnknownName
+    from msapipe.registry import did_you_mean
+
+    rows: dict[str, Callable[[], Iterator[Row]]] = {
+        "recipes": _recipes,
+        "stages": _stages,
+        "models": _models,
+        "fusion": _fusion,
+        "datasets": _datasets,
+        "formats": _formats,
+    }
+    if kind not in (*rows, "all"):
+        raise UnknownName(f"nothing to list is called {kind!r}{did_you_mean(kind, (*rows, 'all'))}")
+    out = Console(highlight=False)
+    for name in rows if kind == "all" else (kind,):
+        table = Table(name, "", "licence", box=None, padding=(0, 2, 0, 0), title_justify="left")
+        for row in rows[name]():
+            table.add_row(*(escape(cell) for cell in row))
+        out.print(table)
+        out.print()
+    return 0
+
+
+def _recipes() -> Iterator[Row]:
+    from msapipe.pipeline.recipe import load_recipe, recipe_names
+
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        licences = sorted({weights.licence for use in recipe.uses() for weights in use.stage.weights})
+        yield name, recipe.about, ", ".join(licences)
+
+
+def _stages() -> Iterator[Row]:
+    from msapipe.stages import STAGES
+
+    for slot, registry in STAGES.items():
+        for name in registry.where():
+            licences = sorted({weights.licence for weights in registry.get(name).weights})
+            yield f"{slot}/{name}", registry.about(name), ", ".join(licences) or "-"
+
+
+def _models() -> Iterator[Row]:
+    from msapipe.pipeline.card import model_names, read_card
+
+    for name, folder in model_names().items():
+        card = read_card(folder)
+        yield name, card.about, card.licence
+
+
+def _fusion() -> Iterator[Row]:
+    from msapipe.registry import Registry
+
+    # The class is not asked for: that would import torch, and the files say enough.
+    models = Registry("fusion model", "msapipe.fusion", object, "msapipe.fusion")
+    for name in models.where():
+        yield name, models.about(name), "-"
+
+
+def _datasets() -> Iterator[Row]:
+    from msapipe.datasets import READERS
+
+    for name in READERS.where():
+        yield name, READERS.about(name), "-"
+
+
+def _formats() -> Iterator[Row]:
+    from msapipe.exchange import FORMATS
+
+    for name in FORMATS.where():
+        yield name, FORMATS.about(name), "-"

@@ -1,0 +1,67 @@
+"""A folder of videos and sound files, however deep; sidecars stand beside the clips."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from msapipe.datasets._base import Example, Reader, Refused
+from msapipe.sidecars import sidecar_of
+from msapipe.types import Clip
+
+# Names that say "this is a clip". A file with another name can still be given by itself.
+MEDIA_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "3gp", "ogv"),
+        *("gif", "webp", "vob", "mxf", "wav", "flac", "mp3", "m4a", "aac", "ogg", "oga", "opus", "wma", "aif", "aiff"),
+        *("amr", "caf"),
+    )
+)
+# They name other files: a clip is one file. They are told, not passed over in silence.
+PLAYLIST_SUFFIXES = frozenset({".m3u8", ".m3u", ".mpd", ".pls", ".ffconcat", ".sdp"})
+
+
+class Folder(Reader):
+    """Every media file below ``root``, in order of path.
+
+    The clip's id is its path below the root. Links are followed to files inside the root only; folders that are
+    links, and hidden folders, are not entered.
+    """
+
+    def read(self) -> Iterator[Example | Refused]:
+        """Walk the tree; see Reader."""
+        top = self.root.resolve()
+        for folder, folders, files in os.walk(self.root):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            here = Path(folder)
+            for name in [*folders]:
+                path = here / name
+                if path.is_symlink():
+                    yield Refused(path, "a folder that is a link is not entered", skipped=True)
+                elif path.suffix.lower() in MEDIA_SUFFIXES:
+                    yield Refused(path, "a folder, not a file, though it is named like a clip", skipped=True)
+            beside = {found for name in files if _is_media(name) and (found := sidecar_of(here / name))}
+            for name in sorted(files):
+                path = here / name
+                if path not in beside:
+                    yield self._one(path, top)
+
+    def _one(self, path: Path, top: Path) -> Example | Refused:
+        suffix = path.suffix.lower()
+        if not _is_media(path.name) and suffix not in PLAYLIST_SUFFIXES:
+            reason = f"not named like a media file ({suffix or 'no ending'}); name it by itself to use it all the same"
+            return Refused(path, reason, skipped=True)
+        if path.is_symlink():
+            try:
+                target = path.resolve(strict=True)
+            except (OSError, RuntimeError) as error:
+                return Refused(path, f"a link that leads nowhere ({type(error).__name__})", skipped=False)
+            if not target.is_relative_to(top):
+                return Refused(path, "a link to outside the folder; name its target by itself to use it", skipped=False)
+        return Example(Clip(path.relative_to(self.root).as_posix(), path))
+
+
+def _is_media(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES

@@ -1,0 +1,1 @@
+"""Recipes, plans, the one loop, and scores."""

@@ -1,0 +1,169 @@
+"""A model folder: README.md for people, model.yaml for the machine, model.safetensors for the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from msapipe.cache import digest, file_digest
+from msapipe.errors import FeatureMismatch, RecipeError, UnknownName, WeightsError
+from msapipe.pipeline.recipe import Recipe
+from msapipe.registry import did_you_mean
+from msapipe.resources import bundled
+
+SCHEMA = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Label(_Strict):
+    """A name for scores below ``below`` (exclusive) and at or above the bound of the label before it."""
+
+    name: str
+    below: float | None = None
+
+
+class WeightsFile(_Strict):
+    """model.safetensors: name, hash, size."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+class Trained(_Strict):
+    """On what, how, with which command; ``dataset`` None: the numbers were stated, not learned."""
+
+    dataset: str | None
+    split: str | None = None
+    seeds: tuple[int, ...] = ()
+    command: str
+
+
+class Card(_Strict):
+    """model.yaml.
+
+    features: everything that the numbers it reads came from (see ``signature``); dims: columns of each modality.
+    scale: lowest and highest score.   calibrated: whether the score was fitted to labels of people.
+    """
+
+    schema_version: int
+    about: str
+    use: str
+    version: int
+    params: dict[str, Any] = {}
+    scale: tuple[float, float]
+    labels: tuple[Label, ...]
+    align: str | int | None
+    dims: dict[str, int]
+    features: dict[str, Any]
+    weights: WeightsFile
+    trained: Trained
+    calibrated: bool
+    scores: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
+    licence: str
+    papers: tuple[str, ...] = ()
+
+    def label(self, score: float) -> str:
+        """The name of a score."""
+        for label in self.labels:
+            if label.below is None or score < label.below:
+                return label.name
+        return self.labels[-1].name
+
+
+def model_names() -> dict[str, Path]:
+    """Name to folder of the models that come with msapipe."""
+    return {path.parent.name: path.parent for path in sorted(bundled("models").glob("*/model.yaml"))}
+
+
+def model_folder(name: str, beside: Path | None = None) -> Path:
+    """The folder of a model: a bundled name, or a path (relative to ``beside`` or to here)."""
+    known = model_names()
+    if name in known:
+        return known[name]
+    for path in ([beside / name] if beside else []) + [Path(name)]:
+        if (path / "model.yaml").is_file():
+            return path
+    raise UnknownName(
+        f"no model is called {name!r}, and no folder {name} holds a model.yaml{did_you_mean(name, known)}"
+    )
+
+
+def read_card(folder: Path) -> Card:
+    """Read model.yaml strictly and check the hash of the weights beside it."""
+    import yaml
+
+    path = folder / "model.yaml"
+    try:
+        card = Card.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(str(part) for part in first["loc"])
+        raise RecipeError(f"{path}: {at}: {first['msg']}, found {first['input']!r}") from error
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    if card.schema_version != SCHEMA:
+        raise RecipeError(f"{path}: schema_version: found {card.schema_version}, this version reads {SCHEMA}")
+    weights = folder / card.weights.file
+    if weights.parent != folder or not weights.is_file():
+        raise WeightsError(f"{weights} is missing; model.yaml names it")
+    found = file_digest(weights)
+    if found != card.weights.sha256:
+        raise WeightsError(f"{weights} has sha256 {found[:16]}..., model.yaml states {card.weights.sha256[:16]}...")
+    return card
+
+
+def signature(recipe: Recipe) -> dict[str, Any]:
+    """All that a recipe's features depend on, in the form in which a model card keeps it.
+
+    media options, then slot -> channel -> stage, version, params and the hashes of its weights. Of the sources of a
+    transcript nothing is kept: words are words, wherever they come from.
+    """
+    found: dict[str, Any] = {"media": asdict(recipe.media)}
+    for use in recipe.uses():
+        if use.slot == "transcript":
+            continue
+        found.setdefault(use.slot, {})[use.channel] = {
+            "use": use.name,
+            "version": use.stage.version,
+            **use.stage.params(),
+            "weights": digest({"of": [weights.sha256 for weights in use.stage.weights]})[:16],
+        }
+    return found
+
+
+def check_features(card: Card, recipe: Recipe, model: str) -> None:
+    """Raise FeatureMismatch, field by field, unless ``recipe`` makes what the model was trained on."""
+    differences = list(_differences(card.features, signature(recipe)))
+    if card.align != recipe.align:
+        differences.append(f"align: trained on {card.align}, recipe has {recipe.align}")
+    if differences:
+        raise FeatureMismatch(
+            f"model {model} does not fit recipe {recipe.name}:\n  "
+            + "\n  ".join(differences)
+            + "\nchange the recipe back, train the model anew on it, or name another model"
+        )
+
+
+def _differences(trained: Any, found: Any, at: str = "") -> list[str]:
+    if isinstance(trained, Mapping) and isinstance(found, Mapping):
+        out: list[str] = []
+        for name in sorted({*trained, *found}):
+            below = f"{at}.{name}".lstrip(".")
+            if name not in found:
+                out.append(f"{below}: trained with it, recipe has none")
+            elif name not in trained:
+                out.append(f"{below}: trained without it, recipe has it")
+            else:
+                out += _differences(trained[name], found[name], below)
+        return out
+    same = list(trained) == list(found) if isinstance(trained, list | tuple) else trained == found
+    return [] if same else [f"{at}: trained on {trained}, recipe has {found}"]

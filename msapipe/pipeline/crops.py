@@ -1,0 +1,52 @@
+"""The speaker's face as images, for people to look at and for other programs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from msapipe.cache import digest
+from msapipe.errors import CacheError
+from msapipe.pipeline.run import Outcome
+from msapipe.types import FaceClip, FaceTracks, Speaker
+
+
+def save_crops(outcome: Outcome, target: Path) -> int:
+    """Write both crops of every frame in which the speaker's face was found; returns how many images.
+
+    <target>/<clip id>/000012_aligned.png (112x112, landmarks on the ArcFace template) and 000012_loose.png
+    (128x128, box x 1.4); the number is that of the sampled frame.
+    """
+    import cv2
+
+    faces, speaker = outcome.values.get("faces"), outcome.values.get("speaker")
+    if not isinstance(faces, FaceTracks) or not isinstance(speaker, Speaker):
+        return 0
+    clip = FaceClip(faces, speaker)
+    folder = target / safe_name(outcome.clip.id)
+    written = 0
+    for row in range(len(clip)):
+        if clip.valid[row]:
+            for name, picture in (("aligned", clip.aligned(row)), ("loose", clip.loose(row))):
+                found, data = cv2.imencode(".png", picture[:, :, ::-1])
+                if found:
+                    _write(folder / f"{row:06d}_{name}.png", data.tobytes())
+                    written += 1
+    return written
+
+
+def safe_name(clip_id: str) -> Path:
+    """A clip's id as a path that stays below where it is put; an id that would not is hashed."""
+    parts = clip_id.split("/")
+    plain = all(part not in ("", ".", "..") and len(os.fsencode(part)) < 200 and "\\" not in part for part in parts)
+    return Path(*parts) if plain else Path(digest({"id": clip_id})[:32])
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise CacheError(
+            f"{path} cannot be written: {error.strerror}; name another folder with --save-crops"
+        ) from error

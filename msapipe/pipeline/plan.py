@@ -1,0 +1,103 @@
+"""What a recipe means for a clip: every step, its key, and whether its result is stored. Nothing is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from msapipe.cache import Store, digest, file_digest, stage_key
+from msapipe.cache.key import SCHEMA
+from msapipe.media import MEDIA_VERSION, check_regular_file
+from msapipe.pipeline.recipe import Recipe, Use
+from msapipe.sidecars import sidecar_of
+from msapipe.types import Clip
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage applied to one clip.
+
+    use: None for the step that reads what the file declares.   inputs: the slots it reads.
+    key: the name of its result.   recipe: what the key is the hash of.   stored: whether the cache holds it.
+    """
+
+    slot: str
+    channel: str
+    use: Use | None
+    inputs: tuple[str, ...]
+    key: str
+    recipe: Mapping[str, Any]
+    stored: bool
+
+    @property
+    def name(self) -> str:
+        """ "media", "faces/mtcnn", "vision/geometry"."""
+        return self.slot if self.use is None else f"{self.slot}/{self.use.name}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps of a clip in order; ``keys`` names what fills each slot; ``file`` is the hash of the file."""
+
+    clip: Clip
+    file: str
+    steps: tuple[Step, ...]
+    keys: Mapping[str, str]
+
+    @property
+    def stored(self) -> bool:
+        """Whether nothing is left to compute (a chain of alternatives may stop before its last step)."""
+        return all(step.stored for step in self.steps if step.slot not in ("transcript", "words")) and all(
+            any(step.stored for step in self.steps if step.slot == slot)
+            for slot in ("transcript", "words")
+            if slot in self.keys
+        )
+
+
+def plan(clip: Clip, recipe: Recipe, store: Store) -> Plan:
+    """Name every step of ``recipe`` for ``clip``.
+
+    Reads the bytes of the file (for its hash) and of a sidecar, nothing else. Raises NotMedia when the path is no
+    regular file.
+    """
+    check_regular_file(clip.path)
+    file = file_digest(clip.path)
+    span = {"start": clip.start, "end": clip.end}
+    source = {"schema": SCHEMA, "version": MEDIA_VERSION, "file": file}
+    options = asdict(recipe.media)
+    picture = {name: options[name] for name in ("fps", "max_side")}
+    sound = {name: options[name] for name in ("rate", "peak_db")}
+    media = {**source, "slot": "media"}
+    keys = {
+        "media": digest(media),
+        "frames": digest({**source, **span, "slot": "frames", **picture}),
+        "waveform": digest({**source, **span, "slot": "waveform", **sound}),
+        "clip": digest({"schema": SCHEMA, "slot": "clip", **span, "text": clip.text, "sidecar": _sidecar(clip)}),
+    }
+    steps = [Step("media", "media", None, (), keys["media"], media, store.has("media", keys["media"]))]
+    for slot, uses in recipe.stages.items():
+        own = [_step(use, keys, store) for use in uses]
+        steps += own
+        keys[slot] = own[0].key if len(own) == 1 else digest({"slot": slot, "of": [[s.channel, s.key] for s in own]})
+    return Plan(clip, file, tuple(steps), keys)
+
+
+def _step(use: Use, keys: Mapping[str, str], store: Store) -> Step:
+    stage = use.stage
+    recipe = stage_key(
+        use.slot,
+        use.name,
+        stage.version,
+        stage.params(),
+        [weights.sha256 for weights in stage.weights],
+        {slot: keys[slot] for slot in sorted(use.needs())},
+    )
+    key = digest(recipe)
+    return Step(use.slot, use.channel, use, type(stage).needs(), key, recipe, store.has(use.slot, key))
+
+
+def _sidecar(clip: Clip) -> list[str] | None:
+    """Kind and hash of the text file beside the clip."""
+    beside = sidecar_of(clip.path)
+    return None if beside is None else [beside.suffix.lower(), file_digest(beside)]

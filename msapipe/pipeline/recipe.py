@@ -1,0 +1,205 @@
+"""A recipe file, read strictly: what it says is checked before any video is opened."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from msapipe.errors import MsapipeError, RecipeError, UnknownName
+from msapipe.media import MediaOptions
+from msapipe.registry import did_you_mean
+from msapipe.resources import bundled
+from msapipe.stages import MODALITIES, SLOTS, STAGES, Stage
+
+T = TypeVar("T")
+
+SCHEMA = 1
+DEFAULT = "pocket"
+
+# Slots whose stages may be listed one behind the other: the first that yields wins.
+_CHAINS = ("transcript", "words")
+
+# Inputs that need no stage, and the slots that stand behind the one that is made of two.
+_SOURCES = ("clip", "media", "frames", "waveform")
+_MADE_OF = {"face_clip": ("faces", "speaker")}
+
+
+@dataclass(frozen=True)
+class Use:
+    """One stage of a recipe: which slot it fills, as which channel, and the stage itself with its parameters."""
+
+    slot: str
+    channel: str
+    name: str
+    stage: Stage
+
+    @property
+    def where(self) -> str:
+        """How messages call it: "vision.resnet18"."""
+        return f"{self.slot}.{self.channel}"
+
+    def needs(self) -> tuple[str, ...]:
+        """The slots that it reads, with face_clip resolved to faces and speaker."""
+        return tuple(slot for name in type(self.stage).needs() for slot in _MADE_OF.get(name, (name,)))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is computed from a clip.
+
+    stages: slot to its stages; several are alternatives (transcript, words: the first that yields) or channels
+    (text, audio, vision: put side by side).
+    align: "words", a number of equal steps, or None for each stage's own times.
+    model: a folder in models/, a path to one, or None.
+    """
+
+    name: str
+    about: str
+    media: MediaOptions
+    stages: Mapping[str, tuple[Use, ...]]
+    align: str | int | None = None
+    model: str | None = None
+    source: Path | None = field(default=None, compare=False)
+
+    def uses(self) -> tuple[Use, ...]:
+        """All stages in the order in which a clip flows through them."""
+        return tuple(use for slot in SLOTS for use in self.stages.get(slot, ()))
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that it makes features of."""
+        return tuple(slot for slot in MODALITIES if self.stages.get(slot))
+
+
+def recipe_names() -> dict[str, Path]:
+    """Name to file of the recipes that come with msapipe."""
+    return {path.stem: path for path in sorted(bundled("pipelines").glob("*.yaml"))}
+
+
+def load_recipe(name: str) -> Recipe:
+    """Read a recipe by name, or from a file when ``name`` ends in .yaml or .yml or holds a path separator."""
+    known = recipe_names()
+    if name in known:
+        path = known[name]
+    elif name.endswith((".yaml", ".yml")) or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise RecipeError(f"{name}: there is no such recipe file; type: msapipe list recipes")
+    else:
+        raise UnknownName(f"no recipe is called {name!r}{did_you_mean(name, known)}")
+    try:
+        return parse_recipe(path.read_text(encoding="utf-8"), path.stem, path)
+    except (MsapipeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: {error}") from error
+
+
+def parse_recipe(text: str, name: str, source: Path | None = None) -> Recipe:
+    """A recipe from the text of its file; raises RecipeError naming the field."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"not valid YAML: {' '.join(str(error).split())}") from error
+    data = _mapping(data, "the recipe")
+    _known_keys(data, ("schema", "about", "media", "stages", "align", "model"), "the recipe")
+    if data.get("schema") != SCHEMA:
+        raise RecipeError(f"schema: found {data.get('schema')!r}, this version reads {SCHEMA}")
+    stages = _mapping(data.get("stages"), "stages")
+    _known_keys(stages, SLOTS, "stages")
+    recipe = Recipe(
+        name=name,
+        about=str(data.get("about", "")),
+        media=build(MediaOptions, _mapping(data.get("media", {}), "media"), "media"),
+        stages={slot: _slot(slot, stages[slot]) for slot in SLOTS if slot in stages},
+        align=_align(data.get("align")),
+        model=_text_or_none(data.get("model"), "model"),
+        source=source,
+    )
+    _check_edges(recipe)
+    return recipe
+
+
+def build(cls: type[T], params: Mapping[str, Any], where: str) -> T:
+    """Make a dataclass from plain values, types checked; raises RecipeError with the nearest known field."""
+    from pydantic import TypeAdapter, ValidationError
+
+    fields = [item.name for item in dataclasses.fields(cls) if item.init]  # type: ignore[arg-type]
+    _known_keys(params, fields, where)
+    try:
+        return TypeAdapter(cls).validate_python(dict(params))
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(str(part) for part in (where, *first["loc"]))
+        raise RecipeError(f"{at}: {first['msg']}, found {first['input']!r}") from error
+
+
+def _slot(slot: str, entry: Any) -> tuple[Use, ...]:
+    if isinstance(entry, list):
+        if slot not in _CHAINS:
+            raise RecipeError(f"stages.{slot}: a list stands only for {' and '.join(_CHAINS)}; name channels instead")
+        uses = tuple(_use(slot, None, item, f"stages.{slot}[{i}]") for i, item in enumerate(entry))
+    elif isinstance(entry, dict) and "use" not in entry:
+        if slot not in MODALITIES:
+            raise RecipeError(
+                f"stages.{slot}: write {{use: NAME, ...}}; channels stand only for {', '.join(MODALITIES)}"
+            )
+        uses = tuple(_use(slot, str(name), item, f"stages.{slot}.{name}") for name, item in entry.items())
+    else:
+        uses = (_use(slot, None, entry, f"stages.{slot}"),)
+    if not uses:
+        raise RecipeError(f"stages.{slot}: names no stage; leave the slot out instead")
+    return uses
+
+
+def _use(slot: str, channel: str | None, entry: Any, where: str) -> Use:
+    params = {"use": entry} if isinstance(entry, str) else dict(_mapping(entry, where))
+    name = params.pop("use", None)
+    if not isinstance(name, str):
+        raise RecipeError(f"{where}: says no stage; write use: NAME{did_you_mean('', STAGES[slot].where())}")
+    try:
+        cls = STAGES[slot].get(name)
+    except UnknownName as error:
+        raise UnknownName(f"{where}: {error}") from error
+    return Use(slot, channel or name, name, build(cls, params, where))
+
+
+def _check_edges(recipe: Recipe) -> None:
+    """Every slot that a stage reads must be filled by an earlier one."""
+    for use in recipe.uses():
+        for slot in use.needs():
+            if slot in _SOURCES:
+                continue
+            if slot not in recipe.stages:
+                raise RecipeError(f"stages.{use.where} reads {slot}, which the recipe does not fill; add stages.{slot}")
+            if SLOTS.index(slot) >= SLOTS.index(use.slot):
+                raise RecipeError(f"stages.{use.where} reads {slot}, which comes later")
+
+
+def _align(value: Any) -> str | int | None:
+    if value in (None, "none", "words"):
+        return "words" if value == "words" else None
+    if isinstance(value, dict) and set(value) == {"to"} and type(value["to"]) is int and value["to"] > 0:
+        return int(value["to"])
+    raise RecipeError(f"align: found {value!r}, expected words, {{to: STEPS}} or none")
+
+
+def _text_or_none(value: Any, where: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise RecipeError(f"{where}: found {value!r}, expected text")
+    return value
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RecipeError(f"{where}: found {value!r}, expected a mapping of names to values")
+    return {str(name): item for name, item in value.items()}
+
+
+def _known_keys(found: Mapping[str, Any], known: tuple[str, ...] | list[str], where: str) -> None:
+    for key in found:
+        if key not in known:
+            raise RecipeError(f"{where}: no key {key!r}{did_you_mean(key, known)}")

@@ -1,0 +1,328 @@
+"""The only loop: it runs the plan of a clip, whether the clip stands alone, in a folder or on a cluster."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from msapipe.align import concatenate, resample, uniform_grid, word_grid
+from msapipe.cache import Entry, Store, digest
+from msapipe.errors import CacheError, DecoderDied, MediaError, MissingLibrary, MsapipeError, RecipeError, WeightsError
+from msapipe.media import Decoder, Limits
+from msapipe.pipeline.plan import Plan, Step, plan
+from msapipe.pipeline.recipe import Recipe
+from msapipe.stages import MODALITIES
+from msapipe.types import (
+    Clip,
+    FaceClip,
+    FaceTracks,
+    Failure,
+    FeatureSequence,
+    MediaInfo,
+    Transcript,
+)
+
+log = logging.getLogger("msapipe")
+
+Status = Literal["ok", "partial", "error", "skipped"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run goes about its work; none of it changes a number.
+
+    device: as torch names it.   overwrite: compute also what is stored.   retry: try files again on which the
+    decoder died before.   must_keep: a cache that cannot be written is an error, not a note.
+    """
+
+    device: str = "cpu"
+    overwrite: bool = False
+    retry: bool = False
+    must_keep: bool = True
+    limits: Limits | None = None
+
+
+@dataclass
+class Outcome:
+    """What became of one clip.
+
+    status: ok, partial (a modality is missing), error, skipped.   computed: whether anything had to be computed.
+    missing: names of the modalities of which nothing was seen.   seconds: wall time in all.
+    timings: seconds per step that was computed, in order.   values: what fills each slot (not kept for batches).
+    """
+
+    clip: Clip
+    status: Status = "ok"
+    computed: bool = False
+    error: str | None = None
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    timings: dict[str, float] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    features: dict[str, FeatureSequence] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+
+
+class Runner:
+    """Runs clips one behind the other; stages are loaded once, when first needed."""
+
+    def __init__(self, recipe: Recipe, store: Store, options: Options | None = None) -> None:
+        self.recipe, self.store, self.options = recipe, store, options or Options()
+        self._decoder = Decoder(self.options.limits)
+        self._loaded: set[int] = set()
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the decoding process and take unfinished files away."""
+        self._decoder.close()
+        self.store.close()
+
+    def run(self, clip: Clip) -> Outcome:
+        """Bring a clip's results into the cache. Whatever is wrong with the clip is in the outcome, never raised."""
+        begun = time.perf_counter()
+        outcome = Outcome(clip)
+        try:
+            self._run(clip, outcome)
+        except CacheError:
+            raise  # the cache is of no use for the next clip either
+        except MsapipeError as error:
+            outcome.status, outcome.error = "error", str(error)
+        except Exception as error:
+            log.debug("%s", clip.path, exc_info=True)
+            outcome.status, outcome.error = "error", f"{clip.path}: {type(error).__name__}: {error}"
+        outcome.seconds = time.perf_counter() - begun
+        return outcome
+
+    def _run(self, clip: Clip, outcome: Outcome) -> None:
+        planned = plan(clip, self.recipe, self.store)
+        outcome.keys = dict(planned.keys)
+        # Several runs on one cache share the work: who holds the claim computes, who waited finds it stored.
+        with self.store.claim(planned.file):
+            _Pass(self, planned, outcome).run()
+
+    def load(self, step: Step) -> None:
+        """Load a step's stage, once."""
+        stage = step.use.stage if step.use else None
+        if stage is None or id(stage) in self._loaded:
+            return
+        try:
+            stage.load(resolve_device(self.options.device) if type(stage).on_device else "cpu")
+        except ImportError as error:
+            raise MissingLibrary(f"{step.name} cannot be loaded: {error}; type: msapipe doctor") from error
+        self._loaded.add(id(stage))
+        if "torch" in sys.modules:
+            # Numbers must not depend on how many cores a machine has; several clips run in several processes.
+            sys.modules["torch"].set_num_threads(1)
+
+
+class _Pass:
+    """One clip on its way through the steps of its plan."""
+
+    def __init__(self, runner: Runner, planned: Plan, outcome: Outcome) -> None:
+        self.runner, self.plan, self.outcome = runner, planned, outcome
+        self.values: dict[str, Any] = {"clip": planned.clip}
+        self.channels: dict[str, dict[str, FeatureSequence]] = {}
+        self.notes: list[str] = []
+        self.absent: dict[str, str] = {}
+
+    def run(self) -> None:
+        """Fill every slot from the cache or by computing; what cannot be filled is said in the outcome."""
+        self._refuse_quarantined()
+        for step in self.plan.steps:
+            if step.slot in self.values:
+                continue  # an earlier alternative has yielded
+            try:
+                self._step(step)
+            except DecoderDied as error:
+                self._quarantine(error)
+                raise
+            except (MissingLibrary, WeightsError) as error:
+                self._leave_out(step, str(error))
+        self._finish()
+
+    def _step(self, step: Step) -> None:
+        reason = self._why_not(step)
+        if reason is not None:
+            self._leave_out(step, reason)
+            return
+        entry = None if self.runner.options.overwrite else self.runner.store.get(step.slot, step.key)
+        if entry is None:
+            entry = self._compute(step)
+        self._note(*entry.notes)
+        self._fill(step, entry.value)
+
+    def _compute(self, step: Step) -> Entry:
+        begun = time.perf_counter()
+        inputs = {name: self._input(name) for name in step.inputs}
+        if step.use is None:
+            value: Any = self.runner._decoder.probe(self.plan.clip.path)
+            notes = value.notes
+        else:
+            self.runner.load(step)
+            value = self._stage(step, inputs)
+            notes = tuple(note for item in inputs.values() for note in getattr(item, "notes", ()))
+            # What the container declares was noted when it was read.
+            notes = tuple(dict.fromkeys(note for note in notes if note not in self.notes))
+        self._keep(step, value, notes)
+        self.outcome.computed = True
+        self.outcome.timings[step.name] = time.perf_counter() - begun
+        return Entry(value, notes, {})
+
+    def _stage(self, step: Step, inputs: dict[str, Any]) -> Any:
+        assert step.use is not None
+        try:
+            return step.use.stage.run(**inputs)
+        except MsapipeError:
+            raise
+        except Exception as error:
+            raise MsapipeError(f"{self.plan.clip.path}: {step.name} failed: {type(error).__name__}: {error}") from error
+
+    def _keep(self, step: Step, value: Any, notes: tuple[str, ...]) -> None:
+        try:
+            self.runner.store.put(step.slot, step.key, value, dict(step.recipe), notes)
+        except CacheError as error:
+            if self.runner.options.must_keep:
+                raise
+            self._note(f"nothing was kept: {error}")
+
+    def _input(self, name: str) -> Any:
+        """The value that a stage asks for; sound is decoded, and the face clip made, when first asked for."""
+        if name not in self.values:
+            clip, options = self.plan.clip, self.runner.recipe.media
+            if name == "frames":
+                return self.runner._decoder.frames(clip, options)
+            if name == "waveform":
+                self.values[name] = self.runner._decoder.waveform(clip, options)
+            if name == "face_clip":
+                faces, speaker = self.values["faces"], self.values["speaker"]
+                self.values[name] = FaceClip(faces, speaker)
+        return self.values[name]
+
+    def _why_not(self, step: Step) -> str | None:
+        """Why a step cannot run for this clip, or None when it can."""
+        info: MediaInfo | None = self.values.get("media")
+        for name in step.use.needs() if step.use else ():
+            if name == "frames" and info is not None and info.video is None:
+                return "the file has no pictures"
+            if name == "waveform" and info is not None and info.audio is None:
+                return "the file has no sound"
+            if name in self.absent:
+                return self.absent[name]
+        return None
+
+    def _leave_out(self, step: Step, reason: str) -> None:
+        """A stage that cannot run leaves its slot empty; the next alternative may still fill it."""
+        self.absent.setdefault(step.slot, reason)
+        log.debug("%s: %s left out: %s", self.plan.clip.path, step.name, reason)
+
+    def _fill(self, step: Step, value: Any) -> None:
+        if step.slot in MODALITIES:
+            self.channels.setdefault(step.slot, {})[step.channel] = value
+        elif value is not None:
+            self.values[step.slot] = value
+        if value is not None:
+            self.absent.pop(step.slot, None)
+
+    def _note(self, *notes: str) -> None:
+        self.notes += [note for note in notes if note not in self.notes]
+
+    def _finish(self) -> None:
+        """Say what is missing and why, and put the channels of each modality together."""
+        outcome = self.outcome
+        recipe = self.runner.recipe
+        outcome.features = align(self.channels, self.values.get("words"), recipe.align)
+        outcome.missing = tuple(
+            name for name in recipe.modalities if name not in outcome.features or not outcome.features[name].valid.any()
+        )
+        for name in outcome.missing:
+            self._note(f"{name} is missing: {self._reason(name)}")
+        if self._undecodable():
+            raise MediaError(f"{self.plan.clip.path}: neither a picture nor a sound in it could be decoded")
+        outcome.notes = tuple(self.notes)
+        outcome.values = {**self.values, **outcome.features}
+        outcome.status = "partial" if outcome.missing else "ok"
+
+    def _undecodable(self) -> bool:
+        """Whether the file declares pictures or sound, and not one of either came out of it."""
+        info: MediaInfo = self.values["media"]
+        came = []
+        if info.video is not None and "faces" in self.values:
+            came.append(len(self.values["faces"].times))
+        if info.audio is not None and "audio" in self.channels:
+            came.append(max(len(part.values) for part in self.channels["audio"].values()))
+        return bool(came) and not any(came)
+
+    def _reason(self, modality: str) -> str:
+        if modality in self.absent:
+            return self.absent[modality]
+        faces = self.values.get("faces")
+        if modality == "vision" and isinstance(faces, FaceTracks):
+            return "no picture could be decoded" if not len(faces.times) else "no face was found"
+        words = self.values.get("words")
+        if modality == "text" and isinstance(words, Transcript) and not words.words:
+            return "no words were found"
+        if modality == "audio":
+            return "the sound is silent"
+        return "no valid step"
+
+    def _refuse_quarantined(self) -> None:
+        if self.runner.options.retry or self.runner.options.overwrite:
+            return
+        entry = self.runner.store.get("failures", self._failure_key())
+        if entry is not None and isinstance(entry.value, Failure):
+            raise DecoderDied(f"{entry.value.message} (not tried again; to do so, type --retry)")
+
+    def _quarantine(self, error: DecoderDied) -> None:
+        if "not tried again" not in str(error):
+            recipe = {"file": self.plan.file, "slot": "failures"}
+            try:
+                self.runner.store.put("failures", self._failure_key(), Failure(str(error)), recipe)
+            except CacheError as unwritable:
+                log.debug("%s", unwritable)
+
+    def _failure_key(self) -> str:
+        return digest({"file": self.plan.file, "slot": "failures"})
+
+
+def align(
+    channels: dict[str, dict[str, FeatureSequence]], words: Transcript | None, to: str | int | None
+) -> dict[str, FeatureSequence]:
+    """Channels of each modality on the recipe's time grid, side by side."""
+    every = [part for parts in channels.values() for part in parts.values()]
+    if isinstance(to, int):
+        seconds = max((float(part.times[:, 1].max()) for part in every if len(part.times)), default=0.0)
+        grid = uniform_grid(to, seconds)
+    elif to == "words":
+        grid = word_grid(words or Transcript())
+    else:
+        return {name: concatenate(parts) for name, parts in channels.items()}
+    return {
+        name: concatenate({channel: resample(part, grid) for channel, part in parts.items()})
+        for name, parts in channels.items()
+    }
+
+
+def resolve_device(name: str) -> str:
+    """ "auto" to the first GPU, or the CPU; raises RecipeError for a GPU that is not there."""
+    if name == "cpu":
+        return name
+    import torch
+
+    there = torch.cuda.device_count()
+    if name == "auto":
+        return "cuda:0" if there else "cpu"
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or not (number or "0").isdigit():
+        raise RecipeError(f"device {name!r}: expected auto, cpu or cuda:N")
+    if int(number or 0) >= there:
+        raise RecipeError(f"device {name!r}: this machine has {there} GPUs that torch can use; type --device cpu")
+    return f"cuda:{number or 0}"
