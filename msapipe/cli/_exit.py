@@ -8,6 +8,8 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from typer.exceptions import Abort, TyperException
+
 from msapipe.errors import MsapipeError, RecipeError
 
 if TYPE_CHECKING:
@@ -33,16 +35,14 @@ def run(app: typer.Typer) -> int:
         # Who read the output has gone (`| head`); there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except TyperException as error:
+        # What is wrong with the words of the command; typer shows it with the usage line.
+        show = getattr(error, "show", None)
+        show() if show is not None else _say(error.format_message())
+        return USAGE
+    except Abort:
+        return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a traceback
-        import click
-
-        if isinstance(error, click.exceptions.Abort):
-            return INTERRUPTED
-        if isinstance(error, click.exceptions.Exit):
-            return error.exit_code
-        if isinstance(error, click.ClickException):
-            error.show()
-            return error.exit_code
         return _internal(error)
 
 

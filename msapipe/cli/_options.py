@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Paths = Annotated[
     list[str],
     typer.Argument(
+        metavar="PATHS...",
         help="Files, folders (searched through), patterns in quotes, a .txt list of paths, or - for standard input.",
         show_default=False,
     ),

@@ -13,7 +13,7 @@ from msapipe.cli import _options as options
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msapipe.exchange import Exchange
+    from msapipe.exchange import ClipFeatures, Exchange
     from msapipe.pipeline.recipe import Recipe
     from msapipe.types import Clip
 
@@ -66,7 +66,8 @@ def extract(
                 break
             if outcome.status != "error":
                 done.append(outcome.clip)
-        done.sort(key=[clip.id for clip in clips].index) if len(done) < 1000 else done.sort(key=lambda clip: clip.id)
+        place = {clip.id: number for number, clip in enumerate(clips)}
+        done.sort(key=lambda clip: place[clip.id])
         if writer is not None and output is not None:
             _write(writer, output, done, recipe, folder, console)
         if save_crops is not None:
@@ -89,7 +90,8 @@ def _dry_run(clips: list[Clip], recipe: Recipe, folder: Path) -> None:
             print(f"error  {error}")
             continue
         todo = [step.name for step in planned.steps if not step.stored]
-        print(f"{clip.path}: {f'would compute at most {', '.join(todo)}' if todo else 'all in the cache'}")
+        says = f"would compute at most {', '.join(todo)}" if todo else "all in the cache"
+        print(f"{clip.path}: {says}")
 
 
 def _writer(output: Path) -> Exchange:
@@ -113,12 +115,12 @@ def _write(writer: Exchange, output: Path, clips: list[Clip], recipe: Recipe, fo
     from msapipe.cache import Store
     from msapipe.pipeline.run import Runner
 
-    def features() -> Iterator[tuple[str, dict[str, object]]]:
+    def features() -> Iterator[ClipFeatures]:
         with Runner(recipe, Store(folder)) as runner:
             for clip in clips:
                 yield clip.id, runner.run(clip).features
 
-    count = writer.write(output, features())  # type: ignore[arg-type]
+    count = writer.write(output, features())
     console.print(f"wrote the features of {count} clips to {output}")
 
 

@@ -1,6 +1,6 @@
 """Features in files for other programs. One file per format."""
 
-from msapipe.exchange._base import Exchange
+from msapipe.exchange._base import ClipFeatures, Exchange
 from msapipe.registry import Registry
 
 FORMATS: Registry[Exchange] = Registry(
@@ -10,4 +10,4 @@ FORMATS: Registry[Exchange] = Registry(
     "msapipe.exchange",
 )
 
-__all__ = ["FORMATS", "Exchange"]
+__all__ = ["FORMATS", "ClipFeatures", "Exchange"]

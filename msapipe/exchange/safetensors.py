@@ -55,7 +55,9 @@ class Safetensors(Exchange):
                         clip["id"],
                         {
                             name: FeatureSequence(
-                                *(file.get_tensor(f"{number}/{name}/{part}") for part in ("values", "times", "valid")),
+                                file.get_tensor(f"{number}/{name}/values"),
+                                file.get_tensor(f"{number}/{name}/times"),
+                                file.get_tensor(f"{number}/{name}/valid"),
                                 tuple(about["names"]),
                                 {channel: (low, high) for channel, (low, high) in about["channels"].items()},
                             )

@@ -17,4 +17,5 @@ def fusion_models() -> Registry[FusionModel]:
     """The registry of fusion models; imports torch."""
     from msapipe.fusion._base import FusionModel
 
-    return Registry("fusion model", __name__, FusionModel, "msapipe.fusion")
+    base: type[FusionModel] = FusionModel  # type: ignore[type-abstract]  # the registry hands out classes, it makes none
+    return Registry("fusion model", __name__, base, "msapipe.fusion")

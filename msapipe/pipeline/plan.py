@@ -8,7 +8,8 @@ from typing import Any
 
 from msapipe.cache import Store, digest, file_digest, stage_key
 from msapipe.cache.key import SCHEMA
-from msapipe.media import MEDIA_VERSION, check_regular_file
+from msapipe.media import check_regular_file
+from msapipe.media.options import MEDIA_VERSION
 from msapipe.pipeline.recipe import Recipe, Use
 from msapipe.sidecars import sidecar_of
 from msapipe.types import Clip

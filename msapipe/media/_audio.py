@@ -1,0 +1,196 @@
+"""The sound of a stretch of a file: mono, at one rate, each sample at its true time. Runs in the child."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.resampler import AudioResampler
+from numpy.typing import NDArray
+
+from msapipe.media._decode import Damage, Report, frames_of, packets
+from msapipe.media._notes import counted
+from msapipe.media._open import Opened
+
+# A piece of sound, float32 (n,), or a number of samples of silence.
+Piece = NDArray[np.float32] | int
+
+JITTER = 0.05
+# Longer gaps are not believed; all silence that is put in together is bounded by the second number. Seconds.
+LONGEST_GAP = 3600.0
+MAX_SILENCE = 3 * 3600.0
+# Full scale is 1; some float files hold 16-bit numbers, but nothing sane lies beyond this.
+LOUDEST = 1e6
+SCALES = {"u8": 1 / 128, "s16": 1 / 2**15, "s32": 1 / 2**31, "s64": 1 / 2**63}
+
+
+class Mixer:
+    """Decoded frames to mono float32 in [-1, 1]."""
+
+    def __init__(self) -> None:
+        self.cleaned = 0
+
+    def mono(self, frame: Any) -> NDArray[np.float32]:
+        """The plain mean of all channels, float32 (n,); NaN, infinity and absurd values become 0."""
+        data = frame.to_ndarray()
+        name = frame.format.name.removesuffix("p")
+        channels = max(1, frame.layout.nb_channels)
+        if not frame.format.is_planar:
+            data = data.reshape(-1, channels).T
+        if name == "u8":
+            data = data.astype(np.float32) - 128
+        sane = np.isfinite(data) & (np.abs(data) <= LOUDEST) if name in ("flt", "dbl") else None
+        if sane is not None and not sane.all():
+            self.cleaned += int(data.size - sane.sum())
+            data = np.where(sane, data, 0)
+        mean = data.mean(axis=0, dtype=np.float64) * SCALES.get(name, 1.0)
+        return np.asarray(mean, np.float32)
+
+
+class Resampler:
+    """A run of sound without gaps, from one rate to another."""
+
+    def __init__(self, source: int, target: int) -> None:
+        self.source = source
+        self._swr = AudioResampler("flt", "mono", target) if source != target else None
+
+    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Samples that are ready: float32 (m,)."""
+        if self._swr is None or not len(samples):
+            return samples
+        frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
+        frame.sample_rate = self.source
+        return _joined(self._swr.resample(frame))
+
+    def finish(self) -> NDArray[np.float32]:
+        """What the filter still holds."""
+        return np.zeros(0, np.float32) if self._swr is None else _joined(self._swr.resample(None))
+
+
+def _joined(frames: list[Any]) -> NDArray[np.float32]:
+    parts = [frame.to_ndarray()[0] for frame in frames if frame is not None]
+    return np.concatenate(parts).astype(np.float32) if parts else np.zeros(0, np.float32)
+
+
+class Timeline:
+    """Where samples lie between the start and the end of the stretch; counts output samples from the file's start."""
+
+    def __init__(self, rate: int, start: float, end: float | None) -> None:
+        self._first = round(start * rate)
+        self._end = None if end is None else round(end * rate)
+        self._rate = rate
+        self.place = 0
+        self.silence = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether the end of the stretch is reached."""
+        return self._end is not None and self.place >= self._end
+
+    def lay(self, samples: NDArray[np.float32]) -> Iterator[Piece]:
+        """The part of ``samples`` that lies in the stretch."""
+        begin, self.place = self.place, self.place + len(samples)
+        low = max(0, self._first - begin)
+        high = len(samples) if self._end is None else max(low, min(len(samples), self._end - begin))
+        if high > low:
+            yield samples[low:high]
+
+    def rest(self, until: int) -> Iterator[Piece]:
+        """Silence up to sample ``until``, as far as it lies in the stretch."""
+        begin, self.place = max(self.place, self._first), max(self.place, until)
+        stop = self.place if self._end is None else min(self.place, self._end)
+        if stop > begin:
+            self.silence += stop - begin
+            yield stop - begin
+
+
+class Placer:
+    """Puts runs of sound at their time: fills gaps with silence, cuts overlaps, ignores jitter."""
+
+    def __init__(self, rate: int, start: float, end: float | None) -> None:
+        self.line = Timeline(rate, start, end)
+        self.rate = rate
+        self._run: Resampler | None = None
+        self._expected = 0.0
+        self._shift = 0.0
+        self.gaps = self.unbelieved = 0
+
+    def put(self, samples: NDArray[np.float32], rate: int, time: float | None) -> Iterator[Piece]:
+        """Lay a frame of sound at ``time`` (seconds from the file's start), or right after the last one."""
+        begun = self._expected > 0  # the first sound is placed exactly, what lies before the start is cut
+        off = 0.0 if time is None else time + self._shift - self._expected
+        if off > LONGEST_GAP or (off < -1 and begun) or self._too_much(off):
+            self._shift, off = self._shift - off, 0.0
+            self.unbelieved += 1
+        jitter = JITTER if begun else 0.0
+        if self._run is None or self._run.source != rate or off > jitter:
+            yield from self.finish()
+            if off > jitter:
+                self.gaps += begun
+                self._expected += off
+                yield from self.line.rest(round(self._expected * self.rate))
+            self._run = Resampler(rate, self.rate)
+        if off < -jitter:
+            samples = samples[min(len(samples), round(-off * rate)) :]
+        self._expected += len(samples) / rate
+        yield from self.line.lay(self._run.push(samples))
+
+    def _too_much(self, off: float) -> bool:
+        return off > JITTER and self.line.silence / self.rate + off > MAX_SILENCE
+
+    def finish(self) -> Iterator[Piece]:
+        """What the resampler of the last run still holds."""
+        if self._run is not None:
+            yield from self.line.lay(self._run.finish())
+        self._run = None
+
+
+def sound(opened: Opened, start: float, end: float | None, rate: int, report: Report) -> Iterator[Piece]:
+    """Yield pieces of mono sound, float32 at ``rate`` Hz, or counts of silent samples; the first is at ``start``.
+
+    Channels are mixed by their plain mean: one live channel of two gives half its level. (libswresample's own downmix
+    of stereo is sqrt(2) louder.) Notes are added to ``opened.notes``.
+    """
+    stream = opened.audio
+    if stream is None:
+        opened.notes.append("The file has no sound that can be read.")
+        return
+    damage, mixer, placer = Damage(), Mixer(), Placer(rate, start, end)
+    found, reached = 0, 0.0
+    for packet in packets(opened.container, [stream], damage):
+        report(reached)
+        for frame in frames_of(packet, damage):
+            if not frame.samples or not frame.sample_rate:
+                continue
+            found += 1
+            time = None if frame.pts is None else _seconds(frame.pts, stream.time_base, opened.zero)
+            yield from placer.put(mixer.mono(frame), frame.sample_rate, time)
+            reached = placer.line.place / rate
+        if placer.line.over:
+            break
+    else:
+        yield from placer.finish()
+    opened.notes += damage.notes("sound") + _notes(mixer, placer, found)
+
+
+def _seconds(pts: int, base: Fraction | None, zero: Fraction) -> float | None:
+    return float(pts * base - zero) if base else None
+
+
+def _notes(mixer: Mixer, placer: Placer, found: int) -> list[str]:
+    """What was odd about the sound, as sentences."""
+    said = []
+    if not found:
+        said.append("The sound stream holds nothing that can be decoded.")
+    if mixer.cleaned:
+        said.append(f"{counted(mixer.cleaned, 'sample')} of the sound NaN, infinite or absurdly loud, now silent.")
+    if placer.gaps:
+        said.append(f"{counted(placer.gaps, 'gap')} in the sound filled with silence.")
+    if placer.unbelieved:
+        said.append(
+            f"The time stamps of the sound jump in a way that cannot be meant ({counted(placer.unbelieved, 'time')})."
+        )
+    return said

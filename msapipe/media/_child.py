@@ -1,0 +1,148 @@
+"""The decoding child: reads requests from standard input, writes messages to standard output.
+
+Started by ``msapipe.media.decoder`` as ``python -m msapipe.media._child PARENT_PID MEMORY_MB``. It may crash or be
+killed at any time; nothing depends on it but the call that waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from msapipe.errors import MediaError, NotMedia
+from msapipe.media._audio import sound
+from msapipe.media._open import Opened, open_media
+from msapipe.media._probe import probe
+from msapipe.media._protocol import OUT_OF_MEMORY, pack_info, parse, send
+from msapipe.media._video import pictures
+from msapipe.media.options import MediaOptions
+
+# How often the parent hears of a decoding that yields nothing for a while, in seconds.
+HEARTBEAT = 0.5
+# Samples of sound that are sent together.
+PIECE = 1 << 18
+
+
+def restrict(parent: int, memory_mb: int) -> None:
+    """Bound the memory, leave no core file, ignore Ctrl-C (the parent decides), and do not outlive the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    wanted = memory_mb * 2**20
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if sys.platform != "darwin":  # macOS knows the limit but refuses to set it
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+
+
+class Wire:
+    """The child's end of the pipes."""
+
+    def __init__(self) -> None:
+        # Whatever a library prints must neither reach the user's terminal nor get between two messages.
+        self._out = os.dup(1)
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 1)
+        self._last = time.monotonic()
+
+    def request(self) -> dict[str, Any] | None:
+        """The next request, None when the parent has closed the pipe."""
+        head = sys.stdin.buffer.read(4)
+        if len(head) < 4:
+            return None
+        return parse(sys.stdin.buffer.read(struct.unpack("<I", head)[0]))
+
+    def send(self, header: dict[str, Any], payload: memoryview | bytes = b"") -> None:
+        """Send one message."""
+        send(self._out, header, payload)
+        self._last = time.monotonic()
+
+    def alive(self, reached: float) -> None:
+        """Tell the parent now and then how many seconds of the file are done."""
+        if time.monotonic() - self._last > HEARTBEAT:
+            self.send({"kind": "progress", "reached": reached})
+
+
+def serve(wire: Wire) -> None:
+    """Answer requests until the parent closes the pipe."""
+    wire.send({"kind": "ready"})
+    while (request := wire.request()) is not None:
+        try:
+            answer(wire, request)
+        except (NotMedia, MediaError) as error:
+            wire.send({"kind": "error", "error": type(error).__name__, "text": str(error)})
+        except MemoryError:
+            os._exit(OUT_OF_MEMORY)  # what state the libraries are in is not known
+        except Exception as error:  # noqa: BLE001 - a broken file must not end the service, whatever it broke
+            wire.send({"kind": "error", "error": "MediaError", "text": f"it broke the decoder ({_said(error)})"})
+
+
+def _said(error: Exception) -> str:
+    """The kind and the text of an unforeseen error."""
+    return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def answer(wire: Wire, request: dict[str, Any]) -> None:
+    """Carry out one request."""
+    if request["what"] == "probe":
+        wire.send(pack_info(probe(request["path"], wire.alive)))
+        return
+    options = MediaOptions(**request["options"])
+    opened = open_media(request["path"])
+    with opened.container:
+        if request["what"] == "frames":
+            send_pictures(wire, opened, request, options)
+        else:
+            send_sound(wire, opened, request, options)
+    wire.send({"kind": "end", "notes": opened.notes})
+
+
+def send_pictures(wire: Wire, opened: Opened, request: dict[str, Any], options: MediaOptions) -> None:
+    """Send each picture with its times."""
+    for picture, start, end in pictures(opened, request["start"], request["end"], options, wire.alive):
+        height, width = picture.shape[:2]
+        header = {"kind": "picture", "height": height, "width": width, "start": start, "end": end}
+        wire.send(header, picture.data.cast("B"))
+
+
+def send_sound(wire: Wire, opened: Opened, request: dict[str, Any], options: MediaOptions) -> None:
+    """Send sound in large pieces, and silence as a number."""
+    waiting: list[Any] = []
+
+    def flush() -> None:
+        if waiting:
+            wire.send({"kind": "sound"}, np.concatenate(waiting).data.cast("B"))
+            waiting.clear()
+
+    for piece in sound(opened, request["start"], request["end"], options.rate, wire.alive):
+        if isinstance(piece, int):
+            flush()
+            wire.send({"kind": "silence", "samples": piece})
+        else:
+            waiting.append(piece)
+            if sum(map(len, waiting)) >= PIECE:
+                flush()
+    flush()
+
+
+if __name__ == "__main__":
+    restrict(int(sys.argv[1]), int(sys.argv[2]))
+    try:
+        serve(Wire())
+    except BrokenPipeError:  # the parent is gone
+        os._exit(0)

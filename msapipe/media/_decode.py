@@ -1,0 +1,87 @@
+"""Packets to frames: what can be decoded is kept, the rest is counted. Runs in the child."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.stream import Stream
+
+from msapipe.errors import MediaError
+from msapipe.media._notes import counted
+from msapipe.media._open import encrypted
+
+# Called now and then with the time that was reached, in seconds, so that the parent knows the child is alive.
+Report = Callable[[float], None]
+
+# A demuxer that fails so often without a packet in between has nothing more to give.
+MAX_FAILED_READS = 20
+
+
+@dataclass
+class Damage:
+    """How much of one stream could not be used."""
+
+    packets: int = 0
+    reads: int = 0
+    frames: int = 0
+
+    def notes(self, what: str) -> list[str]:
+        """Sentences; ``what`` is "video" or "sound"."""
+        said = []
+        if self.packets:
+            said.append(f"The {what} is damaged: {counted(self.packets, 'packet')} could not be decoded.")
+        if self.reads:
+            said.append(f"The file is damaged: reading the {what} failed {counted(self.reads, 'time')}.")
+        if self.frames:
+            said.append(f"The {what} is damaged: {counted(self.frames, 'frame')} only partly decoded.")
+        return said
+
+
+def use_threads(stream: Stream) -> None:
+    """Let the decoder use the cores of this machine, but few: each thread holds whole pictures in memory."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    stream.codec_context.thread_type = av.codec.context.ThreadType.AUTO
+    stream.codec_context.thread_count = min(4, cores)
+
+
+def packets(container: InputContainer, streams: list[Stream], damage: Damage) -> Iterator[av.Packet[Any]]:
+    """All packets of some streams, and at last an empty one for each; a failed read is counted and passed over."""
+    failed = 0
+    while failed < MAX_FAILED_READS:
+        try:
+            for packet in container.demux(streams):
+                failed = 0
+                yield packet
+            return
+        except MemoryError:
+            raise
+        except (av.error.FFmpegError, OSError):
+            failed += 1
+            damage.reads += 1
+    for stream in streams:
+        last: av.Packet[Any] = av.Packet()
+        last.stream = stream
+        yield last
+
+
+def frames_of(packet: av.Packet[Any], damage: Damage) -> list[Any]:
+    """The frames that a packet completes; a packet that cannot be decoded is counted."""
+    if packet.size and encrypted(packet):
+        raise MediaError(
+            "it is encrypted (protected content), which decodes to noise; decrypt it first, or give another copy"
+        )
+    try:
+        frames: list[Any] = packet.decode()
+    except MemoryError:
+        raise
+    except (av.error.FFmpegError, OSError, ValueError, EOFError):
+        if packet.size:
+            damage.packets += 1
+        return []
+    damage.frames += sum(bool(frame.is_corrupt) for frame in frames)
+    return frames

@@ -1,0 +1,151 @@
+"""Open one file with libav, and nothing but that file; choose its streams. Runs in the child."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, TypeVar
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from msapipe.errors import MediaError, NotMedia
+from msapipe.media._whole import broken, lost_bytes
+from msapipe.media.options import MAX_PIXELS
+from msapipe.media.regular import looks_like
+
+# Containers of video and sound. What is not here is refused before libav reads its header: playlists (hls, dash,
+# concat, sdp ...) open other files and addresses, picture lists read the file name as a pattern.
+FORMATS = (
+    "3g2,3gp,aac,ac3,aiff,amr,amrnb,amrwb,ape,apng,asf,au,avi,caf,dv,dts,eac3,flac,flv,gif,h264,hevc,ivf,m4v,"
+    "matroska,mjpeg,mov,mp3,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,tta,w64,wav,webm,webp,webp_pipe,wtv,wv"
+)
+OPTIONS = {
+    "format_whitelist": FORMATS,
+    "protocol_whitelist": "file",
+    "probesize": "10000000",
+    "analyzeduration": "10000000",
+    "max_streams": "100",
+}
+# Pictures beside the film: cover art, thumbnails of chapters, depth maps and the like.
+BESIDE = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image | Disposition.dependent
+
+
+@dataclass
+class Opened:
+    """A file that libav opened.
+
+    zero: the time stamp, in seconds, that counts as the start of the file: that of its earliest stream.
+    video, audio: the stream that is read, or None.   notes: which of several was taken, and what cannot be read.
+    """
+
+    container: InputContainer
+    zero: Fraction
+    video: VideoStream | None = None
+    audio: AudioStream | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def open_media(path: str) -> Opened:
+    """Open ``path`` (absolute). Raises NotMedia when libav finds neither sound nor pictures in it."""
+    with open(path, "rb") as file:
+        head = file.read(4096)
+    other = looks_like(head)
+    if other is not None:
+        raise NotMedia(f"this is {other}")
+    if head.startswith(b"GIF8"):  # its decoder fails without a word when max_pixels stops it
+        check_size(*struct.unpack("<HH", head[6:10].ljust(4)))
+    try:
+        container = av.open(
+            "file:" + os.path.abspath(path),
+            metadata_errors="replace",
+            container_options=OPTIONS,
+            options={"max_pixels": str(MAX_PIXELS)},
+        )
+    except MemoryError:
+        raise
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise NotMedia(f"{broken(path, head)} ({getattr(error, 'strerror', None) or error})") from None
+    opened = Opened(container, _zero(container))
+    lost = lost_bytes(path)
+    if lost:
+        opened.notes.append(f"The file is cut short: {lost} bytes that it announces are missing at its end.")
+    opened.video = _choose(container, VideoStream, opened.notes)
+    opened.audio = _choose(container, AudioStream, opened.notes)
+    if opened.video is not None:
+        check_size(opened.video.codec_context.width, opened.video.codec_context.height)
+        opened.video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    return opened
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise MediaError when a picture has more pixels than are unpacked."""
+    if width * height > MAX_PIXELS:
+        raise MediaError(
+            f"its pictures have {width}x{height} pixels, more than the limit of {MAX_PIXELS // 10**6} million; "
+            "scale it down, for instance with `ffmpeg -i FILE -vf scale=1920:-2 small.mp4`"
+        )
+
+
+def _zero(container: InputContainer) -> Fraction:
+    """The start of the file in seconds; exact where a stream begins there, since the container rounds to 1e-6."""
+    if container.start_time is None:
+        return Fraction(0)
+    start = Fraction(container.start_time, 1_000_000)
+    for stream in container.streams:
+        if stream.start_time is not None and stream.time_base:
+            exact = stream.start_time * stream.time_base
+            if abs(exact - start) <= Fraction(1, 1_000_000):
+                return Fraction(exact)
+    return start
+
+
+_Kind = TypeVar("_Kind", VideoStream, AudioStream)
+
+
+def _choose(container: InputContainer, kind: type[_Kind], notes: list[str]) -> _Kind | None:
+    """The stream that is read: the first one marked as default, else the first; None when there is none."""
+    found = [s for s in container.streams if isinstance(s, kind) and not s.disposition & BESIDE]
+    readable = [s for s in found if s.codec_context is not None and s.time_base]
+    word = "video" if kind is VideoStream else "sound"
+    if found and not readable:
+        notes.append(f"The {word} stream is in a format that this decoder does not know; it is left out.")
+    if not readable:
+        return None
+    marked = [s for s in readable if s.disposition & Disposition.default]
+    chosen = (marked or readable)[0]
+    if len(found) > 1:
+        notes.append(f"{len(found)} {word} streams; stream {chosen.index} is read ({_why(chosen, marked)}).")
+    return chosen
+
+
+def _why(chosen: _Kind, marked: Sequence[_Kind]) -> str:
+    """Why this one of several streams is read."""
+    language = chosen.language
+    return ("marked as default" if marked else "the first") + (f", language {language}" if language else "")
+
+
+def line_video(stream: VideoStream) -> str:
+    """One line about a video stream: "h264 360x288 25.00 fps"."""
+    context = stream.codec_context
+    rate = stream.average_rate
+    line = f"{context.codec.canonical_name} {context.width}x{context.height}"
+    return line + (f" {float(rate):.2f} fps" if rate else "")
+
+
+def line_audio(stream: AudioStream) -> str:
+    """One line about a sound stream: "mp2 44100 Hz 2 channels"."""
+    context = stream.codec_context
+    channels = context.layout.nb_channels
+    return f"{context.codec.canonical_name} {context.sample_rate} Hz {channels} channel{'s' * (channels != 1)}"
+
+
+def encrypted(packet: av.Packet[Any]) -> bool:
+    """Whether a packet is encrypted: decoding it gives garbage, not pictures."""
+    return packet.has_sidedata("encryption_info")

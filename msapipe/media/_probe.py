@@ -1,0 +1,80 @@
+"""What a file holds, and whether it can be decoded. Runs in the child."""
+
+from __future__ import annotations
+
+import math
+
+from av.stream import Stream
+
+from msapipe.errors import MediaError, NotMedia
+from msapipe.media._captions import captions
+from msapipe.media._decode import Damage, Report, frames_of, packets
+from msapipe.media._open import Opened, line_audio, line_video, open_media
+from msapipe.types import MediaInfo
+
+# How far the trial goes before a stream that gave nothing yet is believed to be sound.
+TRIAL_PACKETS = 5000
+TRIAL_BYTES = 64_000_000
+
+
+def probe(path: str, report: Report) -> MediaInfo:
+    """Look into the file at ``path`` (absolute). Raises NotMedia when neither sound nor pictures can be decoded."""
+    opened = open_media(path)
+    with opened.container as container:
+        dead = _dead_streams(opened, report)
+        length = container.duration
+        seconds = None if length is None or length < 0 else length / 1_000_000
+        video = None if opened.video in dead else opened.video
+        audio = None if opened.audio in dead else opened.audio
+        if video is None and audio is None:
+            raise NotMedia(_nothing(opened, dead))
+        lines = (video and line_video(video), audio and line_audio(audio))
+        opened.notes += [f"The {_word(stream)} stream cannot be decoded; it is left out." for stream in dead]
+        name = container.format.name
+    again = open_media(path)  # the trial has read on, and captions need the file from its start
+    with again.container:
+        again.notes.clear()
+        cues = captions(again, report)
+    sane = seconds if seconds is None or math.isfinite(seconds) else None
+    return MediaInfo(name, lines[0] or None, lines[1] or None, sane, cues, tuple(opened.notes + again.notes))
+
+
+def _dead_streams(opened: Opened, report: Report) -> list[Stream]:
+    """The chosen streams of which not one frame can be decoded."""
+    waiting: list[Stream] = [stream for stream in (opened.video, opened.audio) if stream is not None]
+    problems: list[MediaError] = []
+    count = size = 0
+    damage = Damage()
+    for packet in packets(opened.container, list(waiting), damage):
+        report(0.0)
+        count, size = count + 1, size + packet.size
+        if packet.stream in waiting:
+            try:
+                found = bool(frames_of(packet, damage))
+            except MediaError as problem:
+                problems.append(problem)
+                found = False
+            if found:
+                waiting.remove(packet.stream)
+        if problems:
+            raise problems[0]
+        if not waiting or count > TRIAL_PACKETS or size > TRIAL_BYTES:
+            return []
+    return waiting
+
+
+def _nothing(opened: Opened, dead: list[Stream]) -> str:
+    """Why nothing of a file can be used."""
+    if dead:
+        both = (opened.video and line_video(opened.video), opened.audio and line_audio(opened.audio))
+        lines = [line for line in both if line]
+        return f"nothing in it can be decoded ({', '.join(lines)}): the data are damaged or missing; copy it again"
+    kinds = sorted({stream.type for stream in opened.container.streams})
+    unknown = [note for note in opened.notes if "does not know" in note]
+    if unknown:
+        return f"{' '.join(unknown)} Convert it first, for instance with `ffmpeg -i FILE out.mp4`"
+    return f"it holds neither sound nor pictures ({', '.join(kinds) or 'no'} streams only); give another file"
+
+
+def _word(stream: Stream) -> str:
+    return "video" if stream.type == "video" else "sound"

@@ -1,0 +1,78 @@
+"""Messages between the parent and the decoding child.
+
+A message is two lengths (uint32, uint32; little-endian), a JSON header and raw bytes. Nothing is pickled: the child
+reads hostile media, so the parent takes from it numbers and text only, and bounds both lengths.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from typing import Any
+
+from msapipe.types import MediaInfo, Word
+
+LENGTHS = struct.Struct("<II")
+MAX_HEADER = 16_000_000
+MAX_PAYLOAD = 256_000_000
+# How the child ends when an allocation failed; any other exit code stands for a crash.
+OUT_OF_MEMORY = 77
+
+Header = dict[str, Any]
+
+
+def send(descriptor: int, header: Header, payload: memoryview | bytes = b"") -> None:
+    """Write one message whole; blocks while the other side does not read."""
+    text = json.dumps(header).encode("ascii")
+    _write(descriptor, memoryview(LENGTHS.pack(len(text), len(payload)) + text))
+    if len(payload):
+        _write(descriptor, memoryview(payload))
+
+
+def _write(descriptor: int, data: memoryview) -> None:
+    while len(data):
+        data = data[os.write(descriptor, data) :]
+
+
+def lengths(data: bytes | bytearray) -> tuple[int, int]:
+    """Lengths of header and payload from the first eight bytes; ValueError when they cannot be meant."""
+    header, payload = LENGTHS.unpack(data)
+    if header > MAX_HEADER or payload > MAX_PAYLOAD:
+        raise ValueError(f"a message of {header} + {payload} bytes")
+    return header, payload
+
+
+def parse(text: bytes | bytearray) -> Header:
+    """The header of a message; ValueError when it is not a JSON object."""
+    header = json.loads(text)
+    if not isinstance(header, dict):
+        raise ValueError("a header that is not an object")
+    return header
+
+
+def pack_info(info: MediaInfo) -> Header:
+    """What a probe found, as plain values."""
+    cues = [(cue.text, cue.start, cue.end) for cue in info.captions]
+    return {
+        "kind": "info",
+        "format": info.format,
+        "video": info.video,
+        "audio": info.audio,
+        "seconds": info.seconds,
+        "captions": cues,
+        "notes": list(info.notes),
+    }
+
+
+def unpack_info(header: Header) -> MediaInfo:
+    """The inverse of ``pack_info``; ValueError, TypeError or KeyError when it does not fit."""
+    seconds = header["seconds"]
+    return MediaInfo(
+        format=str(header["format"]),
+        video=None if header["video"] is None else str(header["video"]),
+        audio=None if header["audio"] is None else str(header["audio"]),
+        seconds=None if seconds is None else float(seconds),
+        captions=tuple(Word(str(text), float(start), float(end)) for text, start, end in header["captions"]),
+        notes=tuple(str(note) for note in header["notes"]),
+    )

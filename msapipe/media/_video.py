@@ -1,0 +1,156 @@
+"""The pictures of a stretch of a file, thinned out, upright and with square pixels. Runs in the child."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from msapipe.media._clock import Clock
+from msapipe.media._decode import Damage, Report, frames_of, packets, use_threads
+from msapipe.media._geometry import (
+    UPRIGHT,
+    UPRIGHT_MATRIX,
+    Turn,
+    apply_turn,
+    matrix_of,
+    read_matrix,
+    shown_size,
+    turn_of,
+)
+from msapipe.media._open import Opened, check_size
+from msapipe.media.options import MediaOptions
+
+Picture = tuple[NDArray[np.uint8], float, float]
+
+# The last picture of a file lasts as long as the file says, unless that is longer than this.
+MAX_LAST_SECONDS = 600.0
+# Pixels should not depend on which vector instructions the processor has. (ACCURATE_RND would be ten times slower.)
+EXACT = Interpolation.BITEXACT
+
+
+class Painter:
+    """Frames of one stream to RGB pictures of one size."""
+
+    def __init__(self, stream: VideoStream, max_side: int) -> None:
+        self._aspect = stream.sample_aspect_ratio
+        self._max_side = max_side
+        self._source: tuple[int, int] | None = None
+        self._size = (0, 0)
+        self._turn: Turn = UPRIGHT
+        self.notes: list[str] = []
+
+    def paint(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """The frame as it is to be seen: uint8 (H, W, 3) RGB."""
+        check_size(frame.width, frame.height)
+        if self._source is None:
+            self._source = (frame.width, frame.height)
+            self._turn = self._read_turn(frame)
+            self._size = shown_size(frame.width, frame.height, self._aspect, self._max_side)
+        elif self._source != (frame.width, frame.height) and _RESIZED not in self.notes:
+            self.notes.append(_RESIZED)
+        width, height = self._size
+        shrink = width < frame.width or height < frame.height
+        method = (Interpolation.AREA if shrink else Interpolation.BILINEAR) | EXACT
+        seen = frame.reformat(width=width, height=height, format="rgb24", interpolation=int(method), threads=1)
+        return apply_turn(np.asarray(seen.to_ndarray(), np.uint8), self._turn)
+
+    def _read_turn(self, frame: VideoFrame) -> Turn:
+        """The turn in the side data of the first frame; the container's is copied there by libav."""
+        try:
+            sides = list(cast(Any, frame.side_data))  # a mapping that iterates over its values
+            found = [bytes(side) for side in sides if side.type.name == "DISPLAYMATRIX"]
+            matrix = read_matrix(found[0]) if found else UPRIGHT_MATRIX
+        except ValueError:  # PyAV does not know some other side data of this frame; the angle it still tells
+            matrix = matrix_of(frame.rotation)
+        turn = None if matrix is None else turn_of(matrix)
+        if turn is None:
+            self.notes.append("The file asks for a rotation that is no multiple of 90 degrees; it is ignored.")
+        return turn or UPRIGHT
+
+
+_RESIZED = "The size of the pictures changes on the way; later ones are scaled to the first size."
+
+
+def pictures(
+    opened: Opened, start: float, end: float | None, options: MediaOptions, report: Report
+) -> Iterator[Picture]:
+    """Yield (uint8 (H, W, 3) RGB, start, end) in order of time; seconds from ``start``.
+
+    start, end: the stretch of the file, in seconds from its own start. Of the pictures in it, each is kept that comes
+    at or after the next multiple of 1/fps, so at most ``fps`` a second on average, whatever the file has. A picture
+    ends where the next kept one starts. Notes are added to ``opened.notes``.
+    """
+    stream = opened.video
+    if stream is None:
+        opened.notes.append("The file has no pictures that can be read.")
+        return
+    rate = float(stream.average_rate or 0)
+    step = 1 / rate if 0.01 <= rate <= 1000 else 1 / options.fps
+    clock, damage = Clock(opened.zero, step), Damage()
+    painter = Painter(stream, options.max_side)
+    held: tuple[NDArray[np.uint8], float] | None = None
+    due, count, finish = -math.inf, 0, 0.0
+    for frame, time, length in _timed(opened, stream, clock, damage, report):
+        count += 1
+        if end is not None and time >= end:
+            finish = end - start
+            break
+        finish = time - start + length
+        if time < start or time - start < due:
+            continue
+        if held is not None:
+            yield held[0], held[1], time - start
+        held = (painter.paint(frame), time - start)
+        due = _next_due(time - start, options.fps)
+    if held is not None:
+        yield held[0], held[1], max(finish, held[1])
+    opened.notes += painter.notes + clock.notes() + damage.notes("video")
+    if not count:
+        opened.notes.append("The video stream holds no picture that can be decoded.")
+    elif held is None:
+        opened.notes.append("There are no pictures in this stretch.")
+
+
+def _next_due(time: float, fps: float) -> float:
+    """When the picture after one at ``time`` is due: the next multiple of 1/fps, less a little for rounded stamps."""
+    slack = 0.05
+    return (math.floor(time * fps + slack) + 1 - slack) / fps
+
+
+def _timed(
+    opened: Opened, stream: VideoStream, clock: Clock, damage: Damage, report: Report
+) -> Iterator[tuple[VideoFrame, float, float]]:
+    """Frames with their time in seconds from the start of the file and their length in seconds."""
+    use_threads(stream)
+    base = stream.time_base
+    reached, stamped = 0.0, False
+    for packet in packets(opened.container, [stream], damage):
+        report(reached)
+        for frame in frames_of(packet, damage):
+            stamp = _stamp(frame, stamped)
+            stamped = stamped or frame.pts is not None
+            time = clock.time(stamp, base)
+            if time is None:
+                continue
+            reached = time
+            yield frame, time, _length(frame, float(base or 0), clock.step)
+
+
+def _stamp(frame: Any, stamped: bool) -> int | None:
+    """The time stamp of a frame; when none has one (avi), that of its decoding serves."""
+    if frame.pts is not None or stamped:
+        return frame.pts  # type: ignore[no-any-return]
+    return frame.dts  # type: ignore[no-any-return]
+
+
+def _length(frame: VideoFrame, base: float, step: float) -> float:
+    """Seconds that a frame is shown, by its own account when that can be."""
+    declared = float(frame.duration or 0) * base
+    return declared if 0 < declared <= MAX_LAST_SECONDS else step

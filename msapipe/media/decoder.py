@@ -1,0 +1,262 @@
+"""Probe, pictures and sound of a file, decoded in a child process that may die without harm."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.errors import DecoderDied, MediaError, NotMedia
+from msapipe.media._process import Child, ChildFailed, Watch
+from msapipe.media._protocol import Header, unpack_info
+from msapipe.media.options import Limits, MediaOptions
+from msapipe.media.regular import check_regular_file, named
+from msapipe.types import Clip, Frames, MediaInfo, Waveform
+
+# More sound than this is not held in memory: 6.5 hours at 16 kHz.
+MAX_SOUND_BYTES = 1_500_000_000
+# Quieter sound is noise of the recorder or of rounding; raising it to full level would invent something to hear.
+QUIETEST = 10 ** (-80 / 20)
+# Children that wait for work; more are only needed while several readings are under way at once.
+MAX_IDLE = 2
+
+_Result = TypeVar("_Result")
+
+
+class Job:
+    """One request to a child, and its answers."""
+
+    def __init__(self, child: Child, path: Path, watch: Watch) -> None:
+        self._child = child
+        self._path = path
+        self._watch = watch
+        self.finished = False
+
+    def answers(self, request: Header) -> Iterator[tuple[Header, NDArray[np.uint8]]]:
+        """Messages up to the last one, which is of kind "info" or "end"."""
+        try:
+            self._child.ask(request)
+            while not self.finished:
+                header, payload = self._child.receive(self._watch)
+                kind = header.get("kind")
+                if kind == "error":
+                    self.finished = True
+                    raise self._error(header)
+                if kind == "progress":
+                    self._watch.reached(header["reached"])
+                    continue
+                self.finished = kind in ("info", "end")
+                yield header, payload
+        except ChildFailed as failed:
+            raise DecoderDied(f"{named(self._path)}: {failed}") from None
+
+    def reached(self, seconds: float) -> None:
+        """Note that so many seconds of the file are done, which lengthens the time limit."""
+        self._watch.reached(seconds)
+
+    def _error(self, header: Header) -> MediaError:
+        kind = NotMedia if header.get("error") == "NotMedia" else MediaError
+        return kind(f"{named(self._path)}: {header.get('text')}")
+
+
+class Decoder:
+    """Reads media files in a child process, which is started when needed and reused from clip to clip.
+
+    A child that crashes, hangs or passes a limit is killed, the call raises DecoderDied, and the next call starts
+    another one. Calls may overlap (sound while pictures are half read, several threads): each has a child of its own.
+    A child does not outlive the process, nor the thread, that started it.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits.from_environment()
+        self._idle: list[Child] = []
+        self._lock = threading.Lock()
+        self._owner = os.getpid()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the waiting children; a later call starts another one."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for child in idle:
+            child.kill()
+
+    def probe(self, path: Path) -> MediaInfo:
+        """What the file holds. Raises NotMedia when it has neither sound nor pictures that can be decoded."""
+        with self._job(path) as job:
+            for header, _ in job.answers({"what": "probe", "path": _absolute(path)}):
+                return _checked(path, lambda: unpack_info(header))  # noqa: B023
+        raise DecoderDied(f"{named(path)}: the decoder gave no answer; try again")
+
+    def frames(self, clip: Clip, options: MediaOptions) -> Frames:
+        """A handle on the pictures of the clip; they are decoded anew in each pass over ``batches``.
+
+        Of each 1/fps seconds the first picture is kept. Pictures are uint8 (H, W, 3) RGB, turned as the file asks,
+        with square pixels, at most ``max_side`` wide and high; times are seconds from the clip's start.
+        """
+
+        def read() -> Iterator[tuple[NDArray[np.uint8], float, float]]:
+            handle.notes.clear()
+            yield from self._pictures(clip, options, handle.notes)
+
+        handle = Frames(read)
+        return handle
+
+    def _pictures(
+        self, clip: Clip, options: MediaOptions, notes: list[str]
+    ) -> Iterator[tuple[NDArray[np.uint8], float, float]]:
+        shape: tuple[int, int, int] | None = None
+        with self._job(clip.path) as job:
+            for header, payload in job.answers(_request("frames", clip, options)):
+                if header["kind"] == "end":
+                    notes += _checked(clip.path, lambda: [str(note) for note in header["notes"]])  # noqa: B023
+                    return
+                picture, start, end = _checked(clip.path, lambda: _picture(header, payload))  # noqa: B023
+                shape = shape or picture.shape
+                if picture.shape != shape:
+                    raise DecoderDied(f"{named(clip.path)}: the decoder sent pictures of two sizes; try again")
+                job.reached(clip.start + start)
+                yield picture, start, end
+
+    def waveform(self, clip: Clip, options: MediaOptions) -> Waveform:
+        """The sound of the clip: mono float32, its loudest sample at ``peak_db``.
+
+        The channels' plain mean, resampled to ``rate``; sample 0 is the start of the clip, and sound that begins
+        later or pauses has silence before it. A file without sound gives no samples and a note.
+        """
+        data, notes = bytearray(), []
+        with self._job(clip.path) as job:
+            for header, payload in job.answers(_request("waveform", clip, options)):
+                if header["kind"] == "end":
+                    notes = _checked(clip.path, lambda: [str(note) for note in header["notes"]])  # noqa: B023
+                    continue
+                silent = _checked(clip.path, lambda: _silence(header, len(payload)))  # noqa: B023
+                if len(data) + len(payload) + silent > MAX_SOUND_BYTES:
+                    hours = MAX_SOUND_BYTES / 4 / options.rate / 3600
+                    raise MediaError(
+                        f"{named(clip.path)}: more than {hours:.1f} hours of sound; give stretches of the file as clips"
+                    )
+                data += payload.tobytes() if len(payload) else bytes(silent)
+                job.reached(clip.start + len(data) / 4 / options.rate)
+        samples = np.frombuffer(data, np.float32)
+        notes += _normalise(clip.path, samples, options.peak_db)
+        if not len(samples) and not notes:
+            notes.append("There is no sound in this stretch.")
+        return Waveform(samples, options.rate, notes)
+
+    @contextlib.contextmanager
+    def _job(self, path: Path) -> Iterator[Job]:
+        """A child for one call; it is kept when it has answered to the end, and killed otherwise."""
+        check_regular_file(path)
+        try:
+            child = self._take()
+        except ChildFailed as failed:
+            raise DecoderDied(f"{named(path)}: {failed}") from None
+        job = Job(child, path, Watch(self._limits, path.stat().st_size))
+        try:
+            yield job
+        finally:
+            if job.finished:
+                self._give(child)
+            else:
+                child.kill()
+
+    def _take(self) -> Child:
+        """An idle child that still lives, or a new one."""
+        with self._lock:
+            if self._owner != os.getpid():  # after a fork the children are the other process's
+                self._idle, self._owner = [], os.getpid()
+            while self._idle:
+                child = self._idle.pop()
+                if child.alive:
+                    return child
+                child.kill()
+        child = Child(self._limits)
+        try:
+            child.wait_ready()
+        except BaseException:
+            child.kill()
+            raise
+        return child
+
+    def _give(self, child: Child) -> None:
+        with self._lock:
+            keep = len(self._idle) < MAX_IDLE
+            if keep:
+                self._idle.append(child)
+        if not keep:
+            child.kill()
+
+
+def _absolute(path: Path) -> str:
+    return os.path.abspath(path)
+
+
+def _request(what: str, clip: Clip, options: MediaOptions) -> Header:
+    return {
+        "what": what,
+        "path": _absolute(clip.path),
+        "start": clip.start,
+        "end": clip.end,
+        "options": asdict(options),
+    }
+
+
+def _checked(path: Path, read: Callable[[], _Result]) -> _Result:
+    """What ``read`` makes of a message; DecoderDied when the message is not what it should be."""
+    try:
+        return read()
+    except (ValueError, TypeError, KeyError, OverflowError):
+        raise DecoderDied(f"{named(path)}: the decoder sent nonsense; the file may be made to break it") from None
+
+
+def _picture(header: Header, payload: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float, float]:
+    """A picture and its times from a message."""
+    height, width = int(header["height"]), int(header["width"])
+    start, end = float(header["start"]), float(header["end"])
+    if not (height > 0 and width > 0 and math.isfinite(start) and math.isfinite(end) and start <= end):
+        raise ValueError("no picture")
+    return payload.reshape(height, width, 3), start, end
+
+
+def _silence(header: Header, payload: int) -> int:
+    """Bytes of silence that a message stands for; 0 for one with samples."""
+    if header["kind"] == "sound":
+        if payload % 4:
+            raise ValueError("half a sample")
+        return 0
+    samples = int(header["samples"])
+    if samples < 0 or payload:
+        raise ValueError("no silence")
+    return 4 * samples
+
+
+def _normalise(path: Path, samples: NDArray[np.float32], peak_db: float) -> list[str]:
+    """Scale ``samples`` in place so that the loudest has ``peak_db`` dBFS; returns notes."""
+    if not len(samples):
+        return []
+    peak = float(max(samples.max(), -samples.min()))
+    if not math.isfinite(peak):
+        raise DecoderDied(f"{named(path)}: the decoder sent nonsense; the file may be made to break it")
+    if peak == 0:
+        return ["The sound is silent throughout."]
+    if peak < QUIETEST:
+        return ["The sound is quieter than -80 dBFS; it is left as it is."]
+    samples *= np.float32(10 ** (peak_db / 20) / peak)
+    return []

@@ -1,0 +1,87 @@
+"""What a decoding is asked for, and what it may cost."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+from msapipe.errors import RecipeError
+
+# Raise it whenever pictures, sound or captions of the same file come out differently; it is part of cache keys.
+MEDIA_VERSION = 1
+
+# Libav refuses larger pictures before it allocates them; 8K video has 33 million pixels.
+MAX_PIXELS = 50_000_000
+
+
+@dataclass(frozen=True)
+class MediaOptions:
+    """How pictures and sound are read; part of cache keys, so plain values only.
+
+    fps: at most this many pictures a second.   rate: Hz of the sound.   peak_db: dBFS that the loudest sample gets.
+    max_side: pictures whose longer side has more pixels than this are scaled down.
+    """
+
+    fps: float = 10.0
+    rate: int = 16000
+    peak_db: float = -3.0
+    max_side: int = 1920
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.fps) and 0 < self.fps <= 1000):
+            raise RecipeError(f"media.fps is {self.fps}; it must be above 0 and at most 1000 pictures a second")
+        if not 1000 <= self.rate <= 384_000:
+            raise RecipeError(f"media.rate is {self.rate}; it must lie between 1000 and 384000 Hz")
+        if not -100 <= self.peak_db <= 0:
+            raise RecipeError(f"media.peak_db is {self.peak_db}; it must lie between -100 and 0 dBFS")
+        if not 16 <= self.max_side <= 8192:
+            raise RecipeError(f"media.max_side is {self.max_side}; it must lie between 16 and 8192 pixels")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the decoding child may use; not part of cache keys, since a result does not depend on it.
+
+    stall_seconds: without any progress for so long, the child is killed.
+    seconds: for one whole call. Each decoded second of the file adds a second to it, but at most four for each
+        megabyte of the file: a long video passes, a small file that unpacks to hours of 4K pictures does not.
+        Only time spent waiting for the child counts.
+    memory_mb: address space of the child (RLIMIT_AS), in MiB; not enforced by macOS.
+    """
+
+    stall_seconds: float = 20.0
+    seconds: float = 45.0
+    memory_mb: int = 3072
+
+    def __post_init__(self) -> None:
+        if not (self.stall_seconds > 0 and self.seconds > 0 and self.memory_mb >= 256):
+            raise RecipeError(f"{self}: the seconds must be above 0 and the memory at least 256 MB")
+
+    @classmethod
+    def from_environment(cls) -> Limits:
+        """Read MSAPIPE_DECODE_SECONDS and MSAPIPE_DECODE_MEMORY_MB; the stall limit grows with the first."""
+        seconds = _number("MSAPIPE_DECODE_SECONDS", cls.seconds, 0.1, 1e7, "seconds")
+        memory = _number("MSAPIPE_DECODE_MEMORY_MB", cls.memory_mb, 256, 1e7, "megabytes")
+        return cls(cls.stall_seconds * seconds / cls.seconds, seconds, int(memory))
+
+    def allowance(self, decoded: float, size: int) -> float:
+        """Seconds that a call may take once ``decoded`` seconds of a file of ``size`` bytes are done."""
+        return self.seconds + min(decoded, 4 * size / 1e6)
+
+
+def _number(name: str, default: float, low: float, high: float, unit: str) -> float:
+    """The number in an environment variable, or ``default`` when it is not set."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise RecipeError(
+            f"{name} is {text!r}; expected a number of {unit} from {low:g} to {high:g}. "
+            f"Unset it for the default ({default:g})."
+        )
+    return value

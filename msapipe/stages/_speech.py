@@ -1,0 +1,169 @@
+"""Where somebody speaks: Silero VAD v6 (MIT) with the network written out, and sound at the rate that it hears.
+
+The weights are those of the packaged silero_vad.jit, read as plain floats from that archive: no TorchScript, no
+pickle, and nothing of the package silero_vad is imported (its import sets torch to one thread). The package's
+silero_vad_16k.safetensors holds another training: its probabilities differ by up to 0.5.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.errors import MissingLibrary
+from msapipe.types import Waveform
+from msapipe.weights import Weights
+
+if TYPE_CHECKING:
+    import torch
+
+SILERO = Weights(
+    name="Silero VAD 16 kHz",
+    package="silero_vad",
+    file="data/silero_vad.jit",
+    sha256="e1122837f4154c511485fe0b9c64455f7b929c96fbb8d79fbdb336383ebd3720",
+    bytes=2272526,
+    licence="MIT",
+    source="https://github.com/snakers4/silero-vad, wheel silero-vad 6.2.3",
+)
+
+RATE = 16000  # Hz; Silero and pocketsphinx hear nothing else
+CHUNK = 512  # samples (32 ms): one probability each
+_CONTEXT = 64  # samples of the chunk before that Silero sees again
+_PIECE = 1024  # chunks at once (33 s): bounds memory
+
+# The tensors of the 16 kHz network as they lie in the archive, records data/2 and on. The hash of the file is checked
+# first, so that the order is certain.
+_TENSORS: dict[str, tuple[int, ...]] = {
+    "stft": (258, 1, 256),
+    "conv1.weight": (128, 129, 3),
+    "conv1.bias": (128,),
+    "conv2.weight": (64, 128, 3),
+    "conv2.bias": (64,),
+    "conv3.weight": (64, 64, 3),
+    "conv3.bias": (64,),
+    "conv4.weight": (128, 64, 3),
+    "conv4.bias": (128,),
+    "weight_ih_l0": (512, 128),
+    "weight_hh_l0": (512, 128),
+    "bias_ih_l0": (512,),
+    "bias_hh_l0": (512,),
+    "final.weight": (1, 128, 1),
+    "final.bias": (1,),
+}
+
+
+def at_16k(waveform: Waveform) -> NDArray[np.float32]:
+    """The samples at 16 kHz: float32 (N,), by windowed sinc (16 zero crossings a side, Hann)."""
+    if waveform.rate == RATE or not len(waveform.samples):
+        return waveform.samples
+    step = waveform.rate / RATE
+    reach = int(np.ceil(16 * max(step, 1.0)))
+    padded = np.pad(waveform.samples, (reach, reach + 1))
+    taps = np.arange(-reach + 1, reach + 1)
+    cutoff = min(1.0, 1 / step)
+    length = int(np.ceil(len(waveform.samples) / step))
+    out = np.empty(length, np.float32)
+    for first in range(0, length, RATE):  # a second at a time: the kernel is made anew for each sample
+        at = np.arange(first, min(first + RATE, length)) * step
+        whole = np.floor(at).astype(np.int64)
+        away = taps[None, :] - (at - whole)[:, None]
+        kernel = cutoff * np.sinc(cutoff * away) * np.cos(np.clip(away / reach, -1, 1) * np.pi / 2) ** 2
+        out[first : first + len(at)] = (padded[whole[:, None] + taps + reach] * kernel).sum(1)
+    return out
+
+
+def _tensors() -> dict[str, NDArray[np.float32]]:
+    with zipfile.ZipFile(SILERO.path()) as archive:
+        root = archive.namelist()[0].partition("/")[0]
+        return {
+            name: np.frombuffer(archive.read(f"{root}/data/{record}"), "<f4", math.prod(shape)).reshape(shape).copy()
+            for record, (name, shape) in enumerate(_TENSORS.items(), 2)
+        }
+
+
+class SpeechDetector:
+    """Silero VAD: 512 samples at 16 kHz in, the probability that somebody speaks out.
+
+    The convolutions of all chunks run at once; only the LSTM walks. Equal to the wheel's TorchScript within 1e-4.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import torch
+        except (ImportError, OSError) as error:
+            raise MissingLibrary(f"Silero VAD needs torch: {error}; type: uv sync") from error
+        weights = {name: torch.from_numpy(value) for name, value in _tensors().items()}
+        self._stft = weights.pop("stft")
+        self._final = weights.pop("final.weight"), weights.pop("final.bias")
+        self._convolutions = [
+            (weights.pop(f"conv{i}.weight"), weights.pop(f"conv{i}.bias"), stride)
+            for i, stride in ((1, 1), (2, 2), (3, 2), (4, 1))
+        ]
+        with torch.device("meta"):  # no random numbers are drawn: the global generator stays as it is
+            self._lstm = torch.nn.LSTM(128, 128, batch_first=True)
+        self._lstm.load_state_dict(weights, assign=True)
+        self._lstm.eval()
+
+    def probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """One probability per 512 samples of 16 kHz sound, the last chunk filled up with silence: float32 (n,)."""
+        import torch
+
+        count = -(-len(samples) // CHUNK)
+        padded = np.zeros(_CONTEXT + count * CHUNK, np.float32)
+        padded[_CONTEXT : _CONTEXT + len(samples)] = samples
+        out = np.zeros(count, np.float32)
+        state: Any = None
+        with torch.inference_mode():
+            for first in range(0, count, _PIECE):
+                last = min(first + _PIECE, count)
+                piece = torch.from_numpy(padded[first * CHUNK : last * CHUNK + _CONTEXT])
+                hidden, state = self._lstm(self._encode(piece.unfold(0, CHUNK + _CONTEXT, CHUNK))[None], state)
+                logit = torch.nn.functional.conv1d(hidden[0].relu()[:, :, None], *self._final)
+                out[first:last] = logit.sigmoid()[:, 0, 0].numpy()
+        return out
+
+    def _encode(self, chunks: torch.Tensor) -> torch.Tensor:
+        """Chunks with context (n, 576) to what the LSTM walks over (n, 128)."""
+        from torch.nn import functional
+
+        x = functional.pad(chunks[:, None], (0, 64), "reflect")
+        x = functional.conv1d(x, self._stft, stride=128)
+        real, imaginary = x.chunk(2, dim=1)
+        x = (real**2 + imaginary**2).sqrt()
+        for weight, bias, stride in self._convolutions:
+            x = functional.conv1d(x, weight, bias, stride=stride, padding=1).relu()
+        return x[:, :, 0]
+
+    def spans(
+        self,
+        samples: NDArray[np.float32],
+        threshold: float = 0.5,
+        min_speech: float = 0.25,
+        min_silence: float = 0.1,
+    ) -> list[tuple[float, float]]:
+        """Where somebody speaks in 16 kHz sound: ordered (start, end) in seconds, half-open, apart.
+
+        As Silero's get_speech_timestamps without padding or a longest span: speech begins at ``threshold``, ends
+        where the probability stays 0.15 lower for ``min_silence`` seconds, and counts from ``min_speech`` seconds.
+        """
+        total = len(samples) / RATE
+        found: list[tuple[float, float]] = []
+        start = quiet = None
+        for index, probability in enumerate(self.probabilities(samples)):
+            now = index * CHUNK / RATE
+            if probability >= threshold:
+                quiet = None
+                start = now if start is None else start
+            elif probability < max(threshold - 0.15, 0.01) and start is not None:
+                quiet = now if quiet is None else quiet
+                if now - quiet >= min_silence:
+                    found.append((start, quiet))
+                    start = quiet = None
+        if start is not None:
+            found.append((start, total))
+        return [(start, end) for start, end in found if end - start > min_speech]

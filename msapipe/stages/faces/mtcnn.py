@@ -1,0 +1,200 @@
+"""Finds faces and five landmarks with MTCNN, and follows each person from picture to picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isfinite
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.errors import RecipeError
+from msapipe.stages._base import Stage
+from msapipe.stages.faces._crops import cut_out, loose_square
+from msapipe.stages.faces._detector import Detector, Found, distinct, libraries
+from msapipe.stages.faces._tracks import CutFinder, Tracker, overlaps
+from msapipe.types import EncodedImages, FaceTracks, Frames
+from msapipe.weights import Weights
+
+# Faces smaller than this have no features worth reading; it is also what exact uses, as facenet-pytorch does.
+LEAST_PIXELS = 20.0
+
+# A person seen this rarely, and never surely, is taken for a mistake of the detector.
+RARE, SURE = 3, 0.99
+
+
+def _net(letter: str, size: int, sha256: str) -> Weights:
+    return Weights(
+        name=f"MTCNN {letter}-Net",
+        package="facenet_pytorch",
+        file=f"data/{letter.lower()}net.pt",
+        sha256=sha256,
+        bytes=size,
+        licence="MIT",
+        source="https://github.com/timesler/facenet-pytorch, converted from https://github.com/davidsandberg/facenet",
+    )
+
+
+@dataclass
+class _Row:
+    """One face of one sampled picture."""
+
+    row: int
+    person: int
+    box: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    score: float
+    square: tuple[int, int, int]
+    crop: bytes
+
+
+@dataclass
+class MTCNN(Stage):
+    """Every face of every sampled picture, as FaceTracks: M boxes (M, 4), landmarks (M, 5, 2), score (M,), crops.
+
+    Boxes and landmarks are in pixels of the picture, score is the face probability of O-Net in [0, 1].
+
+    The three nets run on key pictures: the first, one every ``key_every`` seconds, after a cut, when a face is lost,
+    and as long as nobody is in sight. Between them O-Net looks three times, slightly shifted, at where each face was,
+    and the mean counts: faster than the full search, and the landmarks jitter less. Persons are told apart by where
+    they are, not by how they look.
+
+    min_score: a person is kept who reaches this score at least once; weaker views of that person are kept too.
+        A person seen in fewer than 3 pictures of a longer clip must reach 0.99.
+    min_face: smallest face, as a share of the picture's shorter side; never below 20 pixels.
+    thresholds: least face probability in P-Net, R-Net and O-Net.
+    scale_factor: from one level of the search pyramid to the next.
+    min_overlap: least intersection over union of a person's boxes in two successive pictures.
+    bridge: seconds out of sight after which a face is a new person; a cut always makes new persons.
+    key_every: seconds between full searches.
+    exact: find in every picture what ``facenet_pytorch.MTCNN(keep_all=True, min_face_size=20)`` finds, box for box,
+        about ten times slower; min_face and key_every are then not used.
+
+    Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks" (2016).
+    """
+
+    min_score: float = 0.9
+    min_face: float = 0.08
+    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+    scale_factor: float = 0.709
+    min_overlap: float = 0.3
+    bridge: float = 0.5
+    key_every: float = 0.5
+    exact: bool = False
+
+    version: ClassVar[int] = 1
+    weights: ClassVar[tuple[Weights, ...]] = (
+        _net("P", 28570, "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
+        _net("R", 403147, "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86"),
+        _net("O", 1559269, "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
+    )
+
+    def __post_init__(self) -> None:
+        if len(self.thresholds) != 3:
+            raise RecipeError(f"mtcnn: thresholds must be three numbers, got {self.thresholds}")
+        self.thresholds = (self.thresholds[0], self.thresholds[1], self.thresholds[2])  # a recipe gives a list
+        shares = {"min_score": self.min_score, "min_face": self.min_face, "min_overlap": self.min_overlap}
+        for name, value in {**shares, **{f"thresholds[{i}]": t for i, t in enumerate(self.thresholds)}}.items():
+            if not 0 <= value <= 1:
+                raise RecipeError(f"mtcnn: {name} must lie in [0, 1], got {value}")
+        if not 0.1 <= self.scale_factor <= 0.95:
+            raise RecipeError(f"mtcnn: scale_factor must lie in [0.1, 0.95], got {self.scale_factor}")
+        for name, value in (("bridge", self.bridge), ("key_every", self.key_every)):
+            if not (isfinite(value) and value >= 0):
+                raise RecipeError(f"mtcnn: {name} must be seconds, 0 or more, got {value}")
+
+    def load(self, device: str) -> None:
+        """Import torch and read the three nets."""
+        _, self._cv2, _, _ = libraries()
+        pnet, rnet, onet = (w.path() for w in self.weights)
+        self._detector = Detector((pnet, rnet, onet), device, self.thresholds, self.scale_factor, self.exact)
+
+    def run(self, frames: Frames) -> FaceTracks:
+        """Find and follow all faces, one picture at a time."""
+        tracker, cuts = Tracker(self.min_overlap, self.bridge), CutFinder(self._cv2)
+        times: list[tuple[float, float]] = []
+        rows: list[_Row] = []
+        size, searched = (0, 0), -np.inf
+        for picture, start, end in _pictures(frames):
+            size = (picture.shape[0], picture.shape[1])
+            cut = cuts.cut(picture)
+            tracker.begin(start, cut)
+            found, full = self._look(picture, tracker, cut or start - searched >= self.key_every - 1e-6)
+            searched = start if full else searched
+            people = tracker.name(found.boxes, found.landmarks)
+            for person, box, landmarks, score in zip(people, *found, strict=True):
+                square = loose_square(box)
+                crop = cut_out(self._cv2, picture, square)
+                rows.append(_Row(len(times), int(person), box, landmarks, float(score), square, crop))
+            times.append((start, end))
+        return _tracks(self._believed(rows, len(times)), times, size)
+
+    def _look(self, picture: NDArray[np.uint8], tracker: Tracker, due: bool) -> tuple[Found, bool]:
+        """The faces of a picture, and whether all of it was searched."""
+        smallest = LEAST_PIXELS if self.exact else max(LEAST_PIXELS, self.min_face * min(picture.shape[:2]))
+        if self.exact:
+            return self._detector.find(picture, smallest), True
+        followed = self._detector.follow(picture, tracker.expected)
+        there = followed.score > self.thresholds[2]
+        tracker.moved(followed.boxes, followed.landmarks, there)
+        followed = followed.take(there)
+        if len(there) and there.all() and not due:
+            return followed.take(distinct(followed.boxes, followed.score, 0.7)), False
+        found = self._detector.find(picture, smallest)
+        # Looked at in the same way as between key pictures: else every key picture is a small jump.
+        closer = self._detector.follow(picture, found.boxes)
+        better = closer.score > self.thresholds[2]
+        found = Found(*(np.where(_like(better, a), a, b) for a, b in zip(closer, found, strict=True)))
+        return _together(found, followed.take(followed.score > self.min_score)), True
+
+    def _believed(self, rows: list[_Row], pictures: int) -> list[_Row]:
+        """The rows of persons who are not mistakes, see ``min_score``."""
+        best: dict[int, float] = {}
+        seen: dict[int, int] = {}
+        for row in rows:
+            best[row.person] = max(best.get(row.person, 0.0), row.score)
+            seen[row.person] = seen.get(row.person, 0) + 1
+        usual = min(RARE, pictures)
+        return [
+            row
+            for row in rows
+            if best[row.person] >= (self.min_score if seen[row.person] >= usual else max(SURE, self.min_score))
+        ]
+
+
+def _pictures(frames: Frames) -> Iterator[tuple[NDArray[np.uint8], float, float]]:
+    """One picture and its time after the other; no more than one is held."""
+    for batch in frames.batches(1):
+        yield batch.pixels[0], float(batch.times[0, 0]), float(batch.times[0, 1])
+
+
+def _like(mask: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """A mask (n,) shaped so that it selects rows of values (n, ...)."""
+    return mask.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def _together(found: Found, followed: Found) -> Found:
+    """Faces of a full search, and those followed faces that it missed."""
+    missed = overlaps(followed.boxes, found.boxes).max(1, initial=0) < 0.3
+    rest = followed.take(missed)
+    both = Found(*(np.concatenate(pair) for pair in zip(found, rest, strict=True)))
+    return both.take(distinct(both.boxes, both.score, 0.7))
+
+
+def _tracks(rows: list[_Row], times: list[tuple[float, float]], size: tuple[int, int]) -> FaceTracks:
+    """Persons numbered by first appearance, rows by picture and then person."""
+    number = {person: index for index, person in enumerate(dict.fromkeys(row.person for row in rows))}
+    rows = sorted(rows, key=lambda row: (row.row, number[row.person]))
+    return FaceTracks(
+        times=np.array(times, np.float64).reshape(-1, 2),
+        frame_size=size,
+        track=np.array([number[row.person] for row in rows], np.int64),
+        row=np.array([row.row for row in rows], np.int64),
+        boxes=np.array([row.box for row in rows], np.float32).reshape(-1, 4),
+        landmarks=np.array([row.landmarks for row in rows], np.float32).reshape(-1, 5, 2),
+        score=np.clip(np.array([row.score for row in rows], np.float32), 0, 1),
+        squares=np.array([row.square for row in rows], np.float32).reshape(-1, 3),
+        crops=EncodedImages.join([row.crop for row in rows]),
+    )

@@ -1,0 +1,101 @@
+"""Takes the largest face for the speaker, with patience, so that it does not jump between two faces."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from math import isfinite
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.errors import RecipeError
+from msapipe.stages._base import Stage
+from msapipe.types import FaceTracks, Speaker
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class Largest(Stage):
+    """The largest face of each sampled picture, as Speaker: track (T,), score (T,).
+
+    The size of a face is the square root of its box's area; score is that size, averaged over ``smooth`` seconds,
+    as a share of the picture's shorter side (0 where nobody is chosen; seldom above 1).
+
+    The chosen person stays chosen while he is in sight, and for ``patience`` seconds out of sight if he comes back
+    (nobody is chosen meanwhile), unless another face becomes larger by ``margin``. Among faces whose sizes differ by
+    less than that, the one with the greater total (box area x face probability, summed over the clip) is taken, then
+    the one that appeared first. It knows nothing of lips or voices: a listener in front of the camera is taken for
+    the speaker. A cut makes new persons (see the faces stage), so the choice starts anew in each shot.
+
+    The usual rule of feature extractors where one face is in sight, e.g. OpenFace 2.0 (Baltrusaitis et al., 2018).
+
+    margin: by how much larger, as a share, another face must be to take over.
+    smooth: seconds over which sizes are averaged.   patience: seconds.
+    """
+
+    margin: float = 0.25
+    smooth: float = 1.0
+    patience: float = 0.5
+
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        for name, value in (("margin", self.margin), ("smooth", self.smooth), ("patience", self.patience)):
+            if not (isfinite(value) and value >= 0):
+                raise RecipeError(f"largest: {name} must be a number, 0 or more, got {value}")
+
+    def run(self, faces: FaceTracks) -> Speaker:
+        """Choose a track, or -1, for every sampled picture."""
+        starts = faces.times[:, 0]
+        size, total, seen = self._measured(faces)
+        first = np.searchsorted(faces.row, np.arange(len(starts) + 1))
+        chosen, score = np.full(len(starts), -1, np.int64), np.zeros(len(starts), np.float32)
+        now, last_seen = -1, 0.0
+        for row, time in enumerate(starts):
+            here = {int(faces.track[m]): float(size[m]) for m in range(first[row], first[row + 1])}
+            if now not in here and now >= 0:
+                later = bisect_right(seen[now], time)
+                if later == len(seen[now]) or seen[now][later] - last_seen > self.patience + 1e-6:
+                    now = -1
+            now = self._choose(now, here, total)
+            if now in here:
+                chosen[row], score[row], last_seen = now, here[now] / max(1, min(faces.frame_size)), time
+        return Speaker(chosen, score)
+
+    def _choose(self, now: int, here: dict[int, float], total: dict[int, float]) -> int:
+        """The person to look at, given whom we look at now (or -1) and the size of each person in the picture."""
+        if not here:
+            return now
+        most = max(here.values())
+        if now >= 0 and here.get(now, most) * (1 + self.margin) >= most:
+            return now
+        large = (person for person, size in here.items() if size * (1 + self.margin) >= most)
+        return min(large, key=lambda person: (-total[person], person))
+
+    def _measured(self, faces: FaceTracks) -> tuple[Floats, dict[int, float], dict[int, list[float]]]:
+        """Smoothed size of each face (M,); per person the total of area x score, and the times when in sight."""
+        area = (faces.boxes[:, 2:] - faces.boxes[:, :2]).clip(0).prod(1).astype(np.float64)
+        size = np.sqrt(area)
+        total: dict[int, float] = {}
+        seen: dict[int, list[float]] = {}
+        order = np.argsort(faces.track, kind="stable")
+        people, begins = np.unique(faces.track[order], return_index=True)
+        ends = np.append(begins[1:], len(order))
+        for person, begin, end in zip(people.tolist(), begins, ends, strict=False):
+            mine = order[begin:end]
+            times = faces.times[faces.row[mine], 0]
+            total[person] = float((area[mine] * faces.score[mine]).sum())
+            seen[person] = times.tolist()
+            size[mine] = _averaged(size[mine], times, self.smooth)
+        return size, total, seen
+
+
+def _averaged(values: Floats, times: Floats, window: float) -> Floats:
+    """The mean of the values (n,) that lie within half a window of each."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    begin = np.searchsorted(times, times - window / 2 - 1e-6)
+    end = np.searchsorted(times, times + window / 2 + 1e-6, side="right")
+    return np.asarray((sums[end] - sums[begin]) / np.maximum(end - begin, 1), np.float64)

@@ -1,0 +1,72 @@
+"""English speech recognition without a network or GPU: pocketsphinx behind Silero VAD (weights in the wheels)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from msapipe.errors import RecipeError
+from msapipe.stages._base import Stage
+from msapipe.stages._pocketsphinx import RECOGNITION, Decoder, cut, pieces
+from msapipe.stages._speech import SILERO, SpeechDetector, at_16k
+from msapipe.types import Transcript, Waveform, Word
+from msapipe.weights import Weights
+
+
+@dataclass
+class Pocketsphinx(Stage):
+    """The English words in the sound, as a Transcript with start and end in seconds and confidence in [0, 1].
+
+    Huggins-Daines et al. (2006), pocketsphinx 5 with the en-us model and language model of its wheel, on the stretches
+    where Silero VAD hears speech (probability at least ``speech``), so that silence, tones and noise give no words: a
+    Transcript without any, for it was heard that nothing was said. Never None. Language "en", source "pocketsphinx".
+
+    max_states: states kept per frame of 10 ms; fewer is faster and less accurate. pad, join, longest: seconds added
+    around speech, pauses that do not part stretches, and the longest stretch that is decoded as one.
+    """
+
+    weights: ClassVar[tuple[Weights, ...]] = (SILERO, *RECOGNITION)
+
+    speech: float = 0.5
+    max_states: int = 3000
+    pad: float = 0.2
+    join: float = 0.5
+    longest: float = 20.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.speech < 1:
+            raise RecipeError(f"pocketsphinx: speech {self.speech} must lie between 0 and 1")
+        if not 100 <= self.max_states <= 100_000:
+            raise RecipeError(f"pocketsphinx: max_states {self.max_states} must lie between 100 and 100000")
+        if not (0 <= self.pad <= 2 and 0 <= self.join <= 10 and 1 <= self.longest <= 120):
+            raise RecipeError(
+                f"pocketsphinx: pad {self.pad}, join {self.join}, longest {self.longest} must keep "
+                "0 <= pad <= 2, 0 <= join <= 10, 1 <= longest <= 120 (seconds)"
+            )
+
+    def load(self, device: str) -> None:
+        """Open the detector and the decoder; both run on the CPU."""
+        self._detector = SpeechDetector()
+        self._decoder = Decoder(language_model=True, maxhmmpf=self.max_states)
+
+    def run(self, waveform: Waveform) -> Transcript:
+        """What is said in the sound."""
+        samples = at_16k(waveform)
+        spans = self._detector.spans(samples, self.speech)
+        words: list[Word] = []
+        for start, end in pieces(spans, self.pad, self.join, self.longest):
+            for heard in self._decoder.hear(cut(samples, start, end)):
+                word = Word(
+                    heard.text,
+                    start + heard.start,
+                    min(start + heard.end, waveform.seconds),
+                    heard.confidence,
+                )
+                if _overlaps(word, spans):
+                    words.append(word)
+        return Transcript(tuple(words), "en", "pocketsphinx")
+
+
+def _overlaps(word: Word, spans: list[tuple[float, float]]) -> bool:
+    start, end = word.start or 0.0, word.end or 0.0
+    return any(start < last and end > first for first, last in spans)

@@ -1,0 +1,43 @@
+"""Times for the words that have none, from those that have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import groupby
+
+from msapipe.types import Word
+
+SECONDS_A_WORD = 0.4  # 150 words a minute, where nothing else is known
+
+
+def fill_gaps(words: tuple[Word, ...], seconds: float | None) -> tuple[Word, ...]:
+    """All words with times: those that have some keep them, the others share the gap around them by letters.
+
+    seconds: the length of the clip, for words after the last timed one; None when not known.
+    """
+    out: list[Word] = []
+    groups = [(timed, list(run)) for timed, run in groupby(words, key=lambda word: word.start is not None)]
+    for index, (timed, run) in enumerate(groups):
+        if timed:
+            out += run
+            continue
+        left = (out[-1].end or 0.0) if out else 0.0
+        if index + 1 < len(groups):
+            right = groups[index + 1][1][0].start or 0.0
+            left = min(left, right)
+        else:
+            right = max(left, seconds or 0.0)
+            right = right if right > left else left + SECONDS_A_WORD * len(run)
+        out += _share(run, left, right)
+    return tuple(out)
+
+
+def _share(words: list[Word], left: float, right: float) -> list[Word]:
+    letters = [0]
+    for word in words:
+        letters.append(letters[-1] + max(len(word.text), 1))
+    scale = (right - left) / letters[-1]
+    return [
+        replace(word, start=left + scale * first, end=min(left + scale * last, right), estimated=True)
+        for word, first, last in zip(words, letters, letters[1:], strict=False)
+    ]

@@ -1,0 +1,75 @@
+"""Word times by forced alignment of English words with the sound: pocketsphinx, no network or GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from msapipe.errors import RecipeError
+from msapipe.stages._base import Stage
+from msapipe.stages._pocketsphinx import ACOUSTIC, Decoder, Heard
+from msapipe.stages._speech import SILERO, SpeechDetector, at_16k
+from msapipe.stages.words._gaps import fill_gaps
+from msapipe.stages.words._pronounceable import pronounceable
+from msapipe.types import Transcript, Waveform, Word
+from msapipe.weights import Weights
+
+
+@dataclass
+class Pocketsphinx(Stage):
+    """The Transcript with the times (seconds) at which its English words are heard, to 10 ms.
+
+    Huggins-Daines et al. (2006), pocketsphinx 5 with the en-us acoustic model of its wheel. Words are spelled as in
+    its dictionary for the alignment and keep their spelling in the result: numbers are spelled out, hyphens part
+    words, an unknown "dog's" is aligned as "dog", unknown capitals as letters. A word that stays unknown is left out
+    and gets the gap between its neighbours, marked as estimated. Times that the transcript had are replaced.
+
+    None when this cannot work: the language is not English (or None), Silero VAD hears no speech, fewer than
+    ``known`` of the words are in the dictionary, or the decoder does not find each of the words, which also happens
+    when other words are spoken.
+    """
+
+    weights: ClassVar[tuple[Weights, ...]] = (SILERO, *ACOUSTIC)
+
+    known: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.known <= 1:
+            raise RecipeError(f"pocketsphinx: known {self.known} must lie above 0 and not above 1")
+
+    def load(self, device: str) -> None:
+        """Open the detector and the decoder; both run on the CPU."""
+        self._detector = SpeechDetector()
+        self._decoder = Decoder(language_model=False)
+
+    def run(self, transcript: Transcript, waveform: Waveform) -> Transcript | None:
+        """The same words with their times, or None."""
+        if (transcript.language or "en").partition("-")[0].lower() != "en" or not transcript.words:
+            return None
+        said = [pronounceable(word.text, self._decoder.knows) for word in transcript.words]
+        if sum(map(bool, said)) < max(1, self.known * len(said)):
+            return None
+        samples = at_16k(waveform)
+        if not self._detector.spans(samples):
+            return None
+        expected = [part for parts in said for part in parts]
+        self._decoder.expect(expected)
+        heard = self._decoder.hear(samples)
+        # A surplus word at the end is dropped silently: compare, never count on it.
+        if [part.text for part in heard] != expected:
+            return None
+        return replace(transcript, words=fill_gaps(_timed(transcript.words, said, heard), waveform.seconds))
+
+
+def _timed(words: tuple[Word, ...], said: list[list[str]], heard: list[Heard]) -> tuple[Word, ...]:
+    """Each word from its first to its last part; a word without parts has no times yet."""
+    out: list[Word] = []
+    at = 0
+    for word, parts in zip(words, said, strict=True):
+        if parts:
+            first, last = heard[at], heard[at + len(parts) - 1]
+            at += len(parts)
+            out.append(replace(word, start=first.start, end=last.end, estimated=False))
+        else:
+            out.append(replace(word, start=None, end=None))
+    return tuple(out)

@@ -1,0 +1,151 @@
+"""What every stage, fusion model and reader promises. Each check raises AssertionError with a sentence.
+
+A plug-in's test is one line: ``check_stage("vision", MyStage)``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from msapipe.cache import digest, stage_key
+from msapipe.datasets import Example, Reader
+from msapipe.stages import MODALITIES, Stage
+from msapipe.testing import fakes
+from msapipe.types import FaceTracks, FeatureSequence, Speaker, Transcript
+
+if TYPE_CHECKING:
+    from msapipe.fusion._base import FusionModel
+
+_MAKES: dict[str, type] = {
+    "transcript": Transcript,
+    "words": Transcript,
+    "faces": FaceTracks,
+    "speaker": Speaker,
+    **dict.fromkeys(MODALITIES, FeatureSequence),
+}
+
+
+def _must(holds: object, sentence: str) -> None:
+    if not holds:
+        raise AssertionError(sentence)
+
+
+def check_stage(slot: str, cls: type[Stage]) -> None:
+    """Type, determinism, hard inputs, documentation, weights and key of a stage."""
+    name = cls.__name__
+    doc = inspect.getdoc(cls) or ""
+    _must(doc and not doc.startswith(f"{name}("), f"{name} has no docstring")
+    if slot in MODALITIES:
+        _must(re.search(r"\(T, ", doc), f"the docstring of {name} does not state the shape of its output: (T, ...)")
+    for weights in cls.weights:
+        _must(re.fullmatch(r"[0-9a-f]{64}", weights.sha256), f"{name}: {weights.name} has no sha256")
+        _must(weights.licence and weights.source and weights.bytes, f"{name}: {weights.name} lacks licence or source")
+    stage, again = cls(), cls()
+    digest(stage_key(slot, name, stage.version, stage.params(), [], {}))
+    stage.load("cpu")
+    again.load("cpu")
+    widths = set()
+    for kind in ("usual", "empty", "short"):
+        out = stage.run(**fakes.inputs(cls.needs(), kind))
+        same = again.run(**fakes.inputs(cls.needs(), kind))
+        _must(out is None or isinstance(out, _MAKES[slot]), f"{name} returned {type(out).__name__} for {kind} input")
+        _must(_equal(out, same), f"{name} gives other numbers the second time ({kind} input)")
+        if isinstance(out, FeatureSequence):
+            widths.add(out.values.shape[1])
+            _must(len(out.names) == out.values.shape[1], f"{name} does not name its columns ({kind} input)")
+    _must(len(widths) <= 1, f"{name} has {sorted(widths)} columns, depending on the input")
+
+
+def _equal(a: Any, b: Any) -> bool:
+    from msapipe.cache.store import entry_bytes
+
+    return entry_bytes(a, {}, ()) == entry_bytes(b, {}, ())
+
+
+def check_fusion(cls: type[FusionModel], steps: int = 300) -> None:
+    """Padding, batch mates, missing modalities, phases, gradients, learning, and saving of a fusion model."""
+    import torch
+
+    dims = {"text": 12, "audio": 10, "vision": 8}
+    torch.manual_seed(0)
+    model = cls(dims).eval()
+    clips = [fakes.features(dims, steps=4 + i, seed=i) for i in range(5)]
+    _check_scores(model, clips)
+    _check_learning(cls, dims, steps)
+
+
+def _check_scores(model: FusionModel, clips: list[dict[str, FeatureSequence]]) -> None:
+    import torch
+
+    from msapipe.fusion._base import collate
+
+    name = type(model).__name__
+    dims = model.dims
+    with torch.inference_mode():
+        together = model(collate(clips, dims)).score
+        alone = torch.cat([model(collate([clip], dims)).score for clip in clips])
+        _must(together.shape == (len(clips),), f"{name} scores {tuple(together.shape)} for {len(clips)} clips")
+        _must(torch.allclose(together, alone, atol=1e-5), f"{name}: batch mates or padding move a score")
+        for modality in dims:
+            part = [{key: value for key, value in clip.items() if key != modality} for clip in clips]
+            _must(torch.isfinite(model(collate(part, dims)).score).all(), f"{name}: not finite without {modality}")
+        batch = collate(clips, dims)
+        batch.values["text"][~batch.mask["text"]] = 1e3
+        _must(torch.allclose(model(batch).score, together, atol=1e-4), f"{name} reads what is masked out")
+        twin = type(model)(dims).eval()
+        twin.load_state_dict(model.state_dict(), strict=True)
+        _must(torch.equal(twin(collate(clips, dims)).score, together), f"{name}: other scores after save and load")
+
+
+def _check_learning(cls: type[FusionModel], dims: dict[str, int], steps: int) -> None:
+    import torch
+
+    from msapipe.fusion._base import collate, parameter_names
+
+    torch.manual_seed(0)
+    model = cls(dims).train()
+    batch = collate([fakes.features(dims, steps=6, seed=i) for i in range(16)], dims)
+    batch.labels = {"M": torch.linspace(-2, 2, 16)}
+    batch.index = torch.arange(16)
+    phases = [parameter_names(model, phase.parameters) for phase in model.phases()]
+    every = [name for phase in phases for name in phase]
+    _must(sorted(every) == sorted(set(every)), f"{cls.__name__}: a parameter is in two phases")
+    _must(set(every) == set(dict(model.named_parameters())), f"{cls.__name__}: a parameter is in no phase")
+    model.loss(model(batch), batch).backward()  # type: ignore[no-untyped-call]
+    still = [name for name, item in model.named_parameters() if item.grad is None]
+    _must(not still, f"{cls.__name__}: no gradient reaches {', '.join(still)}")
+    optimiser = torch.optim.Adam(model.parameters(), 0.05)
+    slower = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.01, steps)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        loss = model.loss(model(batch), batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        slower.step()
+    error = float((model.eval()(batch).score - batch.labels["M"]).abs().mean().detach())
+    _must(error <= 0.1, f"{cls.__name__} does not learn 16 clips by heart: mean error {error:.2f}")
+
+
+def check_reader(reader: Reader) -> list[Example]:
+    """Unique ids, labels in scale, no video in two splits, the same order twice; returns the examples."""
+    examples = [item for item in reader.read() if isinstance(item, Example)]
+    again = [item.clip.id for item in reader.read() if isinstance(item, Example)]
+    ids = [example.clip.id for example in examples]
+    _must(ids == again, "the order of clips changes from one reading to the next")
+    _must(len(ids) == len(set(ids)), f"clip ids stand twice: {sorted({i for i in ids if ids.count(i) > 1})[:3]}")
+    if reader.scale is not None:
+        low, high = reader.scale
+        odd = [e.clip.id for e in examples if not all(low <= label <= high for label in e.labels.values())]
+        _must(not odd, f"labels outside [{low}, {high}]: {odd[:3]}")
+    splits: dict[Path, set[str]] = {}
+    for example in examples:
+        if example.split is not None:
+            splits.setdefault(example.clip.path, set()).add(example.split)
+    _must(all(len(found) == 1 for found in splits.values()), "one video is in two splits")
+    _must(not any(np.isnan(label) for e in examples for label in e.labels.values()), "a label is NaN")
+    return examples
