@@ -1,0 +1,57 @@
+"""What tests share: where media lie, and one cache in which the sample clips were run once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from msapipe.pipeline.pipeline import Pipeline, load
+from msapipe.pipeline.run import Outcome
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = ROOT / "sample_media"
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No variable of the user, and no cache of theirs, takes part in a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("MSAPIPE_")]:
+            patch.delenv(name)
+        patch.setenv("MSAPIPE_CACHE", str(tmp_path_factory.mktemp("default-cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    return SAMPLES
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real media beside the project."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is not there: real media lie outside the repository")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def sample_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sample-cache")
+
+
+@pytest.fixture(scope="session")
+def pocket(sample_cache: Path) -> Iterator[Pipeline]:
+    """The default pipeline, over a cache that lasts for the whole run."""
+    with load("pocket", cache=sample_cache, device="cpu") as pipeline:
+        yield pipeline
+
+
+@pytest.fixture(scope="session")
+def outcomes(pocket: Pipeline) -> dict[str, Outcome]:
+    """Every sample clip, run once for real: name without ending to outcome."""
+    return {path.stem: next(pocket.run([path])) for path in sorted(SAMPLES.glob("*.mp4"))}

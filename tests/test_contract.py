@@ -1,0 +1,79 @@
+"""Every registered thing, held to the promises of its kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from msapipe.datasets import READERS
+from msapipe.errors import RecipeError, UnknownName
+from msapipe.fusion import fusion_models
+from msapipe.stages import STAGES, Stage
+from msapipe.testing.contract import check_fusion, check_stage
+from msapipe.types import FeatureSequence, Waveform
+
+ALL_STAGES = [(slot, name) for slot, registry in STAGES.items() for name in registry.where()]
+
+
+@pytest.mark.parametrize(("slot", "name"), ALL_STAGES)
+def test_stage(slot: str, name: str) -> None:
+    check_stage(slot, STAGES[slot].get(name))
+
+
+@pytest.mark.parametrize("name", sorted(fusion_models().where()))
+def test_fusion_model(name: str) -> None:
+    check_fusion(fusion_models().get(name))
+
+
+def test_names_are_file_names() -> None:
+    assert {"mtcnn"} <= set(STAGES["faces"].where())
+    assert {"sidecar", "subtitles", "pocketsphinx"} <= set(STAGES["transcript"].where())
+    assert {"folder"} <= set(READERS.where())
+    assert "late" in fusion_models().where()
+
+
+def test_unknown_name_says_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'mtcnn'"):
+        STAGES["faces"].get("mtcn")
+
+
+def test_a_stage_that_asks_for_an_unknown_slot_is_refused_at_birth() -> None:
+    with pytest.raises(TypeError, match="asks for 'pixels'"):
+
+        class _Odd(Stage):
+            def run(self, pixels: Any) -> None: ...
+
+
+@dataclass
+class Random(Stage):
+    """Noise: (T, 1)."""
+
+    def run(self, waveform: Waveform) -> FeatureSequence:
+        values = np.random.default_rng().normal(size=(2, 1)).astype(np.float32)
+        return FeatureSequence(values, np.array([[0.0, 1], [1, 2]]), np.ones(2, bool), ("noise",))
+
+
+@dataclass
+class Shapeless(Random):
+    """Says nothing of its shape."""
+
+
+def test_the_contract_can_fail() -> None:
+    with pytest.raises(AssertionError, match="other numbers the second time"):
+        check_stage("audio", Random)
+    with pytest.raises(AssertionError, match="shape of its output"):
+        check_stage("audio", Shapeless)
+
+
+def test_a_plug_in_must_not_take_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib.metadata import EntryPoint
+
+    entry = EntryPoint("mtcnn", "elsewhere:Detector", "msapipe.faces")
+    monkeypatch.setattr("msapipe.registry.entry_points", lambda group: [entry] if group == "msapipe.faces" else [])
+    with pytest.raises(RecipeError, match="elsewhere:Detector"):
+        STAGES["faces"].where()
+    monkeypatch.setenv("MSAPIPE_PLUGINS", "0")
+    assert "mtcnn" in STAGES["faces"].where()

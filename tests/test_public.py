@@ -1,0 +1,48 @@
+"""The public surface is a list, and importing it costs nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import msapipe
+
+HEAVY = ("torch", "cv2", "av", "transformers", "librosa", "numba", "scipy", "facenet_pytorch", "pocketsphinx")
+
+
+def test_public_names() -> None:
+    assert msapipe.__all__ == [
+        "Clip",
+        "FeatureSequence",
+        "MsapipeError",
+        "Pipeline",
+        "Prediction",
+        "__version__",
+        "load",
+    ]
+    for name in msapipe.__all__:
+        assert getattr(msapipe, name) is not None
+    assert dir(msapipe) == sorted(msapipe.__all__)
+
+
+def _run(code: str) -> None:
+    block = f"import sys\nfor name in {HEAVY!r}: sys.modules[name] = None\n"
+    subprocess.run([sys.executable, "-c", block + code], check=True)
+
+
+def test_import_needs_nothing_heavy() -> None:
+    _run("import msapipe; msapipe.load; msapipe.Prediction")
+
+
+def test_every_stage_reader_and_format_imports_without_heavy_packages() -> None:
+    _run(
+        "from msapipe.stages import STAGES\n"
+        "from msapipe.datasets import READERS\n"
+        "from msapipe.exchange import FORMATS\n"
+        "for registry in (*STAGES.values(), READERS, FORMATS):\n"
+        "    for name in registry.where(): registry.get(name); assert registry.about(name)\n"
+    )
+
+
+def test_command_line_help_needs_nothing_heavy() -> None:
+    _run("sys.modules['pydantic'] = None\nfrom msapipe.cli._app import app")

@@ -1,0 +1,110 @@
+"""Imports go one way, and what must not exist does not."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1] / "msapipe"
+
+# A room may import from itself and from rooms on lines above its own; rooms on one line never import each other.
+FLOORS = (
+    ("errors",),
+    ("types",),
+    ("align", "registry", "resources", "weights", "sidecars"),
+    ("media", "cache"),
+    ("stages", "fusion", "datasets", "exchange"),
+    ("pipeline",),
+    ("engines", "train"),
+    ("report", "serve"),
+    ("testing",),
+    ("cli",),
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Every module that a file imports, and whether at module level (not under TYPE_CHECKING)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        for name in names:
+            yield name, id(node) in top
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def test_rooms_import_only_downwards() -> None:
+    wrong = []
+    for path in files():
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for module, _ in imports(path):
+            if not module.startswith("msapipe.") or room == "__init__":
+                continue
+            other = room_of(module)
+            assert room in FLOOR, f"{room} is a room without a floor: write it into FLOORS"
+            if other != room and FLOOR[other] >= FLOOR[room]:
+                wrong.append(f"{path.relative_to(PACKAGE)} imports {module}")
+    assert not wrong, wrong
+
+
+def test_no_stage_imports_another() -> None:
+    wrong = []
+    for path in (PACKAGE / "stages").glob("*/*.py"):
+        for module, _ in imports(path):
+            parts = module.split(".")
+            if parts[:2] == ["msapipe", "stages"] and len(parts) >= 3:
+                own_folder = len(parts) == 4 and parts[2] == path.parent.name and parts[3].startswith("_")
+                if not (parts[2].startswith("_") or own_folder):
+                    wrong.append(f"{path.relative_to(PACKAGE)} imports {module}")
+    assert not wrong, wrong
+
+
+def test_torch_is_imported_at_module_level_only_where_models_are() -> None:
+    wrong = [
+        str(path.relative_to(PACKAGE))
+        for path in files()
+        for module, at_top in imports(path)
+        if at_top
+        and module.split(".")[0] in ("torch", "torchvision", "torchaudio", "transformers", "cv2", "librosa")
+        and path.relative_to(PACKAGE).parts[0] not in ("fusion", "train")
+    ]
+    assert not wrong, wrong
+
+
+def test_files_fit() -> None:
+    long = [f"{path.relative_to(PACKAGE)}: {len(path.read_text().splitlines())} lines" for path in files()]
+    assert not [entry for entry in long if int(entry.split()[-2]) > 400]
+
+
+def test_what_must_not_exist() -> None:
+    wrong = []
+    for path in files():
+        where = path.relative_to(PACKAGE)
+        if path.stem in ("utils", "common", "helpers", "misc"):
+            wrong.append(f"{where}: a room without a name of its own")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ExceptHandler) and node.type is None:
+                wrong.append(f"{where}:{node.lineno}: bare except")
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                keywords = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                if called.startswith("pickle."):
+                    wrong.append(f"{where}:{node.lineno}: pickle")
+                if called == "torch.load" and keywords.get("weights_only") != "True":
+                    wrong.append(f"{where}:{node.lineno}: torch.load without weights_only=True")
+                if keywords.get("strict") == "False" and "zip" not in called:
+                    wrong.append(f"{where}:{node.lineno}: strict=False")
+                if called == "print" and where.parts[0] != "cli":
+                    wrong.append(f"{where}:{node.lineno}: print outside cli/")
+    assert not wrong, wrong
