@@ -99,6 +99,9 @@ def _said(error: Exception) -> str:
 
 def answer(wire: Wire, request: dict[str, Any]) -> None:
     """Carry out one request."""
+    if request["what"] == "ping":
+        wire.send({"kind": "ready"})
+        return
     if request["what"] == "probe":
         wire.send(pack_info(probe(request["path"], wire.alive)))
         return

@@ -61,7 +61,5 @@ class Clock:
         if self.dropped:
             said.append(f"{counted(self.dropped, 'picture')} out of order dropped.")
         if self.restarts:
-            said.append(
-                f"The time stamps jump {self.restarts} times in a way that cannot be meant; it is not followed."
-            )
+            said.append(f"Time stamps that jump absurdly were not believed ({counted(self.restarts, 'time')}).")
         return said

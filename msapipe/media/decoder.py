@@ -179,14 +179,10 @@ class Decoder:
 
     def _take(self) -> Child:
         """An idle child that still lives, or a new one."""
-        with self._lock:
-            if self._owner != os.getpid():  # after a fork the children are the other process's
-                self._idle, self._owner = [], os.getpid()
-            while self._idle:
-                child = self._idle.pop()
-                if child.alive:
-                    return child
-                child.kill()
+        while (idle := self._pop()) is not None:
+            if idle.answers():
+                return idle
+            idle.kill()
         child = Child(self._limits)
         try:
             child.wait_ready()
@@ -194,6 +190,12 @@ class Decoder:
             child.kill()
             raise
         return child
+
+    def _pop(self) -> Child | None:
+        with self._lock:
+            if self._owner != os.getpid():  # after a fork the children are the other process's
+                self._idle, self._owner = [], os.getpid()
+            return self._idle.pop() if self._idle else None
 
     def _give(self, child: Child) -> None:
         with self._lock:

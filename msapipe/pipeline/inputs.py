@@ -30,10 +30,10 @@ def find_clips(arguments: Iterable[str]) -> Iterator[Clip | Refused]:
             if isinstance(found, Refused):
                 yield found
                 continue
-            real = os.path.realpath(found.path)
-            if real in seen:
+            named = os.path.abspath(found.path)
+            if named in seen:
                 continue
-            seen.add(real)
+            seen.add(named)
             if found.id in ids:  # two folders may hold a file of one name
                 found = Clip(found.path.as_posix(), found.path)
             ids.add(found.id)

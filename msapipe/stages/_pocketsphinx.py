@@ -122,6 +122,8 @@ def pieces(spans: list[tuple[float, float]], pad: float, join: float, longest: f
     None is joined to become longer than ``longest``, and a longer span is cut evenly, so that time and memory stay
     bounded. Stretches never overlap: between close ones the pause is halved.
     """
+    if not spans:
+        return []
     grown: list[list[float]] = []
     for start, end in spans:
         if grown and start - grown[-1][1] < join and end - grown[-1][0] <= longest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,9 @@ JITTER = ((0.0, 0.0, 1.0), (0.05, 0.03, 1.05), (-0.05, -0.03, 0.95))
 # P-Net and R-Net look for places only: they get a picture halved until the smallest face is 24 to 48 pixels wide.
 # O-Net, which measures, always gets the full picture.
 ROUGH = 24.0
+
+# A face this much larger than the picture's shorter side cannot be followed.
+LARGEST = 2.0
 
 # Crops that one call of a net gets at most; noise can make thousands of candidates.
 CROPS = 512
@@ -75,6 +79,16 @@ class Detector:
         net.eval().to(self._device).to(memory_format=self._torch.channels_last)  # pools four times as fast
         return net
 
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """Let torch compute in one thread: more would change the last bits, and gain nothing on nets this small."""
+        before = self._torch.get_num_threads()
+        self._torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            self._torch.set_num_threads(before)
+
     def find(self, picture: Bytes, smallest: float) -> Found:
         """Every face of uint8 (H, W, 3) RGB whose side is at least ``smallest`` pixels."""
         boxes, crops = self._crops(picture, self._rough(picture, smallest), 48)
@@ -107,8 +121,8 @@ class Detector:
         out = Found(boxes.copy(), np.zeros((len(boxes), 5, 2), np.float32), np.zeros(len(boxes), np.float32))
         for face, places in enumerate(looks):
             seen, crops = self._crops(picture, places, 48)
-            if len(seen) < len(places):
-                continue  # it left the picture
+            if len(seen) < len(places) or side[face] > LARGEST * min(picture.shape[:2]):
+                continue  # it left the picture, or the box ran away
             answers = self._read(seen, crops)
             weight = (answers.score / max(float(answers.score.sum()), 1e-6))[:, None]
             out.boxes[face] = (answers.boxes * weight).sum(0)

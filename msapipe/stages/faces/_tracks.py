@@ -48,7 +48,8 @@ class Tracker:
     def begin(self, time: float, cut: bool) -> None:
         """A new picture; after a cut nobody is expected to be where he was."""
         self._before, self._now = self._now, time
-        self._open = [t for t in self._open if not cut and time - t.seen <= self._bridge + 1e-6]
+        last, bridge = self._before, self._bridge + 1e-6  # at one picture a second the one before is never too old
+        self._open = [t for t in self._open if not cut and (t.seen == last or time - t.seen <= bridge)]
 
     @property
     def expected(self) -> Floats:

@@ -113,6 +113,10 @@ class MTCNN(Stage):
 
     def run(self, frames: Frames) -> FaceTracks:
         """Find and follow all faces, one picture at a time."""
+        with self._detector.one_thread():
+            return self._run(frames)
+
+    def _run(self, frames: Frames) -> FaceTracks:
         tracker, cuts = Tracker(self.min_overlap, self.bridge), CutFinder(self._cv2)
         times: list[tuple[float, float]] = []
         rows: list[_Row] = []

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
+from msapipe.stages._spread import share_out
 from msapipe.types import Clip, Word
 
 # <i>, </font>, <00:01.200>, <v Anna>, {\an8}: marks for a screen, not words. "a < b" is no tag.
@@ -15,17 +16,10 @@ _TAG = re.compile(r"</?[a-zA-Z0-9][^<>]*>|\{\\[^{}]*\}")
 
 def words_of_cue(cue: Word) -> list[Word]:
     """The words of a cue; its seconds are shared out by letters, so they are estimated."""
-    texts = html.unescape(_TAG.sub(" ", cue.text)).split()
+    words = [Word(text, confidence=cue.confidence) for text in html.unescape(_TAG.sub(" ", cue.text)).split()]
     if cue.start is None or cue.end is None:
-        return [Word(text, confidence=cue.confidence) for text in texts]
-    letters = [0]
-    for text in texts:
-        letters.append(letters[-1] + len(text))
-    scale = (cue.end - cue.start) / max(letters[-1], 1)
-    return [
-        Word(text, cue.start + scale * first, min(cue.start + scale * last, cue.end), cue.confidence, True)
-        for text, first, last in zip(texts, letters, letters[1:], strict=False)
-    ]
+        return words
+    return share_out(words, cue.start, cue.end)
 
 
 def in_span(words: Iterable[Word], clip: Clip) -> tuple[Word, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import groupby
 
+from msapipe.stages._spread import share_out
 from msapipe.types import Word
 
 SECONDS_A_WORD = 0.4  # 150 words a minute, where nothing else is known
@@ -28,16 +28,5 @@ def fill_gaps(words: tuple[Word, ...], seconds: float | None) -> tuple[Word, ...
         else:
             right = max(left, seconds or 0.0)
             right = right if right > left else left + SECONDS_A_WORD * len(run)
-        out += _share(run, left, right)
+        out += share_out(run, left, right)
     return tuple(out)
-
-
-def _share(words: list[Word], left: float, right: float) -> list[Word]:
-    letters = [0]
-    for word in words:
-        letters.append(letters[-1] + max(len(word.text), 1))
-    scale = (right - left) / letters[-1]
-    return [
-        replace(word, start=left + scale * first, end=min(left + scale * last, right), estimated=True)
-        for word, first, last in zip(words, letters, letters[1:], strict=False)
-    ]

@@ -47,7 +47,8 @@ class Pocketsphinx(Stage):
         if (transcript.language or "en").partition("-")[0].lower() != "en" or not transcript.words:
             return None
         said = [pronounceable(word.text, self._decoder.knows) for word in transcript.words]
-        if sum(map(bool, said)) < max(1, self.known * len(said)):
+        spoken = sum(any(char.isalnum() for char in word.text) for word in transcript.words)
+        if sum(map(bool, said)) < max(1, self.known * spoken):
             return None
         samples = at_16k(waveform)
         if not self._detector.spans(samples):

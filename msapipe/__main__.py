@@ -1,0 +1,5 @@
+"""python -m msapipe."""
+
+from msapipe.cli import main
+
+main()

@@ -1,0 +1,257 @@
+"""The default pipeline on the sample clips: real decoding, real MTCNN, real speech recognition."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import msapipe
+from msapipe.cache import Store
+from msapipe.errors import CacheError, MissingLibrary, MsapipeError, NothingToScore, RecipeError
+from msapipe.pipeline.pipeline import Pipeline
+from msapipe.pipeline.recipe import load_recipe
+from msapipe.pipeline.run import Options, Outcome, Runner, resolve_device
+from msapipe.testing.media import make_clip
+from msapipe.types import Clip, FeatureSequence, Transcript
+
+
+def test_every_sample_clip_is_run(outcomes: dict[str, Outcome]) -> None:
+    assert {name: outcome.status for name, outcome in outcomes.items()} == {
+        "negative": "ok",
+        "no_face": "partial",
+        "positive": "ok",
+        "silent_face": "partial",
+        "subtitled": "ok",
+        "two_faces": "ok",
+        "vfr": "ok",
+    }
+    assert outcomes["no_face"].missing == ("vision",)
+    assert "vision is missing: no face was found" in outcomes["no_face"].notes
+    assert set(outcomes["silent_face"].missing) == {"text", "audio"}
+
+
+def test_the_positive_speaker_scores_well_above_the_negative_one(
+    pocket: Pipeline, outcomes: dict[str, Outcome]
+) -> None:
+    positive, negative = (pocket.score(outcomes[name]) for name in ("positive", "negative"))
+    assert positive.score >= negative.score + 1.0
+    assert (positive.label, negative.label) == ("positive", "negative")
+    assert any("uncalibrated" in note for note in positive.notes)
+
+
+def test_contributions_are_scores_with_a_modality_off(pocket: Pipeline, outcomes: dict[str, Outcome]) -> None:
+    prediction = pocket.score(outcomes["no_face"])
+    assert prediction.missing == ("vision",)
+    assert prediction.modalities["vision"].score is None
+    assert prediction.modalities["vision"].score_without == pytest.approx(prediction.score)
+    assert prediction.modalities["text"].score_without == pytest.approx(prediction.modalities["audio"].score)
+    assert prediction.polarity == pytest.approx(prediction.score / 3)
+
+
+def test_words_are_heard_where_nothing_was_written(outcomes: dict[str, Outcome]) -> None:
+    heard = outcomes["positive"].values["transcript"]
+    assert isinstance(heard, Transcript)
+    assert heard.source == "pocketsphinx"
+    assert {"wonderful", "happy", "love"} & set(heard.text.lower().split())
+    read = outcomes["subtitled"].values["transcript"]
+    assert read.source == "subtitles"
+    assert outcomes["silent_face"].values["transcript"].words == ()
+
+
+def test_every_word_has_times(outcomes: dict[str, Outcome]) -> None:
+    for outcome in outcomes.values():
+        words = outcome.values["words"].words
+        assert all(word.start is not None for word in words)
+        assert [word.start for word in words] == sorted(word.start for word in words)
+
+
+def test_faces_are_counted(outcomes: dict[str, Outcome]) -> None:
+    for name, expected in {"positive": 1, "negative": 1, "silent_face": 1, "two_faces": 2, "no_face": 0}.items():
+        faces = outcomes[name].values["faces"]
+        assert np.mean(faces.faces_per_frame == expected) >= 0.98, name
+
+
+def test_variable_frame_rates_keep_their_times(outcomes: dict[str, Outcome]) -> None:
+    times = outcomes["vfr"].features["vision"].times
+    steps = np.diff(times[:, 0])
+    assert steps.max() > 2 * np.median(steps), "the gap in the file is gone"
+    assert np.all(times[1:, 0] >= times[:-1, 1] - 1e-9)
+
+
+def test_features_keep_their_promises(outcomes: dict[str, Outcome]) -> None:
+    for name, outcome in outcomes.items():
+        for modality, part in outcome.features.items():
+            assert isinstance(part, FeatureSequence)
+            assert part.names, (name, modality)
+            assert list(part.channels) == [{"text": "lexicon", "audio": "mfcc", "vision": "geometry"}[modality]]
+
+
+def test_a_second_run_computes_nothing_and_says_the_same(pocket: Pipeline, outcomes: dict[str, Outcome]) -> None:
+    for name, first in outcomes.items():
+        again = next(pocket.run([first.clip.path]))
+        assert not again.computed, name
+        assert (again.status, again.missing, again.notes) == (first.status, first.missing, first.notes)
+        for modality, part in first.features.items():
+            assert np.array_equal(part.values, again.features[modality].values)
+
+
+def test_a_copy_under_another_name_is_a_hit(pocket: Pipeline, outcomes: dict[str, Outcome], tmp_path: Path) -> None:
+    copy = tmp_path / "-- odd 'name' \U0001f600.mp4"
+    shutil.copy(outcomes["positive"].clip.path, copy)
+    assert not next(pocket.run([copy])).computed
+
+
+def test_a_damaged_entry_is_computed_again(outcomes: dict[str, Outcome], sample_cache: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    shutil.copytree(sample_cache, cache)
+    victim = sorted((cache / "vision").glob("*/*"))[0]
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:-9])
+    with Runner(load_recipe("pocket"), Store(cache)) as runner:
+        computed = [runner.run(outcome.clip).computed for outcome in outcomes.values()]
+    assert sum(computed) == 1
+    assert victim.read_bytes() == whole
+
+
+def test_a_sidecar_comes_before_speech_recognition(pocket: Pipeline, samples: Path, tmp_path: Path) -> None:
+    shutil.copy(samples / "no_face.mp4", tmp_path / "clip.mp4")
+    (tmp_path / "clip.txt").write_text("This was a terrible, awful day.")
+    outcome = next(pocket.run([tmp_path / "clip.mp4"]))
+    assert outcome.values["transcript"].source.startswith("sidecar")
+    assert pocket.score(outcome).label == "negative"
+    assert pocket.predict(Clip("given", samples / "no_face.mp4", text="I love it, wonderful!")).label == "positive"
+
+
+def test_neither_words_nor_face_is_said_and_scored_by_what_is_left(pocket: Pipeline, tmp_path: Path) -> None:
+    outcome = next(pocket.run([make_clip(tmp_path / "clip.mp4")]))
+    assert (outcome.status, set(outcome.missing)) == ("partial", {"text", "vision"})
+    assert pocket.score(outcome).modalities["audio"].coverage > 0.95
+
+
+def test_a_clip_without_anything_is_refused_in_words(pocket: Pipeline, tmp_path: Path) -> None:
+    with pytest.raises(NothingToScore, match=r"mute\.mp4: nothing to score: .*no sound.*no face was found"):
+        pocket.predict(make_clip(tmp_path / "mute.mp4", seconds=0.5, audio=False))
+
+
+def test_errors_name_the_file(pocket: Pipeline, tmp_path: Path) -> None:
+    path = tmp_path / "text.mp4"
+    path.write_text("This is not a video.")
+    outcome = next(pocket.run([path]))
+    assert outcome.status == "error"
+    assert "text.mp4" in (outcome.error or "")
+    with pytest.raises(MsapipeError, match=r"text\.mp4"):
+        pocket.features(path)
+
+
+def test_a_missing_library_costs_one_modality(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = load_recipe("pocket")
+
+    def broken(_stage: object, _device: str) -> None:
+        raise ImportError("libGL.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(type(recipe.stages["faces"][0].stage), "load", broken)
+    with Runner(recipe, Store(tmp_path)) as runner:
+        outcome = runner.run(Clip("a", samples / "subtitled.mp4"))
+    assert outcome.missing == ("vision",)
+    assert any("libGL.so.1" in note and "msapipe doctor" in note for note in outcome.notes)
+    assert MissingLibrary.__mro__[1] is MsapipeError
+
+
+def test_a_stage_that_fails_is_named(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = load_recipe("pocket")
+
+    def broken(_stage: object, **_slots: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(type(recipe.stages["audio"][0].stage), "run", broken)
+    monkeypatch.setattr(type(recipe.stages["audio"][0].stage), "needs", classmethod(lambda _cls: ("waveform",)))
+    with Runner(recipe, Store(tmp_path)) as runner:
+        outcome = runner.run(Clip("a", samples / "subtitled.mp4"))
+    assert outcome.status == "error"
+    assert "subtitled.mp4: audio/mfcc failed: ZeroDivisionError: oh" in (outcome.error or "")
+
+
+def test_a_cache_that_cannot_be_written(samples: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    recipe = load_recipe("pocket")
+    clip = Clip("a", samples / "silent_face.mp4")
+    with Runner(recipe, Store(tmp_path / "file" / "cache")) as runner, pytest.raises(CacheError, match="--cache"):
+        runner.run(clip)
+    with msapipe.load("pocket", cache=tmp_path / "file" / "cache") as pipeline:
+        assert pipeline.predict(clip).missing
+        notes = next(pipeline.run([clip])).notes
+    assert any("nothing was kept" in note for note in notes)
+
+
+def test_a_decoder_that_dies_costs_one_clip_once(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shim = tmp_path / "shim"
+    shim.mkdir()
+    (shim / "sitecustomize.py").write_text(
+        "import os, av\n_open = av.open\n"
+        "def broken(file, *a, **k):\n"
+        "    if str(file).endswith('poison.mp4'): os.abort()\n"
+        "    return _open(file, *a, **k)\n"
+        "av.open = broken\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(shim))
+    # Other bytes than the good clip, or its results would be found.
+    (tmp_path / "poison.mp4").write_bytes((samples / "no_face.mp4").read_bytes() + b"\0" * 8)
+    shutil.copy(samples / "silent_face.mp4", tmp_path / "good.mp4")
+    clips = [Clip(name, tmp_path / name) for name in ("poison.mp4", "good.mp4", "poison.mp4")]
+    with Runner(load_recipe("pocket"), Store(tmp_path / "cache")) as runner:
+        first, good, again = (runner.run(clip) for clip in clips)
+    assert (first.status, good.status, again.status) == ("error", "partial", "error")
+    assert "poison.mp4" in (first.error or "")
+    assert "not tried again" in (again.error or "")
+    monkeypatch.delenv("PYTHONPATH")
+    with Runner(load_recipe("pocket"), Store(tmp_path / "cache"), Options(retry=True)) as runner:
+        assert runner.run(clips[0]).status == "partial"
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    assert resolve_device("cpu") == "cpu"
+    with pytest.raises(RecipeError, match="expected auto, cpu or cuda:N"):
+        resolve_device("gpu")
+    with pytest.raises(RecipeError, match="this machine has"):
+        resolve_device("cuda:99")
+
+
+def test_words_and_steps_as_time_grids(samples: Path, sample_cache: Path, outcomes: dict[str, Outcome]) -> None:
+    from msapipe.pipeline.run import align
+
+    outcome = outcomes["positive"]
+    channels = {name: {name: part} for name, part in outcome.features.items()}
+    for name, part in align(channels, None, 32).items():
+        assert len(part.values) == 32, name
+    words = outcome.values["words"]
+    for part in align(channels, words, "words").values():
+        assert len(part.values) == len(words.words)
+
+
+def test_results_do_not_depend_on_threads_or_hash_seeds(samples: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, msapipe, hashlib; from pathlib import Path\n"
+        "with msapipe.load('pocket', cache=sys.argv[1], device='cpu') as p: p.features(sys.argv[2])\n"
+        "for f in sorted(Path(sys.argv[1]).glob('*/*/*.safetensors')):\n"
+        "    print(f.name, hashlib.sha256(f.read_bytes()).hexdigest())"
+    )
+    prints = [
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / str(threads)), str(samples / "subtitled.mp4")],
+            env={**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONHASHSEED": str(threads)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in (1, 2)
+    ]
+    assert prints[0] == prints[1]
+    assert prints[0].count("\n") >= 8
