@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
     from msapipe.datasets import Refused
     from msapipe.pipeline.run import Outcome
+
+
+# Where there is no terminal to draw a bar on, a line now and then says that the run lives.
+_SAY_EVERY_SECONDS = 30.0
 
 
 @dataclass
@@ -91,19 +96,33 @@ def report_file(path: Path | None) -> Iterator[IO[str] | None]:
         yield file
 
 
-def with_progress(outcomes: Iterable[Outcome], total: int, tally: Tally, console: Console) -> Iterator[Outcome]:
-    """Hand outcomes on, counted, under a progress bar on standard error."""
+def with_progress(
+    outcomes: Iterable[Outcome], total: int, tally: Tally, console: Console, printing: bool = False
+) -> Iterator[Outcome]:
+    """Hand outcomes on, counted, under a progress bar on standard error.
+
+    printing: the caller prints each outcome; on a terminal the bar makes room for it.
+    """
     with _progress(console) as progress:
         task = progress.add_task("clips", total=total, cached=0, failed=tally.status["error"], rate="")
         cached = 0
-        for outcome in outcomes:
+        said = time.perf_counter()
+        for done, outcome in enumerate(outcomes, 1):
             tally.add(outcome)
             cached += not outcome.computed and outcome.status != "error"
             if outcome.status == "error":
                 progress.console.print(f"[red]error[/red] {escape(outcome.error or '')}", soft_wrap=True)
-            rate = f"{progress.tasks[task].completed / max(time.perf_counter() - tally.begun, 1e-6):.1f} clips/s"
+            rate = f"{done / max(time.perf_counter() - tally.begun, 1e-6):.1f} clips/s"
             progress.update(task, advance=1, cached=cached, failed=tally.status["error"], rate=rate)
-            yield outcome
+            if not console.is_terminal and time.perf_counter() - said > _SAY_EVERY_SECONDS:
+                said = time.perf_counter()
+                console.print(f"{done}/{total} clips, {cached} cached, {tally.status['error']} failed, {rate}")
+            if printing and sys.stdout.isatty():
+                progress.stop()
+                yield outcome
+                progress.start()
+            else:
+                yield outcome
 
 
 def _progress(console: Console) -> Progress:
@@ -118,6 +137,9 @@ def _progress(console: Console) -> Progress:
         console=console,
         disable=not console.is_terminal,
         transient=True,
+        # Results go to standard output as they are; rich would lead them to standard error.
+        redirect_stdout=False,
+        redirect_stderr=False,
     )
 
 

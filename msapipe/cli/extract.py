@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,11 +62,12 @@ def extract(
         run_options = Options(device, overwrite, retry)
         outcomes = run_clips(clips, recipe, folder, run_options, jobs or default_jobs(len(clips)))
         done: list[Clip] = []
-        for outcome in batch.with_progress(outcomes, len(clips), tally, console):
-            if outcome.status == "error" and fail_fast:
-                break
-            if outcome.status != "error":
-                done.append(outcome.clip)
+        with contextlib.closing(outcomes):  # stopped early, it ends its processes at once
+            for outcome in batch.with_progress(outcomes, len(clips), tally, console):
+                if outcome.status != "error":
+                    done.append(outcome.clip)
+                elif fail_fast:
+                    break
         place = {clip.id: number for number, clip in enumerate(clips)}
         done.sort(key=lambda clip: place[clip.id])
         if writer is not None and output is not None:

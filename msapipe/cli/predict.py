@@ -64,7 +64,7 @@ def predict(
             console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
         workers = jobs or default_jobs(len(clips))
         outcomes = run_clips(clips, recipe, folder, run_options, workers) if workers > 1 else scorer.run(clips)
-        for outcome in batch.with_progress(_scored(outcomes, scorer), len(clips), tally, console):
+        for outcome in batch.with_progress(_scored(outcomes, scorer), len(clips), tally, console, printing=True):
             found = outcome.values.get("prediction")
             if as_json:
                 print(json.dumps(as_object(outcome, found)), flush=True)

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -20,7 +20,7 @@ _TRIES = 2
 _worker: Runner | None = None
 
 
-def run_clips(clips: Iterable[Clip], recipe: Recipe, cache: Path, options: Options, jobs: int) -> Iterator[Outcome]:
+def run_clips(clips: Iterable[Clip], recipe: Recipe, cache: Path, options: Options, jobs: int) -> Generator[Outcome]:
     """One outcome a clip, in order of completion; with several jobs, outcomes carry no features (the cache does).
 
     Raises CacheError when results must be kept and cannot be.

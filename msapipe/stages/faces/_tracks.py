@@ -92,7 +92,7 @@ class Tracker:
         overlap = overlaps(boxes, before) >= self._overlap
         recent = np.array([track.seen >= self._before for track in self._open], bool)
         leapt = (way <= LEAP) & (np.maximum(side / old, old / side) <= ALIKE) & recent
-        return np.asarray(np.where(overlap & (way <= REACH), way, np.where(leapt, way + LEAP, np.inf)), np.float32)
+        return np.asarray(np.where((overlap & (way <= REACH)) | leapt, way, np.inf), np.float32)
 
     def _see(self, track: _Track, box: Floats, landmarks: Floats) -> int:
         track.box, track.landmarks, track.seen = box, landmarks, self._now
