@@ -35,7 +35,9 @@ def main() -> None:
                 print(f"{path.name:<28} not there")
                 continue
             frames = decoder.frames(Clip(path.name, path), MediaOptions())
-            pictures = [(p, a, b) for batch in frames.batches(16) for p, (a, b) in zip(batch.pixels, batch.times)]
+            pictures = [
+                (p, a, b) for batch in frames.batches(16) for p, (a, b) in zip(batch.pixels, batch.times, strict=True)
+            ]
             begun = time.perf_counter()
             stage.run(Frames(lambda pictures=pictures: iter(pictures)))
             ours = (time.perf_counter() - begun) / len(pictures) * 1e3

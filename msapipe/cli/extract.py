@@ -41,7 +41,7 @@ def extract(
     """Extract features into the cache. Run again, it goes on where it stopped."""
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
-    from msapipe.engines.local import default_jobs, run_clips
+    from msapipe.engines.local import run_clips
     from msapipe.pipeline.recipe import load_recipe
     from msapipe.pipeline.run import Options, resolve_device
 
@@ -60,7 +60,7 @@ def extract(
         if device not in ("auto", "cpu"):
             resolve_device(device)
         run_options = Options(device, overwrite, retry)
-        outcomes = run_clips(clips, recipe, folder, run_options, jobs or default_jobs(len(clips)))
+        outcomes = run_clips(clips, recipe, folder, run_options, jobs)
         done: list[Clip] = []
         with contextlib.closing(outcomes):  # stopped early, it ends its processes at once
             for outcome in batch.with_progress(outcomes, len(clips), tally, console):

@@ -40,7 +40,7 @@ def predict(
     """Score clips: sentiment, what each modality contributed, and what is missing."""
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
-    from msapipe.engines.local import default_jobs, run_clips
+    from msapipe.engines.local import run_clips
     from msapipe.errors import MsapipeError, RecipeError
     from msapipe.pipeline.pipeline import Pipeline
     from msapipe.pipeline.recipe import load_recipe
@@ -62,8 +62,7 @@ def predict(
         clips = batch.sort_out(paths, tally, limit)
         for error in tally.errors:
             console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
-        workers = jobs or default_jobs(len(clips))
-        outcomes = run_clips(clips, recipe, folder, run_options, workers) if workers > 1 else scorer.run(clips)
+        outcomes = run_clips(clips, recipe, folder, run_options, jobs)
         for outcome in batch.with_progress(_scored(outcomes, scorer), len(clips), tally, console, printing=True):
             found = outcome.values.get("prediction")
             if as_json:

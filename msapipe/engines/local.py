@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,54 +18,95 @@ from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.types import Clip
 
 _TRIES = 2
+_WORTH_A_POOL = 3
 _worker: Runner | None = None
 
 
-def run_clips(clips: Iterable[Clip], recipe: Recipe, cache: Path, options: Options, jobs: int) -> Generator[Outcome]:
-    """One outcome a clip, in order of completion; with several jobs, outcomes carry no features (the cache does).
+def run_clips(
+    clips: Iterable[Clip], recipe: Recipe, cache: Path, options: Options, jobs: int = 0
+) -> Generator[Outcome]:
+    """One outcome a clip, in order of completion.
 
+    jobs: worker processes; 0: one a core when enough clips are left to compute to pay for starting them. What is
+    stored is looked up in this process. Outcomes that come from a worker carry no features (the cache does).
     Raises CacheError when results must be kept and cannot be.
     """
-    if jobs == 1:
-        with Runner(recipe, Store(cache), options) as runner:
-            for clip in clips:
+    with Runner(recipe, Store(cache), options) as runner:
+        source = iter(clips)
+        held: list[Clip] = []
+        for clip in source:
+            outcome = runner.look_up(clip)
+            if outcome is not None:
+                yield outcome
+            elif jobs == 1:
                 yield runner.run(clip)
-    else:
-        yield from _in_processes(deque(clips), recipe, cache, options, jobs)
+            else:
+                held.append(clip)
+                if jobs > 1 or len(held) > _WORTH_A_POOL:
+                    yield from _Pool(runner, cache, jobs or _cores()).run(itertools.chain(held, source))
+                    return
+        for clip in held:
+            yield runner.run(clip)
 
 
-def default_jobs(clips: int) -> int:
-    """A worker a core, when there are clips enough to pay for starting them."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, clips) if clips > 3 else 1
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _in_processes(waiting: deque[Clip], recipe: Recipe, cache: Path, options: Options, jobs: int) -> Iterator[Outcome]:
-    """Keep the pool fed but not flooded; when a worker dies, start anew with what was in flight."""
-    tries: Counter[str] = Counter()
-    while waiting:
-        flight: dict[Future[Outcome], Clip] = {}
-        pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start_worker, (recipe, cache, options))
-        try:
-            while waiting or flight:
-                while waiting and len(flight) < 2 * jobs:
-                    clip = waiting.popleft()
-                    flight[pool.submit(_run, clip)] = clip
-                for done in wait(flight, return_when=FIRST_COMPLETED).done:
-                    outcome = done.result()
-                    del flight[done]
-                    yield outcome
-            pool.shutdown()
-        except BrokenProcessPool:
-            for clip in flight.values():
-                tries[clip.id] += 1
-                if tries[clip.id] < _TRIES:
-                    waiting.append(clip)
-                else:
-                    message = f"{clip.path}: the worker process died on it twice; is there enough memory?"
-                    yield Outcome(clip, "error", error=message)
-        finally:
-            _end(pool, cache)
+class _Pool:
+    """Worker processes, kept fed but not flooded; when one dies, all are started anew with what was in flight."""
+
+    def __init__(self, runner: Runner, cache: Path, jobs: int) -> None:
+        self.runner, self.cache, self.jobs = runner, cache, jobs
+        self.flight: dict[Future[Outcome], Clip] = {}
+        self.again: list[Clip] = []
+        self.tries: Counter[str] = Counter()
+
+    def run(self, clips: Iterator[Clip]) -> Generator[Outcome]:
+        """Outcomes as they come."""
+        more = True
+        while more or self.again:
+            start = (self.runner.recipe, self.cache, self.runner.options)
+            context = multiprocessing.get_context("spawn")
+            executor = ProcessPoolExecutor(self.jobs, context, _start_worker, start)
+            try:
+                yield from self._feed(executor, clips)
+                more = False
+                executor.shutdown()
+            except BrokenProcessPool:
+                yield from self._after_a_death()
+            finally:
+                _end(executor, self.cache)
+
+    def _feed(self, executor: ProcessPoolExecutor, clips: Iterator[Clip]) -> Generator[Outcome]:
+        self.flight = {executor.submit(_run, clip): clip for clip in self.again}
+        self.again = []
+        for clip in clips:
+            outcome = self.runner.look_up(clip)
+            if outcome is not None:
+                yield outcome
+                continue
+            self.flight[executor.submit(_run, clip)] = clip
+            while len(self.flight) >= 2 * self.jobs:
+                yield from self._landed()
+        while self.flight:
+            yield from self._landed()
+
+    def _landed(self) -> Generator[Outcome]:
+        for done in wait(self.flight, return_when=FIRST_COMPLETED).done:
+            outcome = done.result()
+            del self.flight[done]
+            yield outcome
+
+    def _after_a_death(self) -> Generator[Outcome]:
+        for clip in self.flight.values():
+            self.tries[clip.id] += 1
+            if self.tries[clip.id] < _TRIES:
+                self.again.append(clip)
+            else:
+                message = f"{clip.path}: the worker process died on it twice; is there enough memory?"
+                yield Outcome(clip, "error", error=message)
+        self.flight = {}
 
 
 def _end(pool: ProcessPoolExecutor, cache: Path) -> None:

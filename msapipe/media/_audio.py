@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any
 
 import av
@@ -19,35 +18,42 @@ from msapipe.media._open import Opened
 Piece = NDArray[np.float32] | int
 
 JITTER = 0.05
+# So many frames are mixed and resampled at once.
+TOGETHER = 16
 # Longer gaps are not believed; all silence that is put in together is bounded by the second number. Seconds.
 LONGEST_GAP = 3600.0
 MAX_SILENCE = 3 * 3600.0
 # Full scale is 1; some float files hold 16-bit numbers, but nothing sane lies beyond this.
 LOUDEST = 1e6
+TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 SCALES = {"u8": 1 / 128, "s16": 1 / 2**15, "s32": 1 / 2**31, "s64": 1 / 2**63}
 
 
 class Mixer:
-    """Decoded frames to mono float32 in [-1, 1]."""
+    """Decoded samples to mono float32 in [-1, 1]."""
 
     def __init__(self) -> None:
         self.cleaned = 0
 
-    def mono(self, frame: Any) -> NDArray[np.float32]:
-        """The plain mean of all channels, float32 (n,); NaN, infinity and absurd values become 0."""
-        data = frame.to_ndarray()
-        name = frame.format.name.removesuffix("p")
-        channels = max(1, frame.layout.nb_channels)
-        if not frame.format.is_planar:
-            data = data.reshape(-1, channels).T
-        if name == "u8":
-            data = data.astype(np.float32) - 128
-        sane = np.isfinite(data) & (np.abs(data) <= LOUDEST) if name in ("flt", "dbl") else None
-        if sane is not None and not sane.all():
+    def mono(self, data: NDArray[Any], kind: str) -> NDArray[np.float32]:
+        """The plain mean of all channels: (channels, n) to float32 (n,); NaN, infinity, absurd values become 0."""
+        mean = data.mean(axis=0, dtype=np.float64) * SCALES.get(kind, 1.0)
+        if kind == "u8":
+            mean -= 1
+        if not np.all(np.abs(mean) <= LOUDEST):
+            sane = np.abs(data) <= LOUDEST  # False for NaN
             self.cleaned += int(data.size - sane.sum())
-            data = np.where(sane, data, 0)
-        mean = data.mean(axis=0, dtype=np.float64) * SCALES.get(name, 1.0)
+            mean = np.where(sane, data, 0).mean(axis=0, dtype=np.float64)
         return np.asarray(mean, np.float32)
+
+
+def samples_of(frame: Any) -> NDArray[Any]:
+    """The samples of a frame, (channels, n), in the file's own number format; owns its memory."""
+    dtype = TYPES[frame.format.name.removesuffix("p")]
+    channels = frame.layout.nb_channels
+    if frame.format.is_planar:
+        return np.array([np.frombuffer(plane, dtype, frame.samples) for plane in frame.planes])
+    return np.frombuffer(frame.planes[0], dtype, frame.samples * channels).reshape(-1, channels).T.copy()
 
 
 class Resampler:
@@ -112,40 +118,54 @@ class Placer:
 
     def __init__(self, rate: int, start: float, end: float | None) -> None:
         self.line = Timeline(rate, start, end)
-        self.rate = rate
+        self.mixer = Mixer()
+        self._rate = rate
+        self._kind: tuple[int, str, int] | None = None
         self._run: Resampler | None = None
-        self._expected = 0.0
-        self._shift = 0.0
+        self._waiting: list[NDArray[Any]] = []
+        self._expected = self._shift = 0.0
         self.gaps = self.unbelieved = 0
 
-    def put(self, samples: NDArray[np.float32], rate: int, time: float | None) -> Iterator[Piece]:
+    def put(self, frame: Any, time: float | None) -> Iterator[Piece]:
         """Lay a frame of sound at ``time`` (seconds from the file's start), or right after the last one."""
         begun = self._expected > 0  # the first sound is placed exactly, what lies before the start is cut
+        jitter = JITTER if begun else 0.0
         off = 0.0 if time is None else time + self._shift - self._expected
         if off > LONGEST_GAP or (off < -1 and begun) or self._too_much(off):
             self._shift, off = self._shift - off, 0.0
             self.unbelieved += 1
-        jitter = JITTER if begun else 0.0
-        if self._run is None or self._run.source != rate or off > jitter:
+        kind = (frame.sample_rate, frame.format.name.removesuffix("p"), frame.layout.nb_channels)
+        if kind != self._kind or off > jitter:
             yield from self.finish()
             if off > jitter:
                 self.gaps += begun
                 self._expected += off
-                yield from self.line.rest(round(self._expected * self.rate))
-            self._run = Resampler(rate, self.rate)
+                yield from self.line.rest(round(self._expected * self._rate))
+            self._kind, self._run = kind, Resampler(kind[0], self._rate)
+        samples = samples_of(frame)
         if off < -jitter:
-            samples = samples[min(len(samples), round(-off * rate)) :]
-        self._expected += len(samples) / rate
-        yield from self.line.lay(self._run.push(samples))
+            samples = samples[:, min(samples.shape[1], round(-off * kind[0])) :]
+        self._expected += samples.shape[1] / kind[0]
+        self._waiting.append(samples)
+        if len(self._waiting) >= TOGETHER:
+            yield from self._lay_waiting()
+
+    def _lay_waiting(self) -> Iterator[Piece]:
+        """Mix and resample the frames that wait: many at once, since each step costs more than its samples."""
+        if self._waiting and self._run and self._kind:
+            mono = self.mixer.mono(np.concatenate(self._waiting, axis=1), self._kind[1])
+            yield from self.line.lay(self._run.push(mono))
+        self._waiting.clear()
 
     def _too_much(self, off: float) -> bool:
-        return off > JITTER and self.line.silence / self.rate + off > MAX_SILENCE
+        return off > JITTER and self.line.silence / self._rate + off > MAX_SILENCE
 
     def finish(self) -> Iterator[Piece]:
-        """What the resampler of the last run still holds."""
+        """What waits and what the resampler still holds."""
+        yield from self._lay_waiting()
         if self._run is not None:
             yield from self.line.lay(self._run.finish())
-        self._run = None
+        self._run = self._kind = None
 
 
 def sound(opened: Opened, start: float, end: float | None, rate: int, report: Report) -> Iterator[Piece]:
@@ -158,35 +178,32 @@ def sound(opened: Opened, start: float, end: float | None, rate: int, report: Re
     if stream is None:
         opened.notes.append("The file has no sound that can be read.")
         return
-    damage, mixer, placer = Damage(), Mixer(), Placer(rate, start, end)
-    found, reached = 0, 0.0
+    damage, placer = Damage(), Placer(rate, start, end)
+    base, zero = float(stream.time_base or 0), float(opened.zero)
+    found = 0
     for packet in packets(opened.container, [stream], damage):
-        report(reached)
+        report(placer.line.place / rate)
         for frame in frames_of(packet, damage):
             if not frame.samples or not frame.sample_rate:
                 continue
             found += 1
-            time = None if frame.pts is None else _seconds(frame.pts, stream.time_base, opened.zero)
-            yield from placer.put(mixer.mono(frame), frame.sample_rate, time)
-            reached = placer.line.place / rate
+            yield from placer.put(frame, None if frame.pts is None else frame.pts * base - zero)
         if placer.line.over:
             break
     else:
         yield from placer.finish()
-    opened.notes += damage.notes("sound") + _notes(mixer, placer, found)
+    opened.notes += damage.notes("sound") + _notes(placer, found)
 
 
-def _seconds(pts: int, base: Fraction | None, zero: Fraction) -> float | None:
-    return float(pts * base - zero) if base else None
-
-
-def _notes(mixer: Mixer, placer: Placer, found: int) -> list[str]:
+def _notes(placer: Placer, found: int) -> list[str]:
     """What was odd about the sound, as sentences."""
     said = []
     if not found:
         said.append("The sound stream holds nothing that can be decoded.")
-    if mixer.cleaned:
-        said.append(f"{counted(mixer.cleaned, 'sample')} of the sound NaN, infinite or absurdly loud, now silent.")
+    if placer.mixer.cleaned:
+        said.append(
+            f"{counted(placer.mixer.cleaned, 'sample')} of the sound NaN, infinite or absurdly loud, now silent."
+        )
     if placer.gaps:
         said.append(f"{counted(placer.gaps, 'gap')} in the sound filled with silence.")
     if placer.unbelieved:

@@ -18,21 +18,22 @@ class Clock:
     which is dropped; one that steps far back or absurdly far ahead begins a new count right after the last picture.
     """
 
-    def __init__(self, zero: Fraction, step: float) -> None:
-        """``step``: seconds from one picture to the next when no stamp says so."""
-        self._zero = zero
+    def __init__(self, zero: Fraction, base: Fraction | None, step: float) -> None:
+        """``base``: seconds of one unit of the stamps; ``step``: from one picture to the next when no stamp says so."""
+        self._zero = float(zero)
+        self._base = float(base or 0)
         self.step = step
         self._shift = 0.0
         self._last: float | None = None
         self.missing = self.dropped = self.restarts = 0
 
-    def time(self, pts: int | None, base: Fraction | None) -> float | None:
+    def time(self, pts: int | None) -> float | None:
         """The time of the next picture, or None when it is to be dropped."""
-        if pts is None or not base:
+        if pts is None:
             self.missing += 1
             time = self._next()
         else:
-            raw = float(pts * base - self._zero)
+            raw = pts * self._base - self._zero
             time = raw + self._shift
             if not self._believable(time):
                 self.restarts += 1

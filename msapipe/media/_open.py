@@ -54,8 +54,11 @@ class Opened:
 
 def open_media(path: str) -> Opened:
     """Open ``path`` (absolute). Raises NotMedia when libav finds neither sound nor pictures in it."""
-    with open(path, "rb") as file:
-        head = file.read(4096)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise NotMedia(f"it cannot be read ({error.strerror}); check the disk and the permissions") from None
     other = looks_like(head)
     if other is not None:
         raise NotMedia(f"this is {other}")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 from av.stream import Stream
 
 from msapipe.errors import MediaError, NotMedia
 from msapipe.media._captions import captions
 from msapipe.media._decode import Damage, Report, frames_of, packets
 from msapipe.media._open import Opened, line_audio, line_video, open_media
-from msapipe.types import MediaInfo
+from msapipe.types import MediaInfo, Word
 
 # How far the trial goes before a stream that gave nothing yet is believed to be sound.
 TRIAL_PACKETS = 5000
@@ -31,12 +29,15 @@ def probe(path: str, report: Report) -> MediaInfo:
         lines = (video and line_video(video), audio and line_audio(audio))
         opened.notes += [f"The {_word(stream)} stream cannot be decoded; it is left out." for stream in dead]
         name = container.format.name
-    again = open_media(path)  # the trial has read on, and captions need the file from its start
-    with again.container:
-        again.notes.clear()
-        cues = captions(again, report)
-    sane = seconds if seconds is None or math.isfinite(seconds) else None
-    return MediaInfo(name, lines[0] or None, lines[1] or None, sane, cues, tuple(opened.notes + again.notes))
+        subtitled = any(stream.type == "subtitle" for stream in container.streams)
+    cues: tuple[Word, ...] = ()
+    if subtitled:
+        again = open_media(path)  # the trial has read on, and captions need the file from its start
+        with again.container:
+            again.notes.clear()
+            cues = captions(again, report)
+        opened.notes += again.notes
+    return MediaInfo(name, lines[0] or None, lines[1] or None, seconds, cues, tuple(opened.notes))
 
 
 def _dead_streams(opened: Opened, report: Report) -> list[Stream]:

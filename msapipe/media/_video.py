@@ -93,7 +93,7 @@ def pictures(
         return
     rate = float(stream.average_rate or 0)
     step = 1 / rate if 0.01 <= rate <= 1000 else 1 / options.fps
-    clock, damage = Clock(opened.zero, step), Damage()
+    clock, damage = Clock(opened.zero, stream.time_base, step), Damage()
     painter = Painter(stream, options.max_side)
     held: tuple[NDArray[np.uint8], float] | None = None
     due, count, finish = -math.inf, 0, 0.0
@@ -129,18 +129,18 @@ def _timed(
 ) -> Iterator[tuple[VideoFrame, float, float]]:
     """Frames with their time in seconds from the start of the file and their length in seconds."""
     use_threads(stream)
-    base = stream.time_base
+    base = float(stream.time_base or 0)
     reached, stamped = 0.0, False
     for packet in packets(opened.container, [stream], damage):
         report(reached)
         for frame in frames_of(packet, damage):
             stamp = _stamp(frame, stamped)
             stamped = stamped or frame.pts is not None
-            time = clock.time(stamp, base)
+            time = clock.time(stamp)
             if time is None:
                 continue
             reached = time
-            yield frame, time, _length(frame, float(base or 0), clock.step)
+            yield frame, time, _length(frame, base, clock.step)
 
 
 def _stamp(frame: Any, stamped: bool) -> int | None:

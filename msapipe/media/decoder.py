@@ -168,7 +168,7 @@ class Decoder:
             child = self._take()
         except ChildFailed as failed:
             raise DecoderDied(f"{named(path)}: {failed}") from None
-        job = Job(child, path, Watch(self._limits, path.stat().st_size))
+        job = Job(child, path, Watch(self._limits, _size(path)))
         try:
             yield job
         finally:
@@ -204,6 +204,13 @@ class Decoder:
                 self._idle.append(child)
         if not keep:
             child.kill()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # it went since it was checked; the child will say so
+        return 0
 
 
 def _absolute(path: Path) -> str:

@@ -52,7 +52,7 @@ class Limits:
 
     stall_seconds: float = 20.0
     seconds: float = 45.0
-    memory_mb: int = 3072
+    memory_mb: int = 2048
 
     def __post_init__(self) -> None:
         if not (self.stall_seconds > 0 and self.seconds > 0 and self.memory_mb >= 256):

@@ -88,10 +88,29 @@ class Runner:
 
     def run(self, clip: Clip) -> Outcome:
         """Bring a clip's results into the cache. Whatever is wrong with the clip is in the outcome, never raised."""
+        outcome = self._outcome(clip, compute=True)
+        if outcome is None:
+            raise RuntimeError(f"{clip.path}: a run that may compute found nothing to do it with")
+        return outcome
+
+    def look_up(self, clip: Clip) -> Outcome | None:
+        """The outcome of a clip of which everything is stored (or that cannot be read); None when there is work."""
+        return None if self.options.overwrite else self._outcome(clip, compute=False)
+
+    def _outcome(self, clip: Clip, compute: bool) -> Outcome | None:
         begun = time.perf_counter()
         outcome = Outcome(clip)
         try:
-            self._run(clip, outcome)
+            planned = plan(clip, self.recipe, self.store)
+            outcome.keys = dict(planned.keys)
+            if compute:
+                # Several runs on one cache share the work: who holds the claim computes, who waited finds it stored.
+                with self.store.claim(planned.file):
+                    _Pass(self, planned, outcome).run()
+            else:
+                _Pass(self, planned, outcome, compute=False).run()
+        except _NotStored:
+            return None
         except CacheError:
             raise  # the cache is of no use for the next clip either
         except MsapipeError as error:
@@ -101,13 +120,6 @@ class Runner:
             outcome.status, outcome.error = "error", f"{clip.path}: {type(error).__name__}: {error}"
         outcome.seconds = time.perf_counter() - begun
         return outcome
-
-    def _run(self, clip: Clip, outcome: Outcome) -> None:
-        planned = plan(clip, self.recipe, self.store)
-        outcome.keys = dict(planned.keys)
-        # Several runs on one cache share the work: who holds the claim computes, who waited finds it stored.
-        with self.store.claim(planned.file):
-            _Pass(self, planned, outcome).run()
 
     def load(self, step: Step) -> None:
         """Load a step's stage, once."""
@@ -124,11 +136,15 @@ class Runner:
             sys.modules["torch"].set_num_threads(1)
 
 
+class _NotStored(Exception):
+    """A pass that may not compute came to a step that must."""
+
+
 class _Pass:
     """One clip on its way through the steps of its plan."""
 
-    def __init__(self, runner: Runner, planned: Plan, outcome: Outcome) -> None:
-        self.runner, self.plan, self.outcome = runner, planned, outcome
+    def __init__(self, runner: Runner, planned: Plan, outcome: Outcome, compute: bool = True) -> None:
+        self.runner, self.plan, self.outcome, self.compute = runner, planned, outcome, compute
         self.values: dict[str, Any] = {"clip": planned.clip}
         self.channels: dict[str, dict[str, FeatureSequence]] = {}
         self.notes: list[str] = []
@@ -161,6 +177,8 @@ class _Pass:
         self._fill(step, entry.value)
 
     def _compute(self, step: Step) -> Entry:
+        if not self.compute:
+            raise _NotStored
         begun = time.perf_counter()
         inputs = {name: self._input(name) for name in step.inputs}
         if step.use is None:

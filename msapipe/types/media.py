@@ -43,10 +43,15 @@ class Frames:
             pixels.append(picture)
             times.append((start, end))
             if len(pixels) == n:
-                yield FrameBatch(np.stack(pixels), np.array(times))
+                yield _batch(pixels, times)
                 pixels, times = [], []
         if pixels:
-            yield FrameBatch(np.stack(pixels), np.array(times))
+            yield _batch(pixels, times)
+
+
+def _batch(pixels: list[NDArray[np.uint8]], times: list[tuple[float, float]]) -> FrameBatch:
+    # A single picture is handed on as it is: copying 1080p costs more than decoding it.
+    return FrameBatch(pixels[0][None] if len(pixels) == 1 else np.stack(pixels), np.array(times))
 
 
 @dataclass(frozen=True, eq=False)
