@@ -85,6 +85,7 @@ class MTCNN(Stage):
     exact: bool = False
 
     version: ClassVar[int] = 1
+    on_device: ClassVar[bool] = True
     weights: ClassVar[tuple[Weights, ...]] = (
         _net("P", 28570, "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
         _net("R", 403147, "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86"),

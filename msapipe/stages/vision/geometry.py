@@ -16,7 +16,7 @@ from msapipe.types import FaceClip, FeatureSequence
 Floats = NDArray[np.float32]
 
 SHAPE = ("roll", "yaw", "pitch", "mouth_width", "corner_lift", "smile", "mouth_slant")
-LOOK = ("mouth_opening", "mouth_shade", "mouth_contrast", "mouth_redness", "frown_lines", "eye_contrast", "brightness")
+LOOK = ("mouth_opening", "mouth_shade", "mouth_contrast", "frown_lines", "eye_contrast", "brightness")
 MOTION = ("mouth_motion", "face_motion")
 PLACE = ("size", "x", "y")
 
@@ -36,7 +36,7 @@ BOUND = 3.0
 
 @dataclass
 class Geometry(Stage):
-    """Twelve measures of landmarks and seven of pixels per sampled picture, as FeatureSequence (T, 19).
+    """Measures of landmarks and pixels per sampled picture, as FeatureSequence (T, 18).
 
     From the five landmarks, after the head's roll is taken out; lengths are in eye distances, within [-3, 3]:
     roll: degrees by which the line of the eyes falls to the right.
@@ -47,11 +47,11 @@ class Geometry(Stage):
     smile: mouth_width over the distance from eye line to mouth line, 0.5 to 1.1.
     mouth_slant: right corner higher than left one.
 
-    From the aligned crop; brightness is relative to nose and cheeks, so most light cancels:
+    From the aligned crop; brightness is relative to nose and cheeks, so most light cancels; colour
+    is not used, for it tells cameras apart rather than moods:
     mouth_opening: share of the mouth's window that is darker than half the skin, in [0, 1].
     mouth_shade: 1 - mean brightness of that window; follows speech like mouth_opening, and in bearded faces better.
     mouth_contrast: standard deviation there; teeth and dark.
-    mouth_redness: (R - G) / (R + G + B), mouth minus skin; falls when teeth show; 0 in grey pictures.
     frown_lines: mean horizontal step of brightness between the brows.
     eye_contrast: standard deviation round the eyes.
     brightness: of the skin, in [0, 1].
@@ -64,8 +64,8 @@ class Geometry(Stage):
     picture's width and height. Rows without a face are invalid.
 
     Mouth width against eye distance and lifted corners are the smile of Ekman and Friesen, "Facial Action Coding
-    System" (1978), AU 12. Measured on 950 photographs: happy against neutral, angry, sad faces AUC 0.90, 0.86, 0.79
-    for smile, 0.80, 0.80, 0.78 for corner_lift.
+    System" (1978), AU 12. Measured on 1027 photographs, most of them grey: happy against neutral, angry, sad faces AUC
+    0.90, 0.86, 0.79 for smile and 0.80, 0.80, 0.78 for corner_lift; on the few in colour 0.58 to 0.69.
     """
 
     longest_step: float = 0.5
@@ -145,19 +145,17 @@ def shape(landmarks: Floats, eyes: Floats) -> Floats:
 
 
 def look(picture: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-    """The columns ``LOOK`` (7,) of an aligned face, uint8 (112, 112, 3) RGB, and its mouth, relative to the skin."""
+    """The columns ``LOOK`` (6,) of an aligned face, uint8 (112, 112, 3) RGB, and its mouth, relative to the skin."""
     rgb = picture.astype(np.float32)
     grey = rgb @ np.array([0.299, 0.587, 0.114], np.float32)
     skin = max(float(np.median(grey[SKIN])), 8.0)  # a nearly black face would make noise large
     light = np.minimum(grey / skin, np.float32(4))
     mouth = light[MOUTH]
-    red = (rgb[..., 0] - rgb[..., 1]) / (rgb.sum(-1) + 30)
     between = light[BETWEEN_BROWS]
     columns = [
         (mouth < 0.5).mean(),
         1 - mouth.mean(),
         mouth.std(),
-        red[MOUTH].mean() - np.median(red[SKIN]),
         np.abs(between[:, 2:] - between[:, :-2]).mean(),
         np.mean([light[eye].std() for eye in EYES]),
         skin / 255,
