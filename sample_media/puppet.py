@@ -1,12 +1,13 @@
 """A portrait that talks: one displacement field per frame bends it, and nothing is pasted on.
 
-The points below were measured by hand on `skimage.data.astronaut()` (512 x 512). Each curve runs across the face and
-gives a height for every column. To move the face is to move the curves: between two of them a column is stretched
-or squeezed, so skin stays skin. The teeth belong to the skull and do not move; the lips slide over them.
+The points below were measured by hand on `skimage.data.astronaut()` (512 x 512). Each curve runs across the
+face and gives a height for every column. To move the face is to move the curves: between two of them a column
+is stretched or squeezed, so skin stays skin. The teeth belong to the skull: the lips slide over them.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -20,29 +21,40 @@ Row = npt.NDArray[np.float64]
 Point = tuple[float, float]
 
 # The part of the portrait that can bend, and the lattice on which its vertical displacement is worked out.
-LEFT, RIGHT, TOP, BOTTOM, STEP = 178.0, 274.0, 70.0, 205.0, 0.3
+LEFT, RIGHT, TOP, BOTTOM = 178.0, 274.0, 70.0, 205.0
+STEP, FINE = 0.3, 0.1  # across and down; finer down, or the edge of the lips is dotted
 MIDDLE = 224.5  # the column of nose and chin
 MOUTH_HALF = 21.5  # from the middle of the mouth to a corner
 MOUTH_Y = 145.0
 NECK = (226.0, 190.0)  # the head turns about this point
-PORTRAIT_GAP = 6.2  # between the lips, as photographed
+PORTRAIT_GAP = 7.2  # between the lips, as photographed
 
-BROWS = [(184, 93), (190, 91), (198, 88.8), (205, 90.3), (213, 92.6), (225, 94), (237, 93.6), (247, 92.5),
-         (257, 93), (263, 96), (270, 98)]  # fmt: skip
-UPPER_LIDS = [(178, 100), (191, 101), (195, 99.3), (200, 98.3), (205, 98.6), (210, 100.6), (214, 103.2),
-              (236, 105.2), (240, 102.5), (244, 100.6), (249, 100.4), (254, 101.8), (259, 104.5), (274, 105)]  # fmt: skip
-LOWER_LIDS = [(178, 100.1), (191, 101.2), (195, 103.2), (200, 104.8), (205, 105.2), (210, 104.6), (214, 103.6),
-              (236, 105.6), (240, 106.4), (245, 107.4), (249, 107.4), (254, 106.4), (259, 104.8), (274, 105.1)]  # fmt: skip
-LIP_TOP = [(178, 136), (203, 139.2), (210, 139.8), (218, 139.6), (225, 140.2), (232, 139.8), (240, 139.4),
-           (246, 139.2), (274, 137)]  # fmt: skip
-LIP_SEAM_UPPER = [(178, 137), (203, 139.9), (206, 140.8), (210, 142), (215, 143), (220, 143.6), (225, 144),
-                  (230, 143.6), (235, 142.6), (240, 141.2), (246, 139.9), (274, 138)]  # fmt: skip
-LIP_SEAM_LOWER = [(178, 137.1), (203, 140.1), (206, 143.6), (210, 147.2), (215, 149.4), (220, 150.2), (225, 150.2),
-                  (230, 149.4), (235, 147.4), (240, 143.9), (246, 140.1), (274, 138.1)]  # fmt: skip
-LIP_BOTTOM = [(178, 139), (203, 142), (206, 146.4), (210, 150.6), (215, 153.6), (220, 155), (226, 155),
-              (232, 153.2), (238, 149), (243, 144.5), (246, 142), (274, 140)]  # fmt: skip
-CHIN = [(178, 146), (187, 155), (195, 166), (203, 172), (212, 176.5), (225, 179), (238, 175.5), (248, 169),
-        (256, 160), (264, 148), (274, 146)]  # fmt: skip
+BROWS = [(184, 93), (190, 91), (198, 88.8), (205, 90.3), (213, 92.6), (225, 94), (237, 93.6),
+         (247, 92.5), (257, 93), (263, 96), (270, 98)]  # fmt: skip
+UPPER_LIDS = [(178, 101), (189, 101.4), (192, 100.4), (195, 98.7), (200, 97.6), (205, 97.9),
+              (210, 99.8), (214, 102.4), (217, 103.6), (233, 105.2), (236, 104.2), (240, 101.6),
+              (244, 99.8), (249, 99.5), (254, 100.9), (259, 104), (262, 105), (274, 105)]  # fmt: skip
+LOWER_LIDS = [(178, 101.1), (189, 101.5), (192, 102.4), (195, 103.8), (200, 105.4), (205, 105.8),
+              (210, 105.3), (214, 104.4), (217, 103.7), (233, 105.3), (236, 106.4), (240, 107.3),
+              (244, 108), (249, 108), (254, 107.2), (259, 105.6), (262, 105.1), (274, 105.1)]  # fmt: skip
+LIP_TOP = [(178, 136), (203, 139.2), (210, 139.8), (218, 139.6), (225, 140.2), (232, 139.8),
+           (240, 139.4), (246, 139.2), (274, 137)]  # fmt: skip
+LIP_SEAM_UPPER = [(178, 137), (203, 139.7), (206, 140.2), (210, 141), (215, 142), (220, 142.7),
+                  (225, 143), (230, 142.7), (235, 141.9), (240, 140.6), (246, 139.8), (274, 138)]  # fmt: skip
+LIP_SEAM_LOWER = [(178, 137.1), (203, 140.1), (206, 143.6), (210, 147.2), (215, 149.4), (220, 150.2),
+                  (225, 150.2), (230, 149.4), (235, 147.4), (240, 143.9), (246, 140.1),
+                  (274, 138.1)]  # fmt: skip
+LIP_BOTTOM = [(178, 139), (203, 142), (206, 146.4), (210, 150.6), (215, 153.6), (220, 155),
+              (226, 155), (232, 153.2), (238, 149), (243, 144.5), (246, 142), (274, 140)]  # fmt: skip
+CHIN = [(178, 146), (187, 155), (195, 166), (203, 172), (212, 176.5), (225, 179), (238, 175.5),
+        (248, 169), (256, 160), (264, 148), (274, 146)]  # fmt: skip
+
+
+# The outline of the face, ears and neck against the hair, and from there around the bottom of the picture.
+FACE = [(166, 119), (172, 118), (177, 121), (180, 122), (180, 110), (182, 100), (184, 90), (186, 80),
+        (188, 75), (193, 77), (200, 80.5), (210, 81.5), (220, 81.5), (230, 82.5), (240, 85),
+        (250, 87), (258, 90), (266, 90.5), (269, 96), (270, 105), (271, 115), (270, 126), (270, 131),
+        (275, 130.5), (281, 127.5), (290, 124), (310, 200), (150, 200)]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,7 @@ class Pose:
     corners: float = 0.0  # mouth corners: positive is down
     narrow: float = 0.0  # how much narrower the mouth is, as a share of its width
     lip: float = 0.0  # middle of the upper lip: positive is down
+    teeth: float = 0.0  # how far the teeth have gone up behind the upper lip
     brow_inner: float = 0.0  # positive is down
     brow_outer: float = 0.0
     frown: float = 0.0  # brows drawn together
@@ -94,9 +107,8 @@ class Puppet:
         self._look, self._camera = look, camera
         portrait = _dressed_up(data.astronaut(), look)
         self._portrait = cv2.resize(portrait, None, fx=self.ZOOM, fy=self.ZOOM, interpolation=cv2.INTER_CUBIC)
-        width, height = camera.width * self.OVERSAMPLING, camera.height * self.OVERSAMPLING
-        scale = camera.span / height
-        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        scale = camera.span / camera.height
+        x, y = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
         x = x[:, ::-1] if look.mirror else x
         self._x = np.ascontiguousarray((x + 0.5) * scale + camera.left, np.float32)
         self._y = np.ascontiguousarray((y + 0.5) * scale + camera.top, np.float32)
@@ -106,13 +118,14 @@ class Puppet:
         """One frame, RGB."""
         x, y = self._reshaped(*self._turned_back(pose))
         x = x + _sideways(x, y, pose)
+        x, y = (cv2.resize(field, None, fx=self.OVERSAMPLING, fy=self.OVERSAMPLING) for field in (x, y))
         lift, dark = _columns(pose)
-        u, v = (x - np.float32(LEFT)) / np.float32(STEP), (y - np.float32(TOP)) / np.float32(STEP)
+        u, v = (x - np.float32(LEFT)) / np.float32(STEP), (y - np.float32(TOP)) / np.float32(FINE)
         y = y + cv2.remap(lift, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         shade = cv2.remap(dark, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[..., None]
         zoom, half = np.float32(self.ZOOM), np.float32(0.5)
-        picture = cv2.remap(self._portrait, (x + half) * zoom - half, (y + half) * zoom - half, cv2.INTER_CUBIC,
-                            borderMode=cv2.BORDER_REFLECT)  # fmt: skip
+        x, y = (x + half) * zoom - half, (y + half) * zoom - half
+        picture = cv2.remap(self._portrait, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
         inside = np.array([52, 20, 20], np.float32)
         picture = picture * (1 - shade) + inside * shade
         size = (self._camera.width, self._camera.height)
@@ -121,14 +134,11 @@ class Puppet:
 
     def _turned_back(self, pose: Pose) -> tuple[Field, Field]:
         """For each pixel, the point of the unturned head. The background and the shoulders stay put."""
-        angle = np.deg2rad(pose.turn)
+        angle = math.radians(pose.turn)
         dx, dy = self._x - NECK[0] - pose.shift[0], self._y - NECK[1] - pose.shift[1]
-        x = NECK[0] + np.cos(angle) * dx + np.sin(angle) * dy
-        y = NECK[1] - np.sin(angle) * dx + np.cos(angle) * dy
-        weight = self._head
-        return (self._x + weight * (x - self._x)).astype(np.float32), (self._y + weight * (y - self._y)).astype(
-            np.float32
-        )
+        x = NECK[0] + math.cos(angle) * dx + math.sin(angle) * dy
+        y = NECK[1] - math.sin(angle) * dx + math.cos(angle) * dy
+        return self._x + self._head * (x - self._x), self._y + self._head * (y - self._y)
 
     def _reshaped(self, x: Field, y: Field) -> tuple[Field, Field]:
         """Undo the look's proportions."""
@@ -136,7 +146,7 @@ class Puppet:
         lower = np.clip((y - 90) / 80, -0.6, 1)
         x = x - weight * look.jaw * lower * (x - MIDDLE)
         y = y - weight * look.length * (y - NECK[1])
-        return x.astype(np.float32), y.astype(np.float32)
+        return x, y
 
 
 def _smooth(value: npt.ArrayLike, low: float, high: float) -> npt.NDArray[np.floating]:
@@ -146,6 +156,7 @@ def _smooth(value: npt.ArrayLike, low: float, high: float) -> npt.NDArray[np.flo
 
 
 def _head_weight(x: Field, y: Field) -> Field:
+    """1 on the head, 0 on the shoulders and in the background."""
     distance = np.hypot((x - 227) / 82, (y - 100) / 95)
     return np.asarray((1 - _smooth(distance, 1.0, 1.5)) * (1 - _smooth(y, 175, 232)), np.float32)
 
@@ -167,7 +178,7 @@ def _curve(points: list[Point], u: Row) -> Row:
 
 
 U = np.arange(LEFT, RIGHT, STEP)
-V = np.arange(TOP, BOTTOM, STEP)
+V = np.arange(TOP, BOTTOM, FINE)
 _MEASURED = {
     name: _curve(points, U)
     for name, points in {
@@ -180,15 +191,19 @@ _EDGE = _smooth(np.minimum(U - LEFT, RIGHT - STEP - U), 0, 12)  # nothing moves 
 
 def _columns(pose: Pose) -> tuple[Field, Field]:
     """Vertical displacement (target to portrait) and darkness of the mouth, on the lattice."""
-    here, there, lips = _knots(pose)
+    here, there, edges = _knots(pose)
     lift = np.empty((V.size, U.size), np.float32)
     for column in range(U.size):
         lift[:, column] = np.interp(V, there[:, column], here[:, column]) - V
-    return lift, _darkness(*lips)
+    dark = _mouth_shade(*edges[:3])
+    return lift, np.maximum(dark, _lash_shade(edges[3], pose.lids)) if pose.lids > 0.6 else dark
 
 
-def _knots(pose: Pose) -> tuple[Row, Row, tuple[Row, Row, Row]]:
-    """Heights in the portrait and in the new pose, top to bottom; and the new lip seam with the teeth's edge."""
+def _knots(pose: Pose) -> tuple[Row, Row, tuple[Row, Row, Row, Row]]:
+    """Heights in the portrait and in the pose, top to bottom.
+
+    The third value is what the shading needs of the pose: upper lip, lower lip, edge of the teeth, lower lid.
+    """
     m = _MEASURED
     side = np.abs(U - MIDDLE)
     inner = np.exp(-((np.abs(side - 12) / 9) ** 2))
@@ -201,16 +216,20 @@ def _knots(pose: Pose) -> tuple[Row, Row, tuple[Row, Row, Row]]:
     corner = np.clip(side / MOUTH_HALF, 0, 1) ** 2 * (1 - _smooth(side, MOUTH_HALF, MOUTH_HALF + 16))
     bend = pose.corners * corner + pose.lip * (1 - _smooth(side, 4, MOUTH_HALF))
     open_by = pose.gap - PORTRAIT_GAP
-    shape = (m["seam_lower"] - m["seam_upper"]) / PORTRAIT_GAP
-    rise = -0.08 * max(0.0, open_by) * shape
+    sullen = float(np.clip(pose.corners / 8, 0, 1))  # a smile opens downwards, a frown upwards as well
+    round_mouth = 1 - np.clip(side / MOUTH_HALF, 0, 1) ** 2.5
+    shape = (1 - sullen) * (m["seam_lower"] - m["seam_upper"]) / PORTRAIT_GAP + sullen * round_mouth
+    rise = -(0.08 * max(0.0, open_by) + 0.3 * sullen * pose.gap) * shape
     seam_upper = m["seam_upper"] + bend + rise
     seam_lower = seam_upper + np.maximum(pose.gap * shape, 0.02)
     lip_bottom = seam_lower + (m["lip_bottom"] - m["seam_lower"])
     jaw = np.exp(-((side / 30) ** 4))
     chin = m["chin"] + 0.5 * open_by * jaw * _EDGE
 
-    teeth_from = np.clip(seam_upper, m["seam_upper"], m["seam_lower"])
-    teeth_to = np.clip(seam_lower, teeth_from, m["seam_lower"])
+    behind = pose.teeth - 0.6 * bend
+    teeth_end = np.maximum(m["seam_lower"] - 0.8, m["seam_upper"])
+    teeth_from = np.clip(seam_upper + behind, m["seam_upper"], teeth_end)
+    teeth_to = np.clip(seam_lower + behind, teeth_from, teeth_end)
     still = np.ones_like(U)
     nose = 131.0 * still
     pairs = [
@@ -223,7 +242,7 @@ def _knots(pose: Pose) -> tuple[Row, Row, tuple[Row, Row, Row]]:
         (m["lip_top"], m["lip_top"] + bend + 0.7 * rise),
         (m["seam_upper"], seam_upper),
         (teeth_from, seam_upper + 0.1),
-        (teeth_to, np.minimum(teeth_to + 0.1, seam_lower - 0.1)),
+        (teeth_to, np.minimum(teeth_to - behind, seam_lower - 0.1)),
         (m["seam_lower"], seam_lower),
         (m["lip_bottom"], lip_bottom),
         (m["chin"], chin),
@@ -232,21 +251,29 @@ def _knots(pose: Pose) -> tuple[Row, Row, tuple[Row, Row, Row]]:
     here, there = (np.stack(rows) for rows in zip(*pairs, strict=True))
     there = here + (there - here) * _EDGE
     there = np.maximum.accumulate(there + 1e-3 * np.arange(len(pairs))[:, None], axis=0)
-    return here, there, (seam_upper, seam_lower, np.minimum(m["seam_lower"], seam_lower))
+    return here, there, (seam_upper, seam_lower, np.minimum(teeth_end - behind, seam_lower), lower_lid)
 
 
-def _darkness(upper: Row, lower: Row, teeth: Row) -> Field:
+def _mouth_shade(upper: Row, lower: Row, teeth: Row) -> Field:
     """How dark the inside of the mouth is: under the teeth, softly under the lip, and along closed lips."""
-    y = V[:, None]
+    y = V[:, None].astype(np.float32)
+    upper, lower, teeth = (row.astype(np.float32) for row in (upper, lower, teeth))
     gap = lower - upper
     inside = _smooth(y - upper, -0.2, 0.5) * _smooth(lower - y, -0.2, 0.5)
     below_teeth = _smooth(y - teeth, -0.3, 1.2)
-    under_lip = 0.45 * (1 - _smooth(y - upper, 0, 3.0))
+    under_lip = 0.35 * (1 - _smooth(y - upper, 0, 3.0))
     wide = _smooth(gap, 0.2, 1.2)
     opened = inside * np.maximum(below_teeth, under_lip) * wide
-    inside_mouth = 1 - _smooth(np.abs(U - MIDDLE), MOUTH_HALF - 4, MOUTH_HALF)
-    seam = 0.6 * np.exp(-(((y - (upper + lower) / 2) / 0.7) ** 2)) * (1 - _smooth(gap, 0.4, 2.5)) * inside_mouth
+    closed = (1 - _smooth(gap, 0.4, 2.5)) * (1 - _smooth(np.abs(U - MIDDLE), MOUTH_HALF - 4, MOUTH_HALF))
+    seam = np.exp(-(((y - (upper + lower) / 2) / 0.7) ** 2)) * (0.6 * closed).astype(np.float32)
     return np.asarray(np.maximum(opened, seam), np.float32)
+
+
+def _lash_shade(lower_lid: Row, lids: float) -> Field:
+    """A closed eye is a soft dark line."""
+    eye = _smooth(_MEASURED["lower_lid"] - _MEASURED["upper_lid"], 1, 4)
+    line = np.exp(-(((V[:, None] - lower_lid) / 0.8) ** 2))
+    return np.asarray(0.7 * line * eye * _smooth(lids, 0.6, 1), np.float32)
 
 
 def _dressed_up(portrait: Image, look: Look) -> Image:
@@ -263,9 +290,11 @@ def _dressed_up(portrait: Image, look: Look) -> Image:
 
 
 def _hair(portrait: Image, x: Field, y: Field) -> Field:
-    """Where the hair is, 0 to 1: brown inside the head's outline, outside the face."""
+    """Where the hair is, 0 to 1: brown or dark, inside the head's outline, outside the face."""
     lab = cv2.cvtColor(portrait, cv2.COLOR_RGB2LAB).astype(np.float32)
     head = 1 - _smooth(np.hypot((x - 227) / 77, (y - 78) / 68), 0.97, 1.06)
-    face = 1 - _smooth(np.hypot((x - 225) / 43, (y - 128) / 56), 0.9, 1.03)
+    face = np.zeros(portrait.shape[:2], np.uint8)
+    cv2.fillPoly(face, [np.rint(np.array(FACE) * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
+    edge = cv2.GaussianBlur(face.astype(np.float32), (0, 0), 1.2)
     brown = _smooth(lab[..., 2], 134, 142) + _smooth(110 - lab[..., 0], 0, 20)
-    return np.asarray(cv2.GaussianBlur(np.clip(brown, 0, 1) * head * (1 - face), (0, 0), 0.8), np.float32)
+    return np.asarray(cv2.GaussianBlur(np.clip(brown, 0, 1) * head, (0, 0), 0.8) * (1 - edge), np.float32)
