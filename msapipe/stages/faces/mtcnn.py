@@ -22,7 +22,7 @@ from msapipe.weights import Weights
 LEAST_PIXELS = 20.0
 
 # A person seen this rarely, and never surely, is taken for a mistake of the detector.
-RARE, SURE = 3, 0.99
+RARE, SURE = 5, 0.99
 
 
 def _net(letter: str, size: int, sha256: str) -> Weights:
@@ -56,13 +56,13 @@ class MTCNN(Stage):
 
     Boxes and landmarks are in pixels of the picture, score is the face probability of O-Net in [0, 1].
 
-    The three nets run on key pictures: the first, one every ``key_every`` seconds, after a cut, when a face is lost,
-    and as long as nobody is in sight. Between them O-Net looks three times, slightly shifted, at where each face was,
+    The three nets run on key pictures: the first, one every ``key_every`` seconds, after a cut, and for ``bridge``
+    seconds after the last face was lost. Between them O-Net looks three times, slightly shifted, at where each was,
     and the mean counts: faster than the full search, and the landmarks jitter less. Persons are told apart by where
     they are, not by how they look.
 
     min_score: a person is kept who reaches this score at least once; weaker views of that person are kept too.
-        A person seen in fewer than 3 pictures of a longer clip must reach 0.99.
+        A person seen in fewer than 5 pictures must reach 0.99.
     min_face: smallest face, as a share of the picture's shorter side; never below 20 pixels.
     thresholds: least face probability in P-Net, R-Net and O-Net.
     scale_factor: from one level of the search pyramid to the next.
@@ -121,20 +121,25 @@ class MTCNN(Stage):
         tracker, cuts = Tracker(self.min_overlap, self.bridge), CutFinder(self._cv2)
         times: list[tuple[float, float]] = []
         rows: list[_Row] = []
-        size, searched = (0, 0), -np.inf
+        size, searched, seen = (0, 0), -np.inf, -np.inf
         for picture, start, end in _pictures(frames):
             size = (picture.shape[0], picture.shape[1])
             cut = cuts.cut(picture)
             tracker.begin(start, cut)
-            found, full = self._look(picture, tracker, cut or start - searched >= self.key_every - 1e-6)
+            due = self.exact or cut or start - searched >= self.key_every - 1e-6
+            if due or start - seen <= self.bridge:
+                found, full = self._look(picture, tracker, due)
+            else:
+                found, full = Found.nothing(), False
             searched = start if full else searched
+            seen = start if len(found.boxes) else seen
             people = tracker.name(found.boxes, found.landmarks)
             for person, box, landmarks, score in zip(people, *found, strict=True):
                 square = loose_square(box)
                 crop = cut_out(self._cv2, picture, square)
                 rows.append(_Row(len(times), int(person), box, landmarks, float(score), square, crop))
             times.append((start, end))
-        return _tracks(self._believed(rows, len(times)), times, size)
+        return _tracks(self._believed(rows), times, size)
 
     def _look(self, picture: NDArray[np.uint8], tracker: Tracker, due: bool) -> tuple[Found, bool]:
         """The faces of a picture, and whether all of it was searched."""
@@ -154,18 +159,17 @@ class MTCNN(Stage):
         found = Found(*(np.where(_like(better, a), a, b) for a, b in zip(closer, found, strict=True)))
         return _together(found, followed.take(followed.score > self.min_score)), True
 
-    def _believed(self, rows: list[_Row], pictures: int) -> list[_Row]:
+    def _believed(self, rows: list[_Row]) -> list[_Row]:
         """The rows of persons who are not mistakes, see ``min_score``."""
         best: dict[int, float] = {}
         seen: dict[int, int] = {}
         for row in rows:
             best[row.person] = max(best.get(row.person, 0.0), row.score)
             seen[row.person] = seen.get(row.person, 0) + 1
-        usual = min(RARE, pictures)
         return [
             row
             for row in rows
-            if best[row.person] >= (self.min_score if seen[row.person] >= usual else max(SURE, self.min_score))
+            if best[row.person] >= (self.min_score if seen[row.person] >= RARE else max(SURE, self.min_score))
         ]
 
 
