@@ -22,13 +22,15 @@ def run(app: typer.Typer) -> int:
     """Run the program and say how it went: 0 all good, 1 all failed, 2 usage, 3 some failed, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        code = app(standalone_mode=False)
+        code = int(app(standalone_mode=False) or OK)
         sys.stdout.flush()
-        return int(code or OK)
+        if code == INTERRUPTED:  # typer has caught it
+            raise KeyboardInterrupt
+        return code
     except MsapipeError as error:
         _say(str(error))
         return USAGE if isinstance(error, RecipeError) else FAILED
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Abort):
         _say("interrupted; what was finished is in the cache, and the same command goes on from there")
         return INTERRUPTED
     except BrokenPipeError:
@@ -40,8 +42,6 @@ def run(app: typer.Typer) -> int:
         show = getattr(error, "show", None)
         show() if show is not None else _say(error.format_message())
         return USAGE
-    except Abort:
-        return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a traceback
         return _internal(error)
 

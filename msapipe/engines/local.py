@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import multiprocessing
+import json
 import os
-import signal
-from collections import Counter
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
 from pathlib import Path
+from queue import Queue, SimpleQueue
+from typing import Any
 
 from msapipe.cache import Store
+from msapipe.errors import CacheError
 from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.types import Clip
 
 _TRIES = 2
 _WORTH_A_POOL = 3
-_worker: Runner | None = None
+_SECONDS_TO_STOP = 1.0
 
 
 def run_clips(
@@ -43,7 +48,7 @@ def run_clips(
             else:
                 held.append(clip)
                 if jobs > 1 or len(held) > _WORTH_A_POOL:
-                    yield from _Pool(runner, cache, jobs or _cores()).run(itertools.chain(held, source))
+                    yield from _Pool(runner, jobs or _cores()).run(itertools.chain(held, source))
                     return
         for clip in held:
             yield runner.run(clip)
@@ -53,85 +58,152 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class _Pool:
-    """Worker processes, kept fed but not flooded; when one dies, all are started anew with what was in flight."""
+class Worker:
+    """A process that is asked a clip and answers with an outcome, a line of JSON each (see _worker.py).
 
-    def __init__(self, runner: Runner, cache: Path, jobs: int) -> None:
-        self.runner, self.cache, self.jobs = runner, cache, jobs
-        self.flight: dict[Future[Outcome], Clip] = {}
-        self.again: list[Clip] = []
-        self.tries: Counter[str] = Counter()
+    It is no child of multiprocessing: that would run a user's script again, and pickle what goes to and fro.
+    """
+
+    def __init__(self, start: dict[str, Any]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "msapipe.engines._worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self._say({**start, "parent": os.getpid()})
+
+    def run(self, clip: Clip) -> Outcome | None:
+        """The outcome, or None when the process died on the clip. Raises CacheError as a Runner does."""
+        self._say({**asdict(clip), "path": str(clip.path)})
+        line = self._process.stdout.readline() if self._process.stdout else b""
+        if not line.endswith(b"\n"):
+            return None
+        answer = json.loads(line)
+        if "cache" in answer:
+            raise CacheError(answer["cache"])
+        for name in ("missing", "notes"):
+            answer[name] = tuple(answer[name])
+        return Outcome(clip, **answer)
+
+    def stop(self) -> None:
+        """End the process; it gets a moment to clear up behind itself."""
+        decoders = _children(self._process.pid)
+        self._process.terminate()
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        try:
+            self._process.wait(_SECONDS_TO_STOP)
+        except subprocess.TimeoutExpired:  # inside a library that hears no signals
+            self._process.kill()
+            self._process.wait()
+        for decoder in decoders:
+            _reap(decoder)
+
+    def _say(self, message: dict[str, Any]) -> None:
+        if self._process.stdin is not None:
+            # It has died, or was stopped: the missing answer will show it.
+            with contextlib.suppress(BrokenPipeError, ValueError):
+                self._process.stdin.write(json.dumps(message).encode("ascii") + b"\n")
+                self._process.stdin.flush()
+
+
+def _adopt_orphans() -> None:
+    """Make decoders whose worker was killed children of this process, so that they can be waited for."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
+
+
+def _children(process: int) -> list[int]:
+    """The child processes of a process, where the system says."""
+    try:
+        return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _reap(process: int) -> None:
+    """Wait a moment for an orphan, which its parent's death has killed, to be gone."""
+    with contextlib.suppress(ChildProcessError):  # its parent has waited for it
+        for _ in range(50):
+            if os.waitpid(process, os.WNOHANG)[0]:
+                return
+            time.sleep(0.01)
+
+
+class _Pool:
+    """Workers, each led by a thread that hands it clips and replaces it when it dies."""
+
+    def __init__(self, runner: Runner, jobs: int) -> None:
+        recipe = runner.recipe
+        self.runner, self.jobs = runner, jobs
+        self._start = {
+            "recipe": {"text": recipe.text, "name": recipe.name, "source": str(recipe.source or "")},
+            "cache": str(runner.store.root),
+            "options": asdict(runner.options),
+        }
+        self._tasks: Queue[Clip | None] = Queue()
+        self._done: SimpleQueue[Outcome | CacheError] = SimpleQueue()
+        self._workers: dict[int, Worker] = {}
+        self._stopping = False
 
     def run(self, clips: Iterator[Clip]) -> Generator[Outcome]:
-        """Outcomes as they come."""
-        more = True
-        while more or self.again:
-            start = (self.runner.recipe, self.cache, self.runner.options)
-            context = multiprocessing.get_context("spawn")
-            executor = ProcessPoolExecutor(self.jobs, context, _start_worker, start)
+        """Outcomes as they come; no more than two clips a worker are waiting, however many there are."""
+        _adopt_orphans()
+        threads = [threading.Thread(target=self._lead, args=(i,), daemon=True) for i in range(self.jobs)]
+        for thread in threads:
+            thread.start()
+        flying = 0
+        try:
+            for clip in clips:
+                outcome = self.runner.look_up(clip)
+                if outcome is not None:
+                    yield outcome
+                    continue
+                self._tasks.put(clip)
+                flying += 1
+                if flying >= 2 * self.jobs:
+                    yield self._landed()
+                    flying -= 1
+            for _ in range(flying):
+                yield self._landed()
+        finally:
+            self._stopping = True
+            stoppers = [threading.Thread(target=worker.stop) for worker in self._workers.values()]
+            for stopper in stoppers:
+                stopper.start()
+            for _ in threads:
+                self._tasks.put(None)
+            for thread in (*stoppers, *threads):
+                thread.join(2 * _SECONDS_TO_STOP)
+            self.runner.store.sweep()
+
+    def _landed(self) -> Outcome:
+        outcome = self._done.get()
+        if isinstance(outcome, CacheError):
+            raise outcome
+        return outcome
+
+    def _lead(self, number: int) -> None:
+        for clip in iter(self._tasks.get, None):
             try:
-                yield from self._feed(executor, clips)
-                more = False
-                executor.shutdown()
-            except BrokenProcessPool:
-                yield from self._after_a_death()
-            finally:
-                _end(executor, self.cache)
+                outcome: Outcome | CacheError | None = self._try(number, clip)
+            except CacheError as error:
+                outcome = error
+            if outcome is None:
+                return
+            self._done.put(outcome)
 
-    def _feed(self, executor: ProcessPoolExecutor, clips: Iterator[Clip]) -> Generator[Outcome]:
-        self.flight = {executor.submit(_run, clip): clip for clip in self.again}
-        self.again = []
-        for clip in clips:
-            outcome = self.runner.look_up(clip)
+    def _try(self, number: int, clip: Clip) -> Outcome | None:
+        """The outcome of a clip, by a new worker if need be; None when all is being stopped."""
+        for _ in range(_TRIES):
+            if number not in self._workers:
+                self._workers[number] = Worker(self._start)
+            outcome = self._workers[number].run(clip)
             if outcome is not None:
-                yield outcome
-                continue
-            self.flight[executor.submit(_run, clip)] = clip
-            while len(self.flight) >= 2 * self.jobs:
-                yield from self._landed()
-        while self.flight:
-            yield from self._landed()
-
-    def _landed(self) -> Generator[Outcome]:
-        for done in wait(self.flight, return_when=FIRST_COMPLETED).done:
-            outcome = done.result()
-            del self.flight[done]
-            yield outcome
-
-    def _after_a_death(self) -> Generator[Outcome]:
-        for clip in self.flight.values():
-            self.tries[clip.id] += 1
-            if self.tries[clip.id] < _TRIES:
-                self.again.append(clip)
-            else:
-                message = f"{clip.path}: the worker process died on it twice; is there enough memory?"
-                yield Outcome(clip, "error", error=message)
-        self.flight = {}
-
-
-def _end(pool: ProcessPoolExecutor, cache: Path) -> None:
-    """Stop the workers at once (at the end of a run they are gone already) and clear up behind them."""
-    workers = multiprocessing.active_children()
-    for worker in workers:
-        worker.terminate()
-    pool.shutdown(wait=False, cancel_futures=True)
-    for worker in workers:
-        worker.join(1)
-    Store(cache).sweep()
-
-
-def _start_worker(recipe: Recipe, cache: Path, options: Options) -> None:
-    # Ctrl-C reaches every process of the terminal; only the first one decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    global _worker
-    _worker = Runner(recipe, Store(cache), options)
-
-
-def _run(clip: Clip) -> Outcome:
-    if _worker is None:
-        raise RuntimeError("the worker was not started")
-    outcome = _worker.run(clip)
-    outcome.values.clear()
-    outcome.features.clear()
-    return outcome
+                return outcome
+            if self._stopping:
+                return None
+            self._workers.pop(number).stop()
+        message = f"{clip.path}: the worker process died on it twice; is there enough memory? (or try --jobs 1)"
+        return Outcome(clip, "error", error=message)

@@ -54,6 +54,7 @@ class Recipe:
     (text, audio, vision: put side by side).
     align: "words", a number of equal steps, or None for each stage's own times.
     model: a folder in models/, a path to one, or None.
+    source, text: the file that it was read from, and what stood in it.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Recipe:
     align: str | int | None = None
     model: str | None = None
     source: Path | None = field(default=None, compare=False)
+    text: str = field(default="", compare=False, repr=False)
 
     def uses(self) -> tuple[Use, ...]:
         """All stages in the order in which a clip flows through them."""
@@ -118,6 +120,7 @@ def parse_recipe(text: str, name: str, source: Path | None = None) -> Recipe:
         align=_align(data.get("align")),
         model=_text_or_none(data.get("model"), "model"),
         source=source,
+        text=text,
     )
     _check_edges(recipe)
     return recipe
