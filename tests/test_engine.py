@@ -1,0 +1,104 @@
+"""The local engine: the same results from worker processes, and a worker's death costs one clip."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from msapipe.cache import Store
+from msapipe.engines.local import run_clips
+from msapipe.errors import CacheError
+from msapipe.pipeline.recipe import parse_recipe
+from msapipe.pipeline.run import Options, Outcome, Runner
+from msapipe.types import Clip
+
+# Cheap to run: what is tried is the engine.
+RECIPE = parse_recipe("schema: 1\nstages: {audio: {use: mfcc, n_mfcc: 5}}", "cheap")
+
+
+@pytest.fixture
+def clips(samples: Path, tmp_path: Path) -> list[Clip]:
+    made = []
+    for number, name in enumerate(("positive", "negative", "vfr", "no_face", "two_faces")):
+        path = tmp_path / "clips" / f"{number} {name} \udcff.mp4"
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(samples / f"{name}.mp4", path)
+        made.append(Clip(path.name, path))
+    return made
+
+
+def run(clips: list[Clip], cache: Path, jobs: int) -> dict[str, Outcome]:
+    return {outcome.clip.id: outcome for outcome in run_clips(clips, RECIPE, cache, Options(), jobs)}
+
+
+def files(cache: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in cache.glob("*/*/*.safetensors")}
+
+
+def test_two_workers_write_what_one_process_writes(clips: list[Clip], tmp_path: Path) -> None:
+    one, two = run(clips, tmp_path / "one", 1), run(clips, tmp_path / "two", 2)
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    for name, outcome in one.items():
+        other = two[name]
+        assert (outcome.status, outcome.notes, outcome.keys) == (other.status, other.notes, other.keys)
+        assert outcome.computed
+        assert other.computed
+    assert not list((tmp_path / "two" / "writing").iterdir())
+
+
+def test_what_is_stored_needs_no_worker(clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(clips, tmp_path / "cache", 1)
+    monkeypatch.setattr("msapipe.engines.local.Worker", None)
+    again = run(clips, tmp_path / "cache", 2)
+    assert len(again) == len(clips)
+    assert not any(outcome.computed for outcome in again.values())
+    assert all(outcome.features for outcome in again.values())
+
+
+def test_a_worker_that_dies_costs_one_clip(clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shim = tmp_path / "shim"
+    shim.mkdir()
+    (shim / "sitecustomize.py").write_text(
+        "import os\nfrom msapipe.pipeline.run import Runner\n_run = Runner.run\n"
+        "def run(self, clip):\n    return os._exit(9) if 'vfr' in clip.id else _run(self, clip)\nRunner.run = run\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(shim))
+    outcomes = run(clips, tmp_path / "cache", 2)
+    assert len(outcomes) == len(clips)
+    dead = [outcome for outcome in outcomes.values() if outcome.status == "error"]
+    assert [outcome.clip.id for outcome in dead] == [clips[2].id]
+    assert "died on it twice" in (dead[0].error or "")
+
+
+def test_a_cache_that_cannot_be_written_stops_the_run(clips: list[Clip], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CacheError, match="--cache DIR"):
+        run(clips, tmp_path / "file" / "cache", 2)
+
+
+def test_stopped_early_it_leaves_nothing(clips: list[Clip], tmp_path: Path) -> None:
+    outcomes = run_clips(clips, RECIPE, tmp_path / "cache", Options(), 2)
+    assert next(outcomes).status == "ok"
+    outcomes.close()
+    assert not list((tmp_path / "cache" / "writing").iterdir())
+    with Runner(RECIPE, Store(tmp_path / "cache")) as runner:
+        assert all(runner.run(clip).status == "ok" for clip in clips)
+
+
+def test_two_runs_on_one_cache_share_the_work(clips: list[Clip], tmp_path: Path) -> None:
+    import threading
+
+    counts: list[int] = []
+
+    def work() -> None:
+        outcomes = run_clips(clips, RECIPE, tmp_path / "cache", Options(), 1)
+        counts.append(sum(outcome.computed for outcome in outcomes))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(counts) == len(clips)
