@@ -51,7 +51,7 @@ class Limits:
     """
 
     stall_seconds: float = 20.0
-    seconds: float = 45.0
+    seconds: float = 35.0
     memory_mb: int = 2048
 
     def __post_init__(self) -> None:

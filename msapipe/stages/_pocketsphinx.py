@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ def _file(file: str, sha256: str, size: int) -> Weights:
         sha256=sha256,
         bytes=size,
         licence="BSD-2-Clause",
-        source="https://github.com/cmusphinx/pocketsphinx, wheel pocketsphinx 5.1.1",
+        source="https://github.com/cmusphinx/pocketsphinx, wheel pocketsphinx 5.0.4",
     )
 
 
-_DICTIONARY = _file("cmudict-en-us.dict", "20b5c293e1f311fb375fe067e500ec5636f4fc7af5594967263696def9b23bfe", 3275645)
+_DICTIONARY = _file("cmudict-en-us.dict", "cb01cf8b6a47f5a97ed46b01e96ea8a924d07d1abfd770f787836013df8537da", 3273623)
 _LANGUAGE = _file("en-us.lm.bin", "db21d0642286677699e6dbc859d2e5395570222361999387ce60f6e1d01995d6", 27114385)
 _PARAMS = _file("en-us/feat.params", "c982c5f75e2a30c34d2c9ef1f6b129a5a00e67e3e927565076b58664cc2404c9", 164)
 
@@ -67,9 +67,11 @@ class Decoder:
     Opening takes 0.3 s (0.1 s without the language model). What a decoder heard before changes its results through
     the noise tracker of its front end, so the front end is made anew for every utterance: the same numbers as a
     fresh decoder gives, bit for bit.
+
+    warp: scales the frequencies of the sound (vocal tract length); None leaves them.
     """
 
-    def __init__(self, language_model: bool, **settings: Any) -> None:
+    def __init__(self, language_model: bool, warp: float | None = None, **settings: Any) -> None:
         try:
             import pocketsphinx
         except (ImportError, OSError) as error:
@@ -83,6 +85,7 @@ class Decoder:
             loglevel="FATAL",  # what else it says is meant for its authors
         )
         self._decoder = pocketsphinx.Decoder(**settings)
+        self._warp = itertools.cycle((None,) if warp is None else (f"{warp:.3f}", f"{warp:.4f}"))
 
     def knows(self, word: str) -> bool:
         """Whether the dictionary holds this word; it is all lower case."""
@@ -98,7 +101,7 @@ class Decoder:
         if peak <= 0:
             return []
         loud = (samples * (_PEAK * 32767 / peak)).astype(np.int16)
-        self._decoder.reinit_feat()
+        self._fresh_front_end()
         self._decoder.start_utt()
         self._decoder.process_raw(loud.tobytes(), full_utt=True)
         self._decoder.end_utt()
@@ -115,27 +118,55 @@ class Decoder:
             if not segment.word.startswith(("<", "[", "++"))
         ]
 
+    def _fresh_front_end(self) -> None:
+        # The C library keeps the warp of the whole process in one place. Another decoder without a warp clears it, and
+        # then a text equal to the last one is taken as "set already": so the same number is written in two ways.
+        config = self._decoder.config
+        config["warp_params"] = next(self._warp)
+        self._decoder.reinit_feat(config)
 
-def pieces(spans: list[tuple[float, float]], pad: float, join: float, longest: float) -> list[tuple[float, float]]:
-    """Spans of speech to stretches that are heard as one: padded, joined over pauses under ``join`` seconds.
 
-    None is joined to become longer than ``longest``, and a longer span is cut evenly, so that time and memory stay
-    bounded. Stretches never overlap: between close ones the pause is halved.
+Span = tuple[float, float]
+
+
+def utterances(spans: list[Span], pad: float, longest: float) -> list[list[Span]]:
+    """Spans of speech to groups of stretches that are heard as one utterance each, the pauses between them left out.
+
+    Each stretch is padded, but no two overlap: a short pause is parted in its middle. A group has at most
+    ``longest`` seconds, so that time and memory stay bounded; a span that is longer by itself is cut evenly.
     """
-    if not spans:
-        return []
-    grown: list[list[float]] = []
+    parts: list[Span] = []
     for start, end in spans:
-        if grown and start - grown[-1][1] < join and end - grown[-1][0] <= longest:
-            grown[-1][1] = end
-            continue
-        parts = max(1, int(np.ceil((end - start) / longest)))
-        edges = np.linspace(start, end, parts + 1)
-        grown += [[float(a), float(b)] for a, b in pairwise(edges)]
-    gaps = [pad, *(min(pad, (b[0] - a[1]) / 2) for a, b in pairwise(grown)), pad]
-    return [(max(0.0, s - left), e + right) for (s, e), left, right in zip(grown, gaps[:-1], gaps[1:], strict=True)]
+        edges = np.linspace(start, end, 1 + max(1, int(np.ceil((end - start) / (longest - 2 * pad)))))
+        parts += [(float(a), float(b)) for a, b in itertools.pairwise(edges)]
+    pads = [pad, *(min(pad, (b[0] - a[1]) / 2) for a, b in itertools.pairwise(parts)), pad]
+    groups: list[list[Span]] = []
+    room = 0.0
+    for (start, end), before, after in zip(parts, pads, pads[1:], strict=False):
+        stretch = (max(0.0, start - before), end + after)
+        if stretch[1] - stretch[0] > room:
+            groups.append([])
+            room = longest
+        groups[-1].append(stretch)
+        room -= stretch[1] - stretch[0]
+    return groups
 
 
-def cut(samples: NDArray[np.float32], start: float, end: float) -> NDArray[np.float32]:
-    """The stretch of 16 kHz sound between two seconds."""
-    return samples[int(start * RATE) : int(end * RATE)]
+def hear_stretches(decoder: Decoder, samples: NDArray[np.float32], stretches: list[Span]) -> list[Heard]:
+    """The words in these stretches of 16 kHz sound, heard as one utterance; times count as in ``samples``.
+
+    One long utterance is understood better than several short ones: the decoder levels each by its own mean.
+    """
+    cuts = [(int(start * RATE), min(int(end * RATE), len(samples))) for start, end in stretches]
+    heard = decoder.hear(np.concatenate([samples[first:last] for first, last in cuts]))
+    offsets = np.cumsum([0, *(last - first for first, last in cuts)]) / RATE
+    out: list[Heard] = []
+    for word in heard:
+        # A word that runs over a cut belongs to the stretch that holds its middle.
+        middle = (word.start + word.end) / 2
+        index = min(int(np.searchsorted(offsets, middle, "right")) - 1, len(cuts) - 1)
+        left, right = cuts[index][0] / RATE, cuts[index][1] / RATE
+        start = min(max(left + word.start - float(offsets[index]), left), right)
+        end = min(max(left + word.end - float(offsets[index]), left), right)
+        out.append(Heard(word.text, start, end, word.confidence))
+    return out

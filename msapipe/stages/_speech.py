@@ -1,25 +1,20 @@
 """Where somebody speaks: Silero VAD v6 (MIT) with the network written out, and sound at the rate that it hears.
 
 The weights are those of the packaged silero_vad.jit, read as plain floats from that archive: no TorchScript, no
-pickle, and nothing of the package silero_vad is imported (its import sets torch to one thread). The package's
-silero_vad_16k.safetensors holds another training: its probabilities differ by up to 0.5.
+pickle, no torch, and nothing of the package silero_vad is imported (its import sets torch to one thread). The
+package's silero_vad_16k.safetensors holds another training: its probabilities differ by up to 0.5.
 """
 
 from __future__ import annotations
 
 import math
 import zipfile
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import MissingLibrary
 from msapipe.types import Waveform
 from msapipe.weights import Weights
-
-if TYPE_CHECKING:
-    import torch
 
 SILERO = Weights(
     name="Silero VAD 16 kHz",
@@ -30,6 +25,8 @@ SILERO = Weights(
     licence="MIT",
     source="https://github.com/snakers4/silero-vad, wheel silero-vad 6.2.3",
 )
+
+Floats = NDArray[np.float32]
 
 RATE = 16000  # Hz; Silero and pocketsphinx hear nothing else
 CHUNK = 512  # samples (32 ms): one probability each
@@ -48,16 +45,16 @@ _TENSORS: dict[str, tuple[int, ...]] = {
     "conv3.bias": (64,),
     "conv4.weight": (128, 64, 3),
     "conv4.bias": (128,),
-    "weight_ih_l0": (512, 128),
-    "weight_hh_l0": (512, 128),
-    "bias_ih_l0": (512,),
-    "bias_hh_l0": (512,),
+    "weight_ih": (512, 128),
+    "weight_hh": (512, 128),
+    "bias_ih": (512,),
+    "bias_hh": (512,),
     "final.weight": (1, 128, 1),
     "final.bias": (1,),
 }
 
 
-def at_16k(waveform: Waveform) -> NDArray[np.float32]:
+def at_16k(waveform: Waveform) -> Floats:
     """The samples at 16 kHz: float32 (N,), by windowed sinc (16 zero crossings a side, Hann)."""
     if waveform.rate == RATE or not len(waveform.samples):
         return waveform.samples
@@ -77,11 +74,15 @@ def at_16k(waveform: Waveform) -> NDArray[np.float32]:
     return out
 
 
-def _tensors() -> dict[str, NDArray[np.float32]]:
+def _sigmoid(x: Floats) -> Floats:
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x), np.float32)  # never overflows
+
+
+def _tensors() -> dict[str, Floats]:
     with zipfile.ZipFile(SILERO.path()) as archive:
         root = archive.namelist()[0].partition("/")[0]
         return {
-            name: np.frombuffer(archive.read(f"{root}/data/{record}"), "<f4", math.prod(shape)).reshape(shape).copy()
+            name: np.frombuffer(archive.read(f"{root}/data/{record}"), "<f4", math.prod(shape)).reshape(shape)
             for record, (name, shape) in enumerate(_TENSORS.items(), 2)
         }
 
@@ -93,55 +94,54 @@ class SpeechDetector:
     """
 
     def __init__(self) -> None:
-        try:
-            import torch
-        except (ImportError, OSError) as error:
-            raise MissingLibrary(f"Silero VAD needs torch: {error}; type: uv sync") from error
-        weights = {name: torch.from_numpy(value) for name, value in _tensors().items()}
-        self._stft = weights.pop("stft")
-        self._final = weights.pop("final.weight"), weights.pop("final.bias")
-        self._convolutions = [
-            (weights.pop(f"conv{i}.weight"), weights.pop(f"conv{i}.bias"), stride)
-            for i, stride in ((1, 1), (2, 2), (3, 2), (4, 1))
-        ]
-        with torch.device("meta"):  # no random numbers are drawn: the global generator stays as it is
-            self._lstm = torch.nn.LSTM(128, 128, batch_first=True)
-        self._lstm.load_state_dict(weights, assign=True)
-        self._lstm.eval()
+        self._weights = _tensors()
 
-    def probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    def probabilities(self, samples: Floats) -> Floats:
         """One probability per 512 samples of 16 kHz sound, the last chunk filled up with silence: float32 (n,)."""
-        import torch
-
         count = -(-len(samples) // CHUNK)
         padded = np.zeros(_CONTEXT + count * CHUNK, np.float32)
         padded[_CONTEXT : _CONTEXT + len(samples)] = samples
         out = np.zeros(count, np.float32)
-        state: Any = None
-        with torch.inference_mode():
-            for first in range(0, count, _PIECE):
-                last = min(first + _PIECE, count)
-                piece = torch.from_numpy(padded[first * CHUNK : last * CHUNK + _CONTEXT])
-                hidden, state = self._lstm(self._encode(piece.unfold(0, CHUNK + _CONTEXT, CHUNK))[None], state)
-                logit = torch.nn.functional.conv1d(hidden[0].relu()[:, :, None], *self._final)
-                out[first:last] = logit.sigmoid()[:, 0, 0].numpy()
+        hidden, cell = np.zeros(128, np.float32), np.zeros(128, np.float32)
+        for first in range(0, count, _PIECE):
+            last = min(first + _PIECE, count)
+            piece = padded[first * CHUNK : last * CHUNK + _CONTEXT]
+            chunks = np.lib.stride_tricks.sliding_window_view(piece, CHUNK + _CONTEXT)[::CHUNK]
+            walked, hidden, cell = self._walk(self._encode(chunks), hidden, cell)
+            logits = np.maximum(walked, 0) @ self._weights["final.weight"].ravel() + self._weights["final.bias"]
+            out[first:last] = _sigmoid(logits)
         return out
 
-    def _encode(self, chunks: torch.Tensor) -> torch.Tensor:
+    def _encode(self, chunks: Floats) -> Floats:
         """Chunks with context (n, 576) to what the LSTM walks over (n, 128)."""
-        from torch.nn import functional
+        x = np.pad(chunks, ((0, 0), (0, 64)), "reflect")
+        x = np.lib.stride_tricks.sliding_window_view(x, 256, axis=1)[:, ::128]
+        parts = x @ self._weights["stft"][:, 0].T
+        x = np.sqrt(parts[..., :129] ** 2 + parts[..., 129:] ** 2)
+        for layer, stride in ((1, 1), (2, 2), (3, 2), (4, 1)):
+            weight, bias = self._weights[f"conv{layer}.weight"], self._weights[f"conv{layer}.bias"]
+            x = np.pad(x, ((0, 0), (1, 1), (0, 0)))
+            windows = np.lib.stride_tricks.sliding_window_view(x, 3, axis=1)[:, ::stride]
+            rows = windows.reshape(-1, weight[0].size) @ weight.reshape(len(weight), -1).T
+            x = np.maximum(rows + bias, 0).reshape(len(chunks), -1, len(weight))
+        return np.asarray(x[:, 0], np.float32)
 
-        x = functional.pad(chunks[:, None], (0, 64), "reflect")
-        x = functional.conv1d(x, self._stft, stride=128)
-        real, imaginary = x.chunk(2, dim=1)
-        x = (real**2 + imaginary**2).sqrt()
-        for weight, bias, stride in self._convolutions:
-            x = functional.conv1d(x, weight, bias, stride=stride, padding=1).relu()
-        return x[:, :, 0]
+    def _walk(self, inputs: Floats, hidden: Floats, cell: Floats) -> tuple[Floats, Floats, Floats]:
+        """The LSTM over (n, 128): all its outputs, and the two states after the last one."""
+        weights = self._weights
+        gates = inputs @ weights["weight_ih"].T + (weights["bias_ih"] + weights["bias_hh"])
+        out = np.empty((len(inputs), 128), np.float32)
+        for step, gate in enumerate(gates):
+            gate = gate + weights["weight_hh"] @ hidden
+            let_in, keep, let_out = _sigmoid(gate[:128]), _sigmoid(gate[128:256]), _sigmoid(gate[384:])
+            cell = keep * cell + let_in * np.tanh(gate[256:384])
+            hidden = let_out * np.tanh(cell)
+            out[step] = hidden
+        return out, hidden, cell
 
     def spans(
         self,
-        samples: NDArray[np.float32],
+        samples: Floats,
         threshold: float = 0.5,
         min_speech: float = 0.25,
         min_silence: float = 0.1,

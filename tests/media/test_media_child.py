@@ -89,8 +89,8 @@ def test_time_limit_names_its_variable(tmp_path: Path) -> None:
 
 def test_the_limit_grows_with_what_was_decoded() -> None:
     limits = Limits()
-    assert limits.allowance(3 * 3600, 10**9) == 45 + 4000
-    assert limits.allowance(100, 10**9) == 145
+    assert limits.allowance(3 * 3600, 10**9) == 35 + 4000
+    assert limits.allowance(100, 10**9) == 135
     assert limits.allowance(3600, 10**6) == 49
 
 
@@ -179,7 +179,7 @@ def test_limits_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Limits.from_environment() == Limits()
     monkeypatch.setenv("MSAPIPE_DECODE_SECONDS", "9")
     monkeypatch.setenv("MSAPIPE_DECODE_MEMORY_MB", "1024")
-    assert Limits.from_environment() == Limits(4, 9, 1024)
+    assert Limits.from_environment() == Limits(20 * 9 / 35, 9, 1024)
     for bad in ("soon", "-1", "nan", "inf"):
         monkeypatch.setenv("MSAPIPE_DECODE_SECONDS", bad)
         with pytest.raises(RecipeError, match=f"MSAPIPE_DECODE_SECONDS is '{bad}'"):

@@ -81,24 +81,27 @@ class MFCC(Stage):
         times = np.stack([starts, np.minimum(starts + hop / rate, waveform.seconds)], axis=1)
         if not rows:
             return FeatureSequence(np.zeros((0, len(self.names)), np.float32), times, np.zeros(0, bool), self.names)
-        cepstrum = self._cepstrum(samples, rate, hop)
-        parts = [cepstrum]
+        # librosa's last row may begin at the very end: it is dropped, but the slopes before it are made of it.
+        values = np.zeros((1 + len(samples) // hop, len(self.names)), np.float32)
+        self._cepstrum(samples, rate, hop, values[:, : self.n_mfcc])
         if self.deltas:
-            parts.append(_slopes(cepstrum))
+            _slopes(values[:, : self.n_mfcc], values[:, self.n_mfcc : 2 * self.n_mfcc])
         energy = self._energy(samples, rate, hop)
         if self.energy:
-            parts.append(np.clip(energy, self.floor_db, 0)[:, None])
+            values[:, self.names.index("energy_db")] = np.clip(energy, self.floor_db, 0)
         if self.pitch:
-            parts.append(_pitch(samples, rate, hop))
-        values = np.concatenate([part[:rows] for part in parts], axis=1, dtype=np.float32)
-        return FeatureSequence.masked(values, times, energy[:rows] >= self.floor_db, self.names)
+            _pitch(samples, rate, hop, values[:, -2:])
+        valid = energy[:rows] >= self.floor_db
+        values = values[:rows]
+        values[~valid] = 0
+        return FeatureSequence(values, times, valid, self.names)
 
-    def _cepstrum(self, samples: Floats, rate: int, hop: int) -> Floats:
-        """As librosa.feature.mfcc: (1 + N // hop, n_mfcc)."""
+    def _cepstrum(self, samples: Floats, rate: int, hop: int, out: Floats) -> None:
+        """As librosa.feature.mfcc, into (1 + N // hop, n_mfcc)."""
         length = max(2, round(self.window * rate))
         size = 1 << (length - 1).bit_length()
         window, bank = _window(length, size), _mel_bank(rate, size, self.n_mels)
-        bands = np.empty((1 + len(samples) // hop, self.n_mels), np.float32)
+        bands = np.empty((len(out), self.n_mels), np.float32)
         for first in range(0, len(bands), _ROWS):
             frames = _frames(samples, first, min(first + _ROWS, len(bands)), hop, size)
             spectrum = np.fft.rfft(frames * window)
@@ -106,10 +109,8 @@ class MFCC(Stage):
             bands[first : first + _ROWS] = 10 * np.log10(np.maximum(power @ bank, 1e-10))
         np.maximum(bands, bands.max() - _TOP_DB, out=bands)
         matrix = _cosines(self.n_mels, self.n_mfcc)
-        out = np.empty((len(bands), self.n_mfcc), np.float32)
         for first in range(0, len(bands), _ROWS):
             out[first : first + _ROWS] = bands[first : first + _ROWS] @ matrix
-        return out
 
     def _energy(self, samples: Floats, rate: int, hop: int) -> Floats:
         """Mean square over the window in dB of full scale, -120 at least: (1 + N // hop,)."""
@@ -166,32 +167,33 @@ def _cosines(n_in: int, n_out: int) -> NDArray[np.float64]:
     return np.asarray(matrix, np.float64)
 
 
-def _slopes(rows: Floats) -> Floats:
+def _slopes(rows: Floats, out: Floats) -> None:
     """The slope of the line through 9 rows around each, as librosa.feature.delta; at the ends, of the outermost 9.
 
     A shorter sound has the line through as many rows as there are, an odd number; one or two rows have slope 0.
     """
     half = (min(_DELTA_WIDTH, len(rows) - 1 + len(rows) % 2) - 1) // 2
-    out = np.zeros_like(rows)
     if half < 1:
-        return out
-    inner = len(rows) - 2 * half
-    for offset in range(1, half + 1):
-        ahead = rows[half + offset : half + offset + inner]
-        out[half : half + inner] += offset * (ahead - rows[half - offset : half - offset + inner])
-    out /= 2 * sum(offset**2 for offset in range(1, half + 1))
+        return
+    norm = 2 * sum(offset**2 for offset in range(1, half + 1))
+    stop = len(rows) - half
+    for first in range(half, stop, _ROWS):
+        last = min(first + _ROWS, stop)
+        slope = sum(
+            offset * (rows[first + offset : last + offset] - rows[first - offset : last - offset])
+            for offset in range(1, half + 1)
+        )
+        out[first:last] = slope / norm
     out[:half] = out[half]
-    out[half + inner :] = out[half + inner - 1]
-    return out
+    out[stop:] = out[stop - 1]
 
 
-def _pitch(samples: Floats, rate: int, hop: int) -> Floats:
-    """f0 in Hz, 0 where unvoiced, and voicing in [0, 1]: (1 + N // hop, 2)."""
+def _pitch(samples: Floats, rate: int, hop: int, out: Floats) -> None:
+    """f0 in Hz, 0 where unvoiced, and voicing in [0, 1], into (1 + N // hop, 2)."""
     length = round(_PITCH_WINDOW * rate)
     shortest, longest = int(rate / _HIGH), int(np.ceil(rate / _LOW))
-    out = np.zeros((1 + len(samples) // hop, 2), np.float32)
     if shortest < 2:  # too few samples a second to tell a pitch
-        return out
+        return
     size = 1 << (length + longest).bit_length()
     window = _window(length, length)
     own = np.fft.irfft(np.abs(np.fft.rfft(window.astype(np.float64), size)) ** 2, size)[: longest + 2]
@@ -205,7 +207,6 @@ def _pitch(samples: Floats, rate: int, hop: int) -> Floats:
         power = heights[:, :1]
         heights = np.divide(heights, power, out=np.zeros_like(heights), where=power > 1e-9) * (own[0] / own)
         out[first : first + len(frames)] = _peaks(heights, lags, bonus, rate)
-    return out
 
 
 def _peaks(heights: NDArray[np.floating], lags: NDArray[np.int64], bonus: Floats, rate: int) -> Floats:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from msapipe.errors import RecipeError
 from msapipe.stages._base import Stage
-from msapipe.stages._pocketsphinx import RECOGNITION, Decoder, cut, pieces
+from msapipe.stages._pocketsphinx import RECOGNITION, Decoder, hear_stretches, utterances
 from msapipe.stages._speech import SILERO, SpeechDetector, at_16k
 from msapipe.types import Transcript, Waveform, Word
 from msapipe.weights import Weights
@@ -21,16 +21,17 @@ class Pocketsphinx(Stage):
     where Silero VAD hears speech (probability at least ``speech``), so that silence, tones and noise give no words: a
     Transcript without any, for it was heard that nothing was said. Never None. Language "en", source "pocketsphinx".
 
-    max_states: states kept per frame of 10 ms; fewer is faster and less accurate. pad, join, longest: seconds added
-    around speech, pauses that do not part stretches, and the longest stretch that is decoded as one.
+    max_states: states kept per frame of 10 ms; fewer is faster and less accurate. warp: the frequencies of the sound
+    are scaled by it (vocal tract length), 0.8 to 1.25. pad: seconds of sound added around speech. longest: seconds of
+    speech that are heard as one utterance, without the pauses in it.
     """
 
     weights: ClassVar[tuple[Weights, ...]] = (SILERO, *RECOGNITION)
 
     speech: float = 0.5
     max_states: int = 3000
+    warp: float = 1.08
     pad: float = 0.2
-    join: float = 0.5
     longest: float = 20.0
 
     def __post_init__(self) -> None:
@@ -38,35 +39,28 @@ class Pocketsphinx(Stage):
             raise RecipeError(f"pocketsphinx: speech {self.speech} must lie between 0 and 1")
         if not 100 <= self.max_states <= 100_000:
             raise RecipeError(f"pocketsphinx: max_states {self.max_states} must lie between 100 and 100000")
-        if not (0 <= self.pad <= 2 and 0 <= self.join <= 10 and 1 <= self.longest <= 120):
+        if not 0.8 <= self.warp <= 1.25:
+            raise RecipeError(f"pocketsphinx: warp {self.warp} must lie between 0.8 and 1.25")
+        if not (0 <= self.pad <= 0.4 and 1 <= self.longest <= 120):
             raise RecipeError(
-                f"pocketsphinx: pad {self.pad}, join {self.join}, longest {self.longest} must keep "
-                "0 <= pad <= 2, 0 <= join <= 10, 1 <= longest <= 120 (seconds)"
+                f"pocketsphinx: pad {self.pad} and longest {self.longest} must keep 0 <= pad <= 0.4 and "
+                "1 <= longest <= 120 (seconds)"
             )
 
     def load(self, device: str) -> None:
         """Open the detector and the decoder; both run on the CPU."""
         self._detector = SpeechDetector()
-        self._decoder = Decoder(language_model=True, maxhmmpf=self.max_states)
+        self._decoder = Decoder(language_model=True, warp=self.warp, maxhmmpf=self.max_states)
 
     def run(self, waveform: Waveform) -> Transcript:
         """What is said in the sound."""
         samples = at_16k(waveform)
         spans = self._detector.spans(samples, self.speech)
         words: list[Word] = []
-        for start, end in pieces(spans, self.pad, self.join, self.longest):
-            for heard in self._decoder.hear(cut(samples, start, end)):
-                word = Word(
-                    heard.text,
-                    start + heard.start,
-                    min(start + heard.end, waveform.seconds),
-                    heard.confidence,
-                )
-                if _overlaps(word, spans):
-                    words.append(word)
+        for stretches in utterances(spans, self.pad, self.longest):
+            words += [
+                Word(heard.text, heard.start, heard.end, heard.confidence)
+                for heard in hear_stretches(self._decoder, samples, stretches)
+                if any(heard.start < end and heard.end > start for start, end in spans)
+            ]
         return Transcript(tuple(words), "en", "pocketsphinx")
-
-
-def _overlaps(word: Word, spans: list[tuple[float, float]]) -> bool:
-    start, end = word.start or 0.0, word.end or 0.0
-    return any(start < last and end > first for first, last in spans)

@@ -25,8 +25,8 @@ class Pocketsphinx(Stage):
     and gets the gap between its neighbours, marked as estimated. Times that the transcript had are replaced.
 
     None when this cannot work: the language is not English (or None), Silero VAD hears no speech, fewer than
-    ``known`` of the words are in the dictionary, or the decoder does not find each of the words, which also happens
-    when other words are spoken.
+    ``known`` of the words are in the dictionary, or the decoder does not find each of the words. It mostly does find
+    them even where other words are spoken: the text is believed.
     """
 
     weights: ClassVar[tuple[Weights, ...]] = (SILERO, *ACOUSTIC)
