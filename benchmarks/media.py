@@ -46,9 +46,8 @@ def main() -> None:
                 shares = one_face(line["file"], runner) if line["status"] in ("ok", "partial") else "-"
                 what = line["error"] or ", ".join(f"no {name}" for name in line["missing"])
                 print(f"{line['status']:<8} one face {shares:>4}  {Path(line['file']).name:<32} {what}")
-    print(
-        f"first run {first:.1f} s, exit code {code}; second run {second:.2f} s, computed {sum(x['computed'] for x in again)}"
-    )
+    computed = sum(line["computed"] for line in again)
+    print(f"first run {first:.1f} s, exit code {code}; second run {second:.2f} s, computed {computed}")
 
 
 if __name__ == "__main__":

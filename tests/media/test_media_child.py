@@ -91,7 +91,7 @@ def test_the_limit_grows_with_what_was_decoded() -> None:
     limits = Limits()
     assert limits.allowance(3 * 3600, 10**9) == 35 + 4000
     assert limits.allowance(100, 10**9) == 135
-    assert limits.allowance(3600, 10**6) == 49
+    assert limits.allowance(3600, 10**6) == 39
 
 
 def children() -> set[int]:
