@@ -14,6 +14,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def main() -> None:
     """Entry point of the program ``msapipe``: errors made on purpose become a sentence and an exit code."""
     from msapipe.cli._app import app
-    from msapipe.cli._exit import run
+    from msapipe.cli._exit import INTERRUPTED, run
 
-    sys.exit(run(app))
+    code = run(app)
+    if code == INTERRUPTED:
+        # An interrupt that passed through an exec() makes Python end by the signal after all; scripts want the code.
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from msapipe.cli._exit import stop_if_asked
 from msapipe.errors import MsapipeError
 from msapipe.types import Clip
 
@@ -108,6 +109,7 @@ def with_progress(
         cached = 0
         said = time.perf_counter()
         for done, outcome in enumerate(outcomes, 1):
+            stop_if_asked()
             tally.add(outcome)
             cached += not outcome.computed and outcome.status != "error"
             if outcome.status == "error":

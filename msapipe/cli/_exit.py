@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 OK, FAILED, USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
+_asked = False
+
 
 def run(app: typer.Typer) -> int:
     """Run the program and say how it went: 0 all good, 1 all failed, 2 usage, 3 some failed, 130 interrupted."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         code = int(app(standalone_mode=False) or OK)
         sys.stdout.flush()
@@ -62,7 +65,15 @@ def _internal(error: Exception) -> int:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    global _asked
+    _asked = True
     raise KeyboardInterrupt
+
+
+def stop_if_asked() -> None:
+    """Raise KeyboardInterrupt again where a library has swallowed the first one (some do while they are imported)."""
+    if _asked:
+        raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:

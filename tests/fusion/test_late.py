@@ -51,7 +51,8 @@ def test_the_share_of_what_is_missing_goes_to_the_others() -> None:
 
 
 def test_nothing_at_all_scores_zero() -> None:
-    assert float(model()(collate([{}], {"text": 1, "vision": 1})).score[0]) == 0.0
+    with torch.inference_mode():
+        assert float(model()(collate([{}], {"text": 1, "vision": 1})).score[0]) == 0.0
 
 
 def test_masked_statistics_are_those_of_the_valid_steps() -> None:
