@@ -194,7 +194,7 @@ def _start(*arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_killed_and_run_again_the_cache_is_the_same(samples: Path, cache: str, tmp_path: Path, jobs: str) -> None:
     clips = [str(samples / f"{name}.mp4") for name in ("subtitled", "silent_face")]
     command = ["extract", *clips, "--cache", str(tmp_path / "cache"), "--jobs", jobs]

@@ -101,7 +101,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(folder / f"{name[:2]}.lock")
             lock.acquire()
-        except OSError:
+        except (OSError, NotImplementedError):  # not writable, or a file system without locks
             yield
             return
         try:

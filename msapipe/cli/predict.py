@@ -140,7 +140,7 @@ def _show(outcome: Outcome, found: Prediction) -> None:
         table.add_column(name, justify="left" if name == "modality" else "right", style="dim" if name == "" else "")
     for name, part in found.modalities.items():
         if part.missing:
-            table.add_row(name, "missing", "", "0 %")
+            table.add_row(name, "missing", "", "0%")
         else:
             table.add_row(name, _number(part.score), _number(part.score_without), f"{part.coverage:.0%}")
     out.print(table)
@@ -150,7 +150,7 @@ def _show(outcome: Outcome, found: Prediction) -> None:
     for note in (*outcome.notes, *found.notes):
         out.print(f"  note: {escape(note)}", soft_wrap=True)
     spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in outcome.timings.items() if seconds >= 0.005)
-    out.print(f"  time: {outcome.seconds:.2f} s" + (f" ({spent})" if spent else " (all from the cache)"), style="dim")
+    out.print(f"  time: {outcome.seconds:.2f} s ({spent or 'all from the cache'})", style="dim", soft_wrap=True)
 
 
 def _number(value: float | None) -> str:

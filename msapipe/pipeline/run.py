@@ -51,7 +51,8 @@ class Outcome:
 
     status: ok, partial (a modality is missing), error, skipped.   computed: whether anything had to be computed.
     missing: names of the modalities of which nothing was seen.   seconds: wall time in all.
-    timings: seconds per step that was computed, in order.   values: what fills each slot (not kept for batches).
+    timings: seconds per step that was computed, in order; "loading" is libraries and weights.
+    values: what fills each slot (not kept for batches).
     """
 
     clip: Clip
@@ -180,12 +181,15 @@ class _Pass:
         if not self.compute:
             raise _NotStored
         begun = time.perf_counter()
+        self.runner.load(step)
+        if (loading := time.perf_counter() - begun) > 0.01:
+            self.outcome.timings["loading"] = self.outcome.timings.get("loading", 0.0) + loading
+            begun += loading
         inputs = {name: self._input(name) for name in step.inputs}
         if step.use is None:
             value: Any = self.runner._decoder.probe(self.plan.clip.path)
             notes = value.notes
         else:
-            self.runner.load(step)
             value = self._stage(step, inputs)
             notes = tuple(note for item in inputs.values() for note in getattr(item, "notes", ()))
             # What the container declares was noted when it was read.
