@@ -15,7 +15,7 @@ import msapipe
 from msapipe.cache import Store
 from msapipe.errors import CacheError, MissingLibrary, MsapipeError, NothingToScore, RecipeError
 from msapipe.pipeline.pipeline import Pipeline
-from msapipe.pipeline.recipe import load_recipe
+from msapipe.pipeline.recipe import load_recipe, parse_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner, resolve_device
 from msapipe.testing.media import make_clip
 from msapipe.types import Clip, FeatureSequence, Transcript
@@ -137,6 +137,14 @@ def test_neither_words_nor_face_is_said_and_scored_by_what_is_left(pocket: Pipel
 def test_a_clip_without_anything_is_refused_in_words(pocket: Pipeline, tmp_path: Path) -> None:
     with pytest.raises(NothingToScore, match=r"mute\.mp4: nothing to score: .*no sound.*no face was found"):
         pocket.predict(make_clip(tmp_path / "mute.mp4", seconds=0.5, audio=False))
+
+
+def test_a_chain_of_sources_that_all_have_nothing_is_a_missing_modality(samples: Path, tmp_path: Path) -> None:
+    text = "schema: 1\nstages: {transcript: [sidecar], words: spread, text: lexicon, audio: mfcc}"
+    with Runner(parse_recipe(text, "no-recognition"), Store(tmp_path)) as runner:
+        outcome = runner.run(Clip("a", samples / "no_face.mp4"))
+    assert (outcome.status, outcome.missing) == ("partial", ("text",))
+    assert "text is missing: no source of the transcript has any" in outcome.notes
 
 
 def test_errors_name_the_file(pocket: Pipeline, tmp_path: Path) -> None:

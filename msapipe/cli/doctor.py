@@ -203,7 +203,7 @@ def _weights() -> Iterator[Check]:
         try:
             weights.path()
             yield Check(
-                f"weights of {stage}", True, f"{weights.name} ({weights.bytes / 1e6:.1f} MB, {weights.licence})"
+                f"weights of {stage}", True, f"{weights.name} ({weights.bytes / 1e3:,.0f} kB, {weights.licence})"
             )
         except WeightsError as error:
             yield Check(f"weights of {stage}", False, str(error), str(error).rpartition("; ")[2])

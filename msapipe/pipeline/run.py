@@ -247,12 +247,14 @@ class _Pass:
         log.debug("%s: %s left out: %s", self.plan.clip.path, step.name, reason)
 
     def _fill(self, step: Step, value: Any) -> None:
+        if value is None:
+            self.absent.setdefault(step.slot, f"no source of the {step.slot} has any")
+            return
         if step.slot in MODALITIES:
             self.channels.setdefault(step.slot, {})[step.channel] = value
-        elif value is not None:
+        else:
             self.values[step.slot] = value
-        if value is not None:
-            self.absent.pop(step.slot, None)
+        self.absent.pop(step.slot, None)
 
     def _note(self, *notes: str) -> None:
         self.notes += [note for note in notes if note not in self.notes]
