@@ -222,6 +222,18 @@ def test_a_decoder_that_dies_costs_one_clip_once(
     monkeypatch.delenv("PYTHONPATH")
     with Runner(load_recipe("pocket"), Store(tmp_path / "cache"), Options(retry=True)) as runner:
         assert runner.run(clips[0]).status == "partial"
+    with Runner(load_recipe("pocket"), Store(tmp_path / "cache")) as runner:
+        assert runner.run(clips[0]).status == "partial", "what was mended stays so"
+
+
+def test_what_is_noted_with_a_result_does_not_depend_on_the_recipe(samples: Path, tmp_path: Path) -> None:
+    clip = Clip("a", samples / "silent_face.mp4")
+    recipes = ("{audio: mfcc}", "{transcript: pocketsphinx, words: spread, text: lexicon, audio: mfcc}")
+    for number, stages in enumerate(recipes):
+        with Runner(parse_recipe(f"schema: 1\nstages: {stages}", "a"), Store(tmp_path / str(number))) as runner:
+            runner.run(clip)
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / n).glob("audio/*/*")} for n in "01")
+    assert one == two
 
 
 def test_a_device_that_is_not_there_is_named() -> None:

@@ -13,7 +13,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,11 @@ class Store:
             index.append(self.root, slot, key, len(data))
         except OSError as error:
             raise self.unwritable(error) from error
+
+    def discard(self, slot: str, key: str) -> None:
+        """Take an entry away, where it is and where that is allowed."""
+        with suppress(OSError):
+            self.path(slot, key).unlink()
 
     def unwritable(self, error: OSError) -> CacheError:
         """The sentence for a cache that cannot be written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
@@ -14,7 +15,7 @@ from msapipe.errors import CacheError, DecoderDied, MediaError, MissingLibrary, 
 from msapipe.media import Decoder, Limits
 from msapipe.pipeline.plan import Plan, Step, plan
 from msapipe.pipeline.recipe import Recipe
-from msapipe.stages import MODALITIES
+from msapipe.stages import MODALITIES, Stage
 from msapipe.types import (
     Clip,
     FaceClip,
@@ -89,16 +90,18 @@ class Runner:
 
     def run(self, clip: Clip) -> Outcome:
         """Bring a clip's results into the cache. Whatever is wrong with the clip is in the outcome, never raised."""
-        outcome = self._outcome(clip, compute=True)
-        if outcome is None:
-            raise RuntimeError(f"{clip.path}: a run that may compute found nothing to do it with")
-        return outcome
+        return self._outcome(clip, compute=True)
 
     def look_up(self, clip: Clip) -> Outcome | None:
         """The outcome of a clip of which everything is stored (or that cannot be read); None when there is work."""
-        return None if self.options.overwrite else self._outcome(clip, compute=False)
+        if self.options.overwrite or self.options.retry:
+            return None
+        try:
+            return self._outcome(clip, compute=False)
+        except _NotStored:
+            return None
 
-    def _outcome(self, clip: Clip, compute: bool) -> Outcome | None:
+    def _outcome(self, clip: Clip, compute: bool) -> Outcome:
         begun = time.perf_counter()
         outcome = Outcome(clip)
         try:
@@ -110,10 +113,8 @@ class Runner:
                     _Pass(self, planned, outcome).run()
             else:
                 _Pass(self, planned, outcome, compute=False).run()
-        except _NotStored:
-            return None
-        except CacheError:
-            raise  # the cache is of no use for the next clip either
+        except (_NotStored, CacheError):
+            raise  # a cache that cannot be written is of no use for the next clip either
         except MsapipeError as error:
             outcome.status, outcome.error = "error", str(error)
         except Exception as error:
@@ -141,6 +142,10 @@ class _NotStored(Exception):
     """A pass that may not compute came to a step that must."""
 
 
+class _Quarantined(MsapipeError):
+    """The decoder died on this file before."""
+
+
 class _Pass:
     """One clip on its way through the steps of its plan."""
 
@@ -164,6 +169,8 @@ class _Pass:
                 raise
             except (MissingLibrary, WeightsError) as error:
                 self._leave_out(step, str(error))
+        if self.runner.options.retry or self.runner.options.overwrite:
+            self.runner.store.discard("failures", self._failure_key())
         self._finish()
 
     def _step(self, step: Step) -> None:
@@ -190,23 +197,22 @@ class _Pass:
             value: Any = self.runner._decoder.probe(self.plan.clip.path)
             notes = value.notes
         else:
-            value = self._stage(step, inputs)
-            notes = tuple(note for item in inputs.values() for note in getattr(item, "notes", ()))
-            # What the container declares was noted when it was read.
-            notes = tuple(dict.fromkeys(note for note in notes if note not in self.notes))
+            value = self._stage(step.name, step.use.stage, inputs)
+            # What the decoder had to say goes with the results that were made of it; of the media info it is known.
+            heard = [note for name, item in inputs.items() if name != "media" for note in getattr(item, "notes", ())]
+            notes = tuple(dict.fromkeys(heard))
         self._keep(step, value, notes)
         self.outcome.computed = True
         self.outcome.timings[step.name] = time.perf_counter() - begun
         return Entry(value, notes, {})
 
-    def _stage(self, step: Step, inputs: dict[str, Any]) -> Any:
-        assert step.use is not None
+    def _stage(self, name: str, stage: Stage, inputs: dict[str, Any]) -> Any:
         try:
-            return step.use.stage.run(**inputs)
+            return stage.run(**inputs)
         except MsapipeError:
             raise
         except Exception as error:
-            raise MsapipeError(f"{self.plan.clip.path}: {step.name} failed: {type(error).__name__}: {error}") from error
+            raise MsapipeError(f"{self.plan.clip.path}: {name} failed: {type(error).__name__}: {error}") from error
 
     def _keep(self, step: Step, value: Any, notes: tuple[str, ...]) -> None:
         try:
@@ -299,22 +305,24 @@ class _Pass:
         return "no valid step"
 
     def _refuse_quarantined(self) -> None:
+        """A file on which the decoder died is not tried again, unless the user says so."""
         if self.runner.options.retry or self.runner.options.overwrite:
             return
         entry = self.runner.store.get("failures", self._failure_key())
         if entry is not None and isinstance(entry.value, Failure):
-            raise DecoderDied(f"{entry.value.message} (not tried again; to do so, type --retry)")
+            message = f"{self.plan.clip.path}: {entry.value.message} (not tried again; to do so, type --retry)"
+            raise _Quarantined(message)
 
     def _quarantine(self, error: DecoderDied) -> None:
-        if "not tried again" not in str(error):
-            recipe = {"file": self.plan.file, "slot": "failures"}
-            try:
-                self.runner.store.put("failures", self._failure_key(), Failure(str(error)), recipe)
-            except CacheError as unwritable:
-                log.debug("%s", unwritable)
+        message = str(error).removeprefix(f"{self.plan.clip.path}: ")
+        with contextlib.suppress(CacheError):  # then it is tried again next time, which is no harm
+            self.runner.store.put("failures", self._failure_key(), Failure(message), self._failure_recipe())
+
+    def _failure_recipe(self) -> dict[str, Any]:
+        return {"file": self.plan.file, "slot": "failures"}
 
     def _failure_key(self) -> str:
-        return digest({"file": self.plan.file, "slot": "failures"})
+        return digest(self._failure_recipe())
 
 
 def align(
