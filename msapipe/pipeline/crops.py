@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from msapipe.cache import digest
-from msapipe.errors import CacheError
+from msapipe.errors import CacheError, MissingLibrary
 from msapipe.pipeline.run import Outcome
 from msapipe.types import FaceClip, FaceTracks, Speaker
 
@@ -17,11 +17,13 @@ def save_crops(outcome: Outcome, target: Path) -> int:
     <target>/<clip id>/000012_aligned.png (112x112, landmarks on the ArcFace template) and 000012_loose.png
     (128x128, box x 1.4); the number is that of the sampled frame.
     """
-    import cv2
-
     faces, speaker = outcome.values.get("faces"), outcome.values.get("speaker")
     if not isinstance(faces, FaceTracks) or not isinstance(speaker, Speaker):
         return 0
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingLibrary(f"face crops need OpenCV: {error}; type: msapipe doctor") from error
     clip = FaceClip(faces, speaker)
     folder = target / safe_name(outcome.clip.id)
     written = 0
