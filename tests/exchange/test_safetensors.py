@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from msapipe.align import concatenate
+from msapipe.errors import MsapipeError
+from msapipe.exchange import FORMATS
+from msapipe.testing import fakes
+
+
+def test_a_round_trip_loses_nothing(tmp_path: Path) -> None:
+    both = fakes.features({"a": 2, "b": 3})
+    clips = [("odd/\udcff \u65e5.mp4", {"vision": concatenate(both)}), ("none.mp4", {})]
+    path = tmp_path / "features.safetensors"
+    assert FORMATS.get("safetensors")().write(path, clips) == 2
+    read = list(FORMATS.get("safetensors")().read(path))
+    assert [clip for clip, _ in read] == ["odd/\udcff \u65e5.mp4", "none.mp4"]
+    before, after = clips[0][1]["vision"], read[0][1]["vision"]
+    for name in ("values", "times", "valid"):
+        assert np.array_equal(getattr(before, name), getattr(after, name))
+    assert after.names == before.names
+    assert dict(after.channels) == {"a": (0, 2), "b": (2, 5)}
+    assert [path.name for path in tmp_path.iterdir()] == ["features.safetensors"]
+
+
+def test_another_file_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"not one of ours")
+    with pytest.raises(MsapipeError, match=r"x\.safetensors: not a feature file"):
+        list(FORMATS.get("safetensors")().read(path))
