@@ -139,10 +139,12 @@ def utterances(spans: list[Span], pad: float, longest: float) -> list[list[Span]
     for start, end in spans:
         edges = np.linspace(start, end, 1 + max(1, int(np.ceil((end - start) / (longest - 2 * pad)))))
         parts += [(float(a), float(b)) for a, b in itertools.pairwise(edges)]
+    if not parts:
+        return []
     pads = [pad, *(min(pad, (b[0] - a[1]) / 2) for a, b in itertools.pairwise(parts)), pad]
     groups: list[list[Span]] = []
     room = 0.0
-    for (start, end), before, after in zip(parts, pads, pads[1:], strict=False):
+    for (start, end), before, after in zip(parts, pads[:-1], pads[1:], strict=True):
         stretch = (max(0.0, start - before), end + after)
         if stretch[1] - stretch[0] > room:
             groups.append([])

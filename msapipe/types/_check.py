@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def array(name: str, value: NDArray[Any], dtype: str, shape: tuple[int | None, ...]) -> None:
     """Raise ValueError unless ``value`` has this dtype and shape; ``None`` stands for any length."""
     want = "(" + ", ".join("*" if n is None else str(n) for n in shape) + ")"
-    fits = value.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, value.shape, strict=False))
+    fits = value.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, value.shape, strict=True))
     if value.dtype != np.dtype(dtype) or not fits:
         raise ValueError(f"{name} must be {dtype} {want}, got {value.dtype} {value.shape}")
 

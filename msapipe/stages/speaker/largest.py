@@ -83,8 +83,8 @@ class Largest(Stage):
         seen: dict[int, list[float]] = {}
         order = np.argsort(faces.track, kind="stable")
         people, begins = np.unique(faces.track[order], return_index=True)
-        ends = np.append(begins[1:], len(order))
-        for person, begin, end in zip(people.tolist(), begins, ends, strict=False):
+        ends = np.append(begins, len(order))[1:]
+        for person, begin, end in zip(people.tolist(), begins, ends, strict=True):
             mine = order[begin:end]
             times = faces.times[faces.row[mine], 0]
             total[person] = float((area[mine] * faces.score[mine]).sum())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from msapipe.errors import RecipeError
-from msapipe.media.decoder import Decoder
-from msapipe.media.options import MediaOptions
 from msapipe.stages import _pocketsphinx
 from msapipe.stages.transcript.pocketsphinx import Pocketsphinx
-from msapipe.types import Clip, Transcript, Waveform
+from msapipe.types import Transcript, Waveform
 
 RATE = 16000
 JFK = "and so my fellow americans ask not what your country can do for you ask what you can do for your country"
+
+Sound = Callable[[Path], Waveform]
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +27,6 @@ def stage() -> Pocketsphinx:
     recogniser = Pocketsphinx()
     recogniser.load("cpu")
     return recogniser
-
-
-@pytest.fixture(scope="module")
-def decoder() -> Iterator[Decoder]:
-    with Decoder() as opened:
-        yield opened
-
-
-def sound(decoder: Decoder, path: Path) -> Waveform:
-    return decoder.waveform(Clip(path.stem, path), MediaOptions())
 
 
 def spoken(samples: Path, clip: str) -> str:
@@ -70,16 +60,16 @@ def check_words(transcript: Transcript, waveform: Waveform) -> None:
         ends = word.end
 
 
-def test_a_sample_clip(stage: Pocketsphinx, decoder: Decoder, samples: Path) -> None:
-    waveform = sound(decoder, samples / "positive.mp4")
+def test_a_sample_clip(stage: Pocketsphinx, sound: Sound, samples: Path) -> None:
+    waveform = sound(samples / "positive.mp4")
     transcript = stage.run(waveform)
     check_words(transcript, waveform)
     assert (transcript.language, transcript.source) == ("en", "pocketsphinx")
     assert word_errors(spoken(samples, "positive"), transcript.text) <= 0.25
 
 
-def test_jfk(stage: Pocketsphinx, decoder: Decoder, shared: Path) -> None:
-    waveform = sound(decoder, shared / "media/audio/jfk.flac")
+def test_jfk(stage: Pocketsphinx, sound: Sound, shared: Path) -> None:
+    waveform = sound(shared / "media/audio/jfk.flac")
     transcript = stage.run(waveform)
     check_words(transcript, waveform)
     assert word_errors(JFK, transcript.text) <= 0.25
@@ -113,8 +103,8 @@ def test_hardly_any_sound(stage: Pocketsphinx, count: int) -> None:
     assert stage.run(Waveform(np.full(count, 0.1, np.float32), RATE)).words == ()
 
 
-def test_what_was_heard_before_changes_nothing(stage: Pocketsphinx, decoder: Decoder, samples: Path) -> None:
-    waveform = sound(decoder, samples / "positive.mp4")
+def test_what_was_heard_before_changes_nothing(stage: Pocketsphinx, sound: Sound, samples: Path) -> None:
+    waveform = sound(samples / "positive.mp4")
     short = Waveform(waveform.samples[: 2 * RATE], RATE)
     first = stage.run(short)
     assert first.words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -210,7 +211,7 @@ def film(path: Path, fps: float, most: int) -> list[NDArray[np.uint8]]:
         stream = container.streams.video[0]
         step = max(1, round(float(stream.average_rate or fps) / fps))
         kept = (f for i, f in enumerate(container.decode(stream)) if i % step == 0)
-        return [np.asarray(f.to_ndarray(format="rgb24"), np.uint8) for _, f in zip(range(most), kept, strict=False)]
+        return [np.asarray(f.to_ndarray(format="rgb24"), np.uint8) for f in itertools.islice(kept, most)]
 
 
 def loudness(path: Path, fps: float, rows: int) -> NDArray[np.float64]:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import ast
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from msapipe.errors import RecipeError
-from msapipe.media.decoder import Decoder
-from msapipe.media.options import MediaOptions
 from msapipe.stages._pocketsphinx import Heard
 from msapipe.stages.words._pronounceable import pronounceable
 from msapipe.stages.words.pocketsphinx import Pocketsphinx
-from msapipe.types import Clip, Transcript, Waveform, Word
+from msapipe.types import Transcript, Waveform, Word
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GRID: tuple[dict[str, str], ...] = (
@@ -28,22 +26,14 @@ GRID: tuple[dict[str, str], ...] = (
     {"a": "again", "n": "now", "p": "please", "s": "soon"},
 )
 
+Sound = Callable[[Path], Waveform]
+
 
 @pytest.fixture(scope="module")
 def stage() -> Pocketsphinx:
     aligner = Pocketsphinx()
     aligner.load("cpu")
     return aligner
-
-
-@pytest.fixture(scope="module")
-def decoder() -> Iterator[Decoder]:
-    with Decoder() as opened:
-        yield opened
-
-
-def sound(decoder: Decoder, path: Path) -> Waveform:
-    return decoder.waveform(Clip(path.stem, path), MediaOptions())
 
 
 def words(text: str) -> Transcript:
@@ -62,8 +52,8 @@ def check(found: Transcript | None, asked: Transcript, waveform: Waveform) -> Tr
     return found
 
 
-def test_starts_as_marked_by_people(stage: Pocketsphinx, decoder: Decoder, shared: Path) -> None:
-    waveform = sound(decoder, shared / "media/speech/grid_swwp2s.mpg")
+def test_starts_as_marked_by_people(stage: Pocketsphinx, sound: Sound, shared: Path) -> None:
+    waveform = sound(shared / "media/speech/grid_swwp2s.mpg")
     marked = [line.split() for line in (shared / "media/speech/grid_swwp2s.align").read_text().splitlines()]
     marked = [line for line in marked if line[2] != "sil"]
     asked = words(" ".join(line[2] for line in marked))
@@ -73,23 +63,23 @@ def test_starts_as_marked_by_people(stage: Pocketsphinx, decoder: Decoder, share
     assert max(off) <= 0.10
 
 
-def test_every_word_of_eight_sentences(stage: Pocketsphinx, decoder: Decoder, shared: Path) -> None:
+def test_every_word_of_eight_sentences(stage: Pocketsphinx, sound: Sound, shared: Path) -> None:
     paths = sorted((shared / "media/speech").glob("grid_*.mpg"))
     assert len(paths) == 8
     for path in paths:
         letters = path.stem.removeprefix("grid_")
         asked = words(" ".join(names.get(letter, letter) for names, letter in zip(GRID, letters, strict=True)))
-        waveform = sound(decoder, path)
+        waveform = sound(path)
         found = check(stage.run(asked, waveform), asked, waveform)
         assert all(word.timed for word in found.words)
 
 
-def test_a_sample_clip(stage: Pocketsphinx, decoder: Decoder, samples: Path) -> None:
+def test_a_sample_clip(stage: Pocketsphinx, sound: Sound, samples: Path) -> None:
     tree = ast.parse((samples / "make.py").read_text())
     values = [n.value for n in tree.body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "WORDS"]
     assert values[0] is not None
     first, *rest = ast.literal_eval(values[0])["positive"]
-    waveform = sound(decoder, samples / "positive.mp4")
+    waveform = sound(samples / "positive.mp4")
     asked = words(" ".join([first, *rest]))
     found = check(stage.run(asked, waveform), asked, waveform)
     loud = np.flatnonzero(np.abs(waveform.samples) > 0.02)
@@ -97,10 +87,8 @@ def test_a_sample_clip(stage: Pocketsphinx, decoder: Decoder, samples: Path) -> 
     assert found.words[-1].end == pytest.approx(loud[-1] / 16000, abs=0.15)
 
 
-def test_spelling_is_kept_and_unknown_words_are_interpolated(
-    stage: Pocketsphinx, decoder: Decoder, shared: Path
-) -> None:
-    waveform = sound(decoder, shared / "media/audio/jfk.flac")
+def test_spelling_is_kept_and_unknown_words_are_interpolated(stage: Pocketsphinx, sound: Sound, shared: Path) -> None:
+    waveform = sound(shared / "media/audio/jfk.flac")
     text = "And so, my fellow Americans: Frobnicqzt ask NOT what your country can do for you -- ask what you can do for"
     asked = words(text + " your country!")
     found = check(stage.run(asked, waveform), asked, waveform)
@@ -108,8 +96,8 @@ def test_spelling_is_kept_and_unknown_words_are_interpolated(
     assert found.words[6].start == pytest.approx(3.3, abs=0.1)
 
 
-def test_none_when_it_cannot_work(stage: Pocketsphinx, decoder: Decoder, samples: Path) -> None:
-    waveform = sound(decoder, samples / "positive.mp4")
+def test_none_when_it_cannot_work(stage: Pocketsphinx, sound: Sound, samples: Path) -> None:
+    waveform = sound(samples / "positive.mp4")
     silence = Waveform(np.zeros(32000, np.float32), 16000)
     tone = Waveform((0.5 * np.sin(np.arange(32000) * 0.17)).astype(np.float32), 16000)
     assert stage.run(words("hello there"), silence) is None
@@ -126,9 +114,9 @@ def test_none_when_it_cannot_work(stage: Pocketsphinx, decoder: Decoder, samples
 
 
 def test_without_speech_nothing_is_aligned(
-    stage: Pocketsphinx, decoder: Decoder, samples: Path, monkeypatch: pytest.MonkeyPatch
+    stage: Pocketsphinx, sound: Sound, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waveform = sound(decoder, samples / "positive.mp4")
+    waveform = sound(samples / "positive.mp4")
     asked = words("what a wonderful day")
     assert stage.run(asked, Waveform(waveform.samples[: 2 * 16000], 16000)) is not None
     monkeypatch.setattr(stage._detector, "spans", lambda samples: [])
