@@ -85,7 +85,7 @@ class Decoder:
             loglevel="FATAL",  # what else it says is meant for its authors
         )
         self._decoder = pocketsphinx.Decoder(**settings)
-        self._warp = itertools.cycle((None,) if warp is None else (f"{warp:.3f}", f"{warp:.4f}"))
+        self._warp = warp
 
     def knows(self, word: str) -> bool:
         """Whether the dictionary holds this word; it is all lower case."""
@@ -120,11 +120,14 @@ class Decoder:
 
     def _fresh_front_end(self) -> None:
         # The C library keeps the warp of the whole process in one place. Another decoder without a warp clears it, and
-        # then a text equal to the last one is taken as "set already": so the same number is written in two ways.
+        # then a text equal to the last one, whoever gave it, is taken as "set already": so the number is written with
+        # another count of zeros than the last time that anyone in this process wrote it.
         config = self._decoder.config
-        config["warp_params"] = next(self._warp)
+        config["warp_params"] = None if self._warp is None else f"{self._warp:.{3 + next(_warped) % 2}f}"
         self._decoder.reinit_feat(config)
 
+
+_warped = itertools.count()
 
 Span = tuple[float, float]
 

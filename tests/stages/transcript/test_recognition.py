@@ -127,3 +127,13 @@ def test_what_was_heard_before_changes_nothing(stage: Pocketsphinx, sound: Sound
 def test_impossible_parameters_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match=next(iter(bad))):
         Pocketsphinx(**bad)
+
+
+def test_every_recogniser_of_a_process_hears_the_same(sound: Sound, samples: Path) -> None:
+    waveform = sound(samples / "two_faces.mp4")
+    heard = []
+    for _ in range(4):
+        recogniser = Pocketsphinx()
+        recogniser.load("cpu")
+        heard += [recogniser.run(waveform=waveform) for _ in range(2)]
+    assert all(words == heard[0] for words in heard)
