@@ -11,7 +11,9 @@ MsapipeError
 ├── WeightsError          weights are missing, or are not the bytes they should be
 ├── MissingLibrary        a package, or a shared library that it needs, is not on this machine
 ├── FeatureMismatch       a model was trained on other features than the recipe makes
-├── CacheError            the cache folder cannot be written, or is full
+├── EndsRun               no other clip of the run would fare better
+│   ├── CacheError        the cache folder cannot be written, or is full
+│   └── MissingWeights    (also a WeightsError) they were never fetched, or their licence was not accepted
 └── NothingToScore        a clip has no modality that the model can read
 """
 
@@ -44,6 +46,14 @@ class WeightsError(MsapipeError):
     """Weights are missing, or their hash is not the stated one."""
 
 
+class EndsRun(MsapipeError):
+    """Something that no other clip of the run would escape: the run ends, instead of failing on each of them."""
+
+
+class MissingWeights(WeightsError, EndsRun):
+    """Weights that must be fetched, or whose licence must be accepted, before a recipe can run."""
+
+
 class MissingLibrary(MsapipeError, ImportError):
     """A package or a shared library is not installed on this machine."""
 
@@ -52,7 +62,7 @@ class FeatureMismatch(MsapipeError):
     """The features that a recipe makes are not those a model was trained on."""
 
 
-class CacheError(MsapipeError, OSError):
+class CacheError(EndsRun, OSError):
     """The cache folder cannot be written."""
 
 

@@ -22,6 +22,7 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("MSAPIPE_")]:
             patch.delenv(name)
+        patch.setenv("MSAPIPE_WEIGHTS", str(tmp_path_factory.mktemp("no-weights")))
         patch.setenv("MSAPIPE_CACHE", str(tmp_path_factory.mktemp("default-cache")))
         yield
 
@@ -37,6 +38,12 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"{SHARED} is not there: real media lie outside the repository")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tiny checkpoints are built."""
+    return tmp_path_factory.mktemp("tiny-weights")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from msapipe.datasets import READERS
 from msapipe.errors import RecipeError, UnknownName
 from msapipe.fusion import fusion_models
 from msapipe.stages import STAGES, Stage
+from msapipe.testing import tiny
 from msapipe.testing.contract import check_fusion, check_stage
 from msapipe.types import FeatureSequence, Waveform
 
@@ -19,8 +21,8 @@ ALL_STAGES = [(slot, name) for slot, registry in STAGES.items() for name in regi
 
 
 @pytest.mark.parametrize(("slot", "name"), ALL_STAGES)
-def test_stage(slot: str, name: str) -> None:
-    check_stage(slot, STAGES[slot].get(name))
+def test_stage(slot: str, name: str, tiny_weights: Path) -> None:
+    check_stage(slot, STAGES[slot].get(name), **tiny.params(slot, name, tiny_weights))
 
 
 @pytest.mark.parametrize("name", sorted(fusion_models().where()))

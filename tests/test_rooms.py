@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "msapipe"
 FLOORS = (
     ("errors",),
     ("types",),
-    ("align", "registry", "resources", "weights", "sidecars"),
+    ("align", "registry", "resources", "sidecars"),
+    ("weights",),
     ("media", "cache"),
     ("stages", "fusion", "datasets", "exchange"),
     ("pipeline",),

@@ -7,7 +7,7 @@ import pytest
 
 from msapipe.errors import WeightsError
 from msapipe.pipeline.crops import safe_name
-from msapipe.weights import Weights
+from msapipe.weights import InPackage
 
 
 @pytest.fixture
@@ -21,8 +21,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "carries_weights"
 
 
-def weights(package: str, file: str = "net.bin", data: bytes = b"numbers") -> Weights:
-    return Weights("a net", package, file, hashlib.sha256(data).hexdigest(), len(data), "MIT", "here")
+def weights(package: str, file: str = "net.bin", data: bytes = b"numbers") -> InPackage:
+    digest = hashlib.sha256(data).hexdigest()
+    return InPackage(
+        name="a net", package=package, file=file, sha256=digest, bytes=len(data), licence="MIT", source="here"
+    )
 
 
 def test_weights_are_found_and_their_hash_is_checked(package: str) -> None:

@@ -192,6 +192,7 @@ def _decoder() -> Iterator[Check]:
 def _weights() -> Iterator[Check]:
     from msapipe.errors import WeightsError
     from msapipe.stages import STAGES
+    from msapipe.weights import Checkpoint, Download
 
     every = {
         weights: f"{slot}/{name}"
@@ -200,11 +201,14 @@ def _weights() -> Iterator[Check]:
         for weights in registry.get(name).weights
     }
     for weights, stage in every.items():
+        size = f"{weights.size / 1e6:,.1f} MB" if weights.size else "size not known"
+        about = f"{weights.name} ({size}, {weights.licence})"
+        if isinstance(weights, Download | Checkpoint) and not weights.here():
+            yield Check(f"weights of {stage}", True, f"{about}: not here; type: msapipe weights fetch {weights.name}")
+            continue
         try:
             weights.path()
-            yield Check(
-                f"weights of {stage}", True, f"{weights.name} ({weights.bytes / 1e3:,.0f} kB, {weights.licence})"
-            )
+            yield Check(f"weights of {stage}", True, about)
         except WeightsError as error:
             yield Check(f"weights of {stage}", False, str(error), str(error).rpartition("; ")[2])
 

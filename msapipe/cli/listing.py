@@ -47,7 +47,7 @@ def _recipes() -> Iterator[Row]:
 
     for name in recipe_names():
         recipe = load_recipe(name)
-        licences = sorted({weights.licence for use in recipe.uses() for weights in use.stage.weights})
+        licences = sorted({weights.licence for use in recipe.uses() for weights in use.stage.own_weights()})
         yield name, recipe.about, ", ".join(licences)
 
 

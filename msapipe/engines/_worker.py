@@ -17,7 +17,7 @@ from typing import Any
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 from msapipe.cache import Store  # noqa: E402
-from msapipe.errors import CacheError  # noqa: E402
+from msapipe.errors import EndsRun  # noqa: E402
 from msapipe.media import Limits  # noqa: E402
 from msapipe.pipeline.recipe import parse_recipe  # noqa: E402
 from msapipe.pipeline.run import Options, Runner  # noqa: E402
@@ -52,8 +52,8 @@ def _runner(start: dict[str, Any]) -> Runner:
 def _run(runner: Runner, clip: dict[str, Any]) -> dict[str, Any]:
     try:
         outcome = runner.run(Clip(**{**clip, "path": Path(clip["path"])}))
-    except CacheError as error:
-        return {"cache": str(error)}
+    except EndsRun as error:
+        return {"ended": [type(error).__name__, str(error)]}
     names = ("status", "computed", "error", "missing", "notes", "seconds", "timings", "keys")
     return {name: getattr(outcome, name) for name in names}
 

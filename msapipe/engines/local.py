@@ -17,7 +17,7 @@ from queue import Queue, SimpleQueue
 from typing import Any
 
 from msapipe.cache import Store
-from msapipe.errors import CacheError
+from msapipe.errors import EndsRun
 from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.types import Clip
@@ -34,7 +34,7 @@ def run_clips(
 
     jobs: worker processes; 0: one a core when enough clips are left to compute to pay for starting them. What is
     stored is looked up in this process. Outcomes that come from a worker carry no features (the cache does).
-    Raises CacheError when results must be kept and cannot be.
+    Raises EndsRun when no clip can succeed: results must be kept and cannot be, or weights are missing.
     """
     with Runner(recipe, Store(cache), options) as runner:
         source = iter(clips)
@@ -71,14 +71,15 @@ class Worker:
         self._say({**start, "parent": os.getpid()})
 
     def run(self, clip: Clip) -> Outcome | None:
-        """The outcome, or None when the process died on the clip. Raises CacheError as a Runner does."""
+        """The outcome, or None when the process died on the clip. Raises EndsRun as a Runner does."""
         self._say({**asdict(clip), "path": str(clip.path)})
         line = self._process.stdout.readline() if self._process.stdout else b""
         if not line.endswith(b"\n"):
             return None
         answer = json.loads(line)
-        if "cache" in answer:
-            raise CacheError(answer["cache"])
+        if "ended" in answer:
+            kind, message = answer["ended"]
+            raise {known.__name__: known for known in EndsRun.__subclasses__()}[kind](message)
         for name in ("missing", "notes"):
             answer[name] = tuple(answer[name])
         return Outcome(clip, **answer)
@@ -143,7 +144,7 @@ class _Pool:
             "options": asdict(runner.options),
         }
         self._tasks: Queue[Clip | None] = Queue()
-        self._done: SimpleQueue[Outcome | CacheError] = SimpleQueue()
+        self._done: SimpleQueue[Outcome | EndsRun] = SimpleQueue()
         self._workers: dict[int, Worker] = {}
         self._stopping = False
 
@@ -180,15 +181,15 @@ class _Pool:
 
     def _landed(self) -> Outcome:
         outcome = self._done.get()
-        if isinstance(outcome, CacheError):
+        if isinstance(outcome, EndsRun):
             raise outcome
         return outcome
 
     def _lead(self, number: int) -> None:
         for clip in iter(self._tasks.get, None):
             try:
-                outcome: Outcome | CacheError | None = self._try(number, clip)
-            except CacheError as error:
+                outcome: Outcome | EndsRun | None = self._try(number, clip)
+            except EndsRun as error:
                 outcome = error
             if outcome is None:
                 return

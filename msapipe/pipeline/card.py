@@ -135,7 +135,7 @@ def signature(recipe: Recipe) -> dict[str, Any]:
             "use": use.name,
             "version": use.stage.version,
             **use.stage.params(),
-            "weights": digest({"of": [weights.sha256 for weights in use.stage.weights]})[:16],
+            "weights": digest({"of": [weights.identity for weights in use.stage.own_weights()]})[:16],
         }
     return found
 

@@ -91,7 +91,7 @@ def _step(use: Use, keys: Mapping[str, str], store: Store) -> Step:
         use.name,
         stage.version,
         stage.params(),
-        [weights.sha256 for weights in stage.weights],
+        [weights.identity for weights in stage.own_weights()],
         {slot: keys[slot] for slot in sorted(use.needs())},
     )
     key = digest(recipe)

@@ -52,8 +52,10 @@ class Recipe:
 
     stages: slot to its stages; several are alternatives (transcript, words: the first that yields) or channels
     (text, audio, vision: put side by side).
-    align: "words", a number of equal steps, or None for each stage's own times.
+    align: "words", "tokens" (the rows of the first text channel), a number of equal steps, or None for each stage's
+    own times.
     model: a folder in models/, a path to one, or None.
+    accept_licences: names of weights whose licence, which does not allow every use, the recipe's user accepts.
     source, text: the file that it was read from, and what stood in it.
     """
 
@@ -63,6 +65,7 @@ class Recipe:
     stages: Mapping[str, tuple[Use, ...]]
     align: str | int | None = None
     model: str | None = None
+    accept_licences: tuple[str, ...] = ()
     source: Path | None = field(default=None, compare=False)
     text: str = field(default="", compare=False, repr=False)
 
@@ -107,7 +110,7 @@ def parse_recipe(text: str, name: str, source: Path | None = None) -> Recipe:
     except yaml.YAMLError as error:
         raise RecipeError(f"not valid YAML: {' '.join(str(error).split())}") from error
     data = _mapping(data, "the recipe")
-    _known_keys(data, ("schema", "about", "media", "stages", "align", "model"), "the recipe")
+    _known_keys(data, ("schema", "about", "media", "stages", "align", "model", "accept_licences"), "the recipe")
     if data.get("schema") != SCHEMA:
         raise RecipeError(f"schema: found {data.get('schema')!r}, this version reads {SCHEMA}")
     stages = _mapping(data.get("stages"), "stages")
@@ -116,9 +119,10 @@ def parse_recipe(text: str, name: str, source: Path | None = None) -> Recipe:
         name=name,
         about=str(data.get("about", "")),
         media=build(MediaOptions, _mapping(data.get("media", {}), "media"), "media"),
-        stages={slot: _slot(slot, stages[slot]) for slot in SLOTS if slot in stages},
+        stages={slot: _slot(slot, stages[slot], source) for slot in SLOTS if slot in stages},
         align=_align(data.get("align")),
         model=_text_or_none(data.get("model"), "model"),
+        accept_licences=_names(data.get("accept_licences", []), "accept_licences"),
         source=source,
         text=text,
     )
@@ -140,25 +144,25 @@ def build(cls: type[T], params: Mapping[str, Any], where: str) -> T:
         raise RecipeError(f"{at}: {first['msg']}, found {first['input']!r}") from error
 
 
-def _slot(slot: str, entry: Any) -> tuple[Use, ...]:
+def _slot(slot: str, entry: Any, source: Path | None) -> tuple[Use, ...]:
     if isinstance(entry, list):
         if slot not in _CHAINS:
             raise RecipeError(f"stages.{slot}: a list stands only for {' and '.join(_CHAINS)}; name channels instead")
-        uses = tuple(_use(slot, None, item, f"stages.{slot}[{i}]") for i, item in enumerate(entry))
+        uses = tuple(_use(slot, None, item, f"stages.{slot}[{i}]", source) for i, item in enumerate(entry))
     elif isinstance(entry, dict) and "use" not in entry:
         if slot not in MODALITIES:
             raise RecipeError(
                 f"stages.{slot}: write {{use: NAME, ...}}; channels stand only for {', '.join(MODALITIES)}"
             )
-        uses = tuple(_use(slot, str(name), item, f"stages.{slot}.{name}") for name, item in entry.items())
+        uses = tuple(_use(slot, str(name), item, f"stages.{slot}.{name}", source) for name, item in entry.items())
     else:
-        uses = (_use(slot, None, entry, f"stages.{slot}"),)
+        uses = (_use(slot, None, entry, f"stages.{slot}", source),)
     if not uses:
         raise RecipeError(f"stages.{slot}: names no stage; leave the slot out instead")
     return uses
 
 
-def _use(slot: str, channel: str | None, entry: Any, where: str) -> Use:
+def _use(slot: str, channel: str | None, entry: Any, where: str, source: Path | None) -> Use:
     params = {"use": entry} if isinstance(entry, str) else dict(_mapping(entry, where))
     name = params.pop("use", None)
     if not isinstance(name, str):
@@ -167,7 +171,12 @@ def _use(slot: str, channel: str | None, entry: Any, where: str) -> Use:
         cls = STAGES[slot].get(name)
     except UnknownName as error:
         raise UnknownName(f"{where}: {error}") from error
-    return Use(slot, channel or name, name, build(cls, params, where))
+    checkpoint = params.get("checkpoint")
+    if source is not None and isinstance(checkpoint, str) and checkpoint.startswith("."):
+        params["checkpoint"] = str((source.parent / checkpoint).resolve())
+    stage = build(cls, params, where)
+    stage.own_weights()  # a checkpoint that does not exist is found out before any video is opened
+    return Use(slot, channel or name, name, stage)
 
 
 def _check_edges(recipe: Recipe) -> None:
@@ -183,11 +192,17 @@ def _check_edges(recipe: Recipe) -> None:
 
 
 def _align(value: Any) -> str | int | None:
-    if value in (None, "none", "words"):
-        return "words" if value == "words" else None
+    if value in (None, "none", "words", "tokens"):
+        return None if value in (None, "none") else str(value)
     if isinstance(value, dict) and set(value) == {"to"} and type(value["to"]) is int and value["to"] > 0:
         return int(value["to"])
-    raise RecipeError(f"align: found {value!r}, expected words, {{to: STEPS}} or none")
+    raise RecipeError(f"align: found {value!r}, expected words, tokens, {{to: STEPS}} or none")
+
+
+def _names(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise RecipeError(f"{where}: found {value!r}, expected a list of names")
+    return tuple(value)
 
 
 def _text_or_none(value: Any, where: str) -> str | None:

@@ -11,7 +11,17 @@ from typing import Any, Literal
 
 from msapipe.align import concatenate, resample, uniform_grid, word_grid
 from msapipe.cache import Entry, Store, digest
-from msapipe.errors import CacheError, DecoderDied, MediaError, MissingLibrary, MsapipeError, RecipeError, WeightsError
+from msapipe.errors import (
+    CacheError,
+    DecoderDied,
+    EndsRun,
+    MediaError,
+    MissingLibrary,
+    MissingWeights,
+    MsapipeError,
+    RecipeError,
+    WeightsError,
+)
 from msapipe.media import Decoder, Limits
 from msapipe.pipeline.plan import Plan, Step, plan
 from msapipe.pipeline.recipe import Recipe
@@ -25,6 +35,7 @@ from msapipe.types import (
     MediaInfo,
     Transcript,
 )
+from msapipe.weights import make_ready
 
 log = logging.getLogger("msapipe")
 
@@ -37,12 +48,14 @@ class Options:
 
     device: as torch names it.   overwrite: compute also what is stored.   retry: try files again on which the
     decoder died before.   must_keep: a cache that cannot be written is an error, not a note.
+    offline: weights that are not on this machine are an error, instead of being fetched.
     """
 
     device: str = "cpu"
     overwrite: bool = False
     retry: bool = False
     must_keep: bool = True
+    offline: bool = False
     limits: Limits | None = None
 
 
@@ -113,8 +126,8 @@ class Runner:
                     _Pass(self, planned, outcome).run()
             else:
                 _Pass(self, planned, outcome, compute=False).run()
-        except (_NotStored, CacheError):
-            raise  # a cache that cannot be written is of no use for the next clip either
+        except (_NotStored, EndsRun):
+            raise
         except MsapipeError as error:
             outcome.status, outcome.error = "error", str(error)
         except Exception as error:
@@ -128,6 +141,8 @@ class Runner:
         stage = step.use.stage if step.use else None
         if stage is None or id(stage) in self._loaded:
             return
+        for weights in stage.own_weights():
+            make_ready(weights, self.recipe.accept_licences, self.options.offline)
         try:
             stage.load(resolve_device(self.options.device) if type(stage).on_device else "cpu")
         except ImportError as error:
@@ -168,6 +183,8 @@ class _Pass:
                 self._quarantine(error)
                 raise
             except (MissingLibrary, WeightsError) as error:
+                if isinstance(error, MissingWeights) and not self._another_may(step):
+                    raise
                 self._leave_out(step, str(error))
         if self.runner.options.retry or self.runner.options.overwrite:
             self.runner.store.discard("failures", self._failure_key())
@@ -200,6 +217,7 @@ class _Pass:
             value = self._stage(step.name, step.use.stage, inputs)
             # What the decoder had to say goes with the results that were made of it; of the media info it is known.
             heard = [note for name, item in inputs.items() if name != "media" for note in getattr(item, "notes", ())]
+            heard += getattr(value, "notes", ())
             notes = tuple(dict.fromkeys(heard))
         self._keep(step, value, notes)
         self.outcome.computed = True
@@ -246,6 +264,13 @@ class _Pass:
             if name in self.absent:
                 return self.absent[name]
         return None
+
+    def _another_may(self, step: Step) -> bool:
+        """Whether a later alternative of the recipe may fill the slot of a step."""
+        if step.slot in MODALITIES:
+            return False
+        later = self.plan.steps[self.plan.steps.index(step) + 1 :]
+        return any(other.slot == step.slot for other in later)
 
     def _leave_out(self, step: Step, reason: str) -> None:
         """A stage that cannot run leaves its slot empty; the next alternative may still fill it."""
@@ -335,6 +360,8 @@ def align(
         grid = uniform_grid(to, seconds)
     elif to == "words":
         grid = word_grid(words or Transcript())
+    elif to == "tokens" and "text" in channels:
+        grid = next(iter(channels["text"].values())).times
     else:
         return {name: concatenate(parts) for name, parts in channels.items()}
     return {

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from msapipe.weights import Weights
+from msapipe.weights import Weights, choose
 
 # What a stage's ``run`` may ask for, and the type that it then gets:
 #   clip Clip · media MediaInfo · frames Frames · waveform Waveform · transcript, words Transcript · faces FaceTracks
@@ -26,7 +26,7 @@ class Stage(ABC):
     """Turns the slots that ``run`` names into one more. Its dataclass fields are its parameters, and nothing else is.
 
     version: raise it whenever the numbers change; it is part of the cache key.
-    weights: files that the numbers depend on; their hashes are part of the key.
+    weights: all that the stage knows of; those that ``own_weights`` names are part of the key.
     on_device: it can use a GPU; others are loaded with "cpu", so that no GPU is looked for on their account.
     """
 
@@ -57,6 +57,29 @@ class Stage(ABC):
             if odd:
                 raise TypeError(f"{cls.__name__}.run asks for {odd[0]!r}; it may ask for {', '.join(INPUTS)}")
 
+    def own_weights(self) -> tuple[Weights, ...]:
+        """The weights that the numbers of this stage, with these parameters, depend on."""
+        return type(self).weights
+
     def params(self) -> dict[str, Any]:
         """The parameters as plain values, for keys and cards."""
         return asdict(self)
+
+
+@dataclass
+class CheckpointStage(Stage):
+    """A stage whose numbers come from one of several checkpoints.
+
+    checkpoint: the name of one of ``weights``, a path to the user's own (./folder, /folder, ~/folder; in a recipe
+    relative to its file), or ``org/name@COMMIT`` of a model hub.
+    """
+
+    checkpoint: str = ""
+
+    def own_weights(self) -> tuple[Weights, ...]:
+        """The checkpoint that is named."""
+        return (choose(self.weights, self.checkpoint, type(self).__name__.lower()),)
+
+    def params(self) -> dict[str, Any]:
+        """The parameters; of the user's own checkpoint the hash stands for the path."""
+        return {**super().params(), "checkpoint": self.own_weights()[0].name}

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from msapipe.errors import MissingLibrary
 from msapipe.stages._speech import RATE
-from msapipe.weights import Weights
+from msapipe.weights import InPackage
 
 
-def _file(file: str, sha256: str, size: int) -> Weights:
-    return Weights(
+def _file(file: str, sha256: str, size: int) -> InPackage:
+    return InPackage(
         name=f"pocketsphinx en-us {file}",
         package="pocketsphinx",
         file=f"model/en-us/{file}",

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.types import Waveform
-from msapipe.weights import Weights
+from msapipe.weights import InPackage
 
-SILERO = Weights(
+SILERO = InPackage(
     name="Silero VAD 16 kHz",
     package="silero_vad",
     file="data/silero_vad.jit",

@@ -35,18 +35,19 @@ def _must(holds: object, sentence: str) -> None:
         raise AssertionError(sentence)
 
 
-def check_stage(slot: str, cls: type[Stage]) -> None:
-    """Type, determinism, hard inputs, documentation, weights and key of a stage."""
+def check_stage(slot: str, cls: type[Stage], **params: Any) -> None:
+    """Type, determinism, hard inputs, documentation, weights and key of a stage made with ``params``."""
     name = cls.__name__
     doc = inspect.getdoc(cls) or ""
     _must(doc and not doc.startswith(f"{name}("), f"{name} has no docstring")
     if slot in MODALITIES:
         _must(re.search(r"\(T, ", doc), f"the docstring of {name} does not state the shape of its output: (T, ...)")
     for weights in cls.weights:
-        _must(re.fullmatch(r"[0-9a-f]{64}", weights.sha256), f"{name}: {weights.name} has no sha256")
-        _must(weights.licence and weights.source and weights.bytes, f"{name}: {weights.name} lacks licence or source")
-    stage, again = cls(), cls()
-    digest(stage_key(slot, name, stage.version, stage.params(), [], {}))
+        _must(weights.identity, f"{name}: nothing stands for the bytes of {weights.name}: give a sha256 or revision")
+        _must(weights.licence and weights.source, f"{name}: {weights.name} lacks licence or source")
+    stage, again = cls(**params), cls(**params)
+    own = [weights.identity for weights in stage.own_weights()]
+    digest(stage_key(slot, name, stage.version, stage.params(), own, {}))
     stage.load("cpu")
     again.load("cpu")
     widths = set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,15 +99,26 @@ class FaceTracks:
 class Speaker:
     """Which track speaks in each sampled frame.
 
-    track: int64 (T,), -1 where none does.   score: float32 (T,), higher is surer; its unit is the stage's own.
+    track: int64 (T,), -1 where none does, or where it is not sure which one.
+    score: float32 (T,), higher is surer; its unit is the stage's own.
+    face_score: float32 (M,), the score of every detection of the FaceTracks; (0,) when the stage gives none.
+    uncertain: bool (T,), two faces seem to speak at once; (0,) when the stage does not tell.
+    notes: what a user should know of how the speaker was chosen.
     """
 
     track: NDArray[np.int64]
     score: NDArray[np.float32]
+    face_score: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    uncertain: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         array("track", self.track, "int64", (None,))
         array("score", self.score, "float32", (len(self.track),))
+        array("face_score", self.face_score, "float32", (None,))
+        array("uncertain", self.uncertain, "bool", (None,))
+        if len(self.uncertain) not in (0, len(self.track)):
+            raise ValueError(f"uncertain has {len(self.uncertain)} rows for {len(self.track)} frames")
 
 
 class FaceClip:

@@ -19,6 +19,7 @@ class FeatureSequence:
     times: float64 (T, 2), [start, end) seconds from the clip's start.
     valid: bool (T,), False where nothing was seen (no face, silence); such rows are zero, never dropped.
     names: one per column, or ().
+    notes: what a user should know of how they were made.
     channels: where each stage's columns lie, {"resnet18": (0, 512), "au": (512, 546)}; {} for a single stage.
     """
 
@@ -27,6 +28,7 @@ class FeatureSequence:
     valid: NDArray[np.bool_]
     names: tuple[str, ...] = ()
     channels: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         rows = len(self.values)
@@ -47,9 +49,10 @@ class FeatureSequence:
         times: NDArray[np.float64],
         valid: NDArray[np.bool_],
         names: tuple[str, ...] = (),
+        notes: tuple[str, ...] = (),
     ) -> FeatureSequence:
         """Build a sequence from rows of which the invalid ones hold anything: they are zeroed."""
-        return cls(np.where(valid[:, None], values, np.float32(0)).astype(np.float32), times, valid, names)
+        return cls(np.where(valid[:, None], values, np.float32(0)).astype(np.float32), times, valid, names, notes=notes)
 
     @property
     def coverage(self) -> float:

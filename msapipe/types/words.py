@@ -38,11 +38,13 @@ class Transcript:
 
     language: ISO 639-1 code, or None when not known.
     source: where the words come from ("sidecar clip.srt", "pocketsphinx", ...); "none" when nothing was found.
+    notes: what a user should know of how they came about.
     """
 
     words: tuple[Word, ...] = ()
     language: str | None = None
     source: str = "none"
+    notes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:

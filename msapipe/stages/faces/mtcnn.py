@@ -16,7 +16,7 @@ from msapipe.stages.faces._crops import cut_out, loose_square
 from msapipe.stages.faces._detector import Detector, Found, distinct, libraries
 from msapipe.stages.faces._tracks import CutFinder, Tracker, overlaps
 from msapipe.types import EncodedImages, FaceTracks, Frames
-from msapipe.weights import Weights
+from msapipe.weights import InPackage, Weights
 
 # Faces smaller than this have no features worth reading; it is also what exact uses, as facenet-pytorch does.
 LEAST_PIXELS = 20.0
@@ -25,8 +25,8 @@ LEAST_PIXELS = 20.0
 RARE, SURE = 5, 0.99
 
 
-def _net(letter: str, size: int, sha256: str) -> Weights:
-    return Weights(
+def _net(letter: str, size: int, sha256: str) -> InPackage:
+    return InPackage(
         name=f"MTCNN {letter}-Net",
         package="facenet_pytorch",
         file=f"data/{letter.lower()}net.pt",

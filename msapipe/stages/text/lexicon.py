@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from msapipe.errors import MissingLibrary, RecipeError
 from msapipe.stages._base import Stage
 from msapipe.types import FeatureSequence, Transcript, Word
-from msapipe.weights import Weights
+from msapipe.weights import InPackage, Weights
 
 NAMES = (
     "valence",
@@ -30,8 +30,8 @@ _CLOSING = "\"'”’»)]}"
 _NO_END = frozenset({"mr.", "mrs.", "ms.", "dr.", "st.", "vs.", "jr.", "prof.", "e.g.", "i.e.", "u.s.", "a.m.", "p.m."})
 
 
-def _weights(file: str, sha256: str, size: int) -> Weights:
-    return Weights(
+def _weights(file: str, sha256: str, size: int) -> InPackage:
+    return InPackage(
         name=f"VADER {file}",
         package="vaderSentiment",
         file=file,

@@ -1,0 +1,77 @@
+"""Reads checkpoints in the layout of transformers' from_pretrained: from a folder, strictly, without a network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from msapipe.errors import WeightsError
+
+
+def load_config(folder: Path) -> Any:
+    """The checkpoint's config; raises WeightsError when the folder holds none that is known."""
+    _quiet()
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"{folder} is no checkpoint that transformers reads: {_line(error)}") from error
+
+
+def load_model(folder: Path, cls: Any, device: str, may_lack: tuple[str, ...] = (), **options: Any) -> Any:
+    """``cls.from_pretrained`` in float32, in eval mode, on ``device``.
+
+    Every parameter of the model must be in the checkpoint, but those whose name holds one of ``may_lack`` (a pooler
+    that is not used). What the checkpoint has beside it (the head of its own task) is left. Raises WeightsError
+    for another architecture.
+    """
+    _quiet()
+    import torch
+
+    try:
+        model, found = cls.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **options,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise WeightsError(f"{folder} cannot be read as {cls.__name__}: {_line(error)}") from error
+    missing = sorted(name for name in found["missing_keys"] if not any(part in name for part in may_lack))
+    odd = sorted(str(item[0] if isinstance(item, tuple) else item) for item in found.get("mismatched_keys", ()))
+    if missing or odd:
+        raise WeightsError(
+            f"{folder} is a checkpoint of another architecture than {type(model).__name__}: "
+            f"{len(missing)} parameters are not in it ({', '.join(missing[:3]) or 'none'}), "
+            f"{len(odd)} have another shape ({', '.join(odd[:3]) or 'none'})"
+        )
+    return model.eval().requires_grad_(False).to(device)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The checkpoint's tokenizer, a fast one, which knows where in the text a piece stands."""
+    _quiet()
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_fast=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"{folder} holds no tokenizer that transformers reads: {_line(error)}") from error
+
+
+def _quiet() -> None:
+    """No conversion service, no progress bars, no advice: before transformers is imported."""
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

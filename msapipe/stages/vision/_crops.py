@@ -1,0 +1,34 @@
+"""The speaker's face, some pictures at a time, and rows of numbers put back on the clip's time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.types import FaceClip, FeatureSequence
+
+View = Literal["aligned", "loose"]
+
+
+def crops(
+    clip: FaceClip, view: View, size: int, count: int = 32
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    """Rows (n,) that hold a face, and their crops uint8 (n, size, size, 3) RGB, at most ``count`` at a time."""
+    rows = np.flatnonzero(clip.valid)
+    cut = clip.aligned if view == "aligned" else clip.loose
+    for first in range(0, len(rows), count):
+        some = rows[first : first + count]
+        yield some, np.stack([cut(int(row), size) for row in some])
+
+
+def on_the_clip(
+    clip: FaceClip, parts: list[tuple[NDArray[np.int64], NDArray[np.float32]]], names: tuple[str, ...]
+) -> FeatureSequence:
+    """Rows (n, D) of the pictures with a face as (T, D) of the clip, the others zero and invalid."""
+    values = np.zeros((len(clip), len(names)), np.float32)
+    for rows, found in parts:
+        values[rows] = found
+    return FeatureSequence.masked(values, clip.times, clip.valid, names)

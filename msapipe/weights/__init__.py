@@ -1,0 +1,22 @@
+"""Pretrained weights: what they are, who may use them, and where they lie on this machine.
+
+Nothing is used before its hash was checked, and nothing is downloaded at import.
+"""
+
+from msapipe.weights.folder import weights_folder
+from msapipe.weights.kinds import Checkpoint, Download, InPackage, Own, Weights, choose
+from msapipe.weights.licences import accept, accepted
+from msapipe.weights.ready import make_ready
+
+__all__ = [
+    "Checkpoint",
+    "Download",
+    "InPackage",
+    "Own",
+    "Weights",
+    "accept",
+    "accepted",
+    "choose",
+    "make_ready",
+    "weights_folder",
+]

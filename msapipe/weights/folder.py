@@ -1,0 +1,83 @@
+"""The folder that downloaded weights lie in, and the note beside each that says what was downloaded.
+
+``MSAPIPE_WEIGHTS`` names another folder. It holds no absolute path, so it can be carried to a machine without a
+network. Layout: <folder>/<name>/<revision>/files, and msapipe.json; that is written last: without it, nothing is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from msapipe.errors import WeightsError
+
+MANIFEST = "msapipe.json"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One downloaded file: its path in the folder, its hash and its size."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+def weights_folder() -> Path:
+    """Where downloaded weights lie: MSAPIPE_WEIGHTS, or the user's data folder."""
+    named = os.environ.get("MSAPIPE_WEIGHTS")
+    if named:
+        return Path(named).expanduser()
+    import platformdirs
+
+    return platformdirs.user_data_path("msapipe") / "weights"
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(folder: Path) -> tuple[StoredFile, ...] | None:
+    """What lies in the folder of one download; None when it was never finished."""
+    path = folder / MANIFEST
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["files"]
+        found = tuple(StoredFile(**entry) for entry in entries)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path} cannot be read ({error}); delete the folder and fetch the weights again") from error
+    for entry in found:
+        if Path(entry.file).is_absolute() or ".." in Path(entry.file).parts:
+            raise WeightsError(f"{path} names {entry.file!r}, which lies outside; delete the folder")
+    return found
+
+
+def write_manifest(folder: Path, files: tuple[StoredFile, ...], about: dict[str, str]) -> None:
+    """Say that the folder is complete; the last step of a download."""
+    text = json.dumps({**about, "files": [asdict(entry) for entry in files]}, indent=1)
+    with NamedTemporaryFile("w", dir=folder, suffix=".part", delete=False, encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(file.name, folder / MANIFEST)
+
+
+def check(folder: Path, files: tuple[StoredFile, ...], name: str) -> None:
+    """Raise WeightsError unless every file is there with its hash."""
+    for entry in files:
+        path = folder / entry.file
+        if not path.is_file():
+            raise WeightsError(f"{name}: {path} is missing; type: msapipe weights fetch --force {name}")
+        found = sha256_of(path)
+        if found != entry.sha256:
+            raise WeightsError(
+                f"{name}: {path} has sha256 {found[:16]}..., expected {entry.sha256[:16]}...; "
+                f"type: msapipe weights fetch --force {name}"
+            )
