@@ -228,8 +228,8 @@ class _Running:
             rows = batch.index[:3].tolist() if batch.index is not None else []
             named = ", ".join(self.loop.train.ids[row] for row in rows)
             raise MsapipeError(
-                f"the loss is {float(loss.detach()):g} in phase {self.phase.name}, epoch {epoch}, in the batch of clips "
-                f"{named} ...; look at their features, or train slower: --set lr={self.phase.groups[0].lr / 10:g}"
+                f"the loss is {float(loss.detach()):g} in phase {self.phase.name}, epoch {epoch}, in the batch of "
+                f"clips {named} ...; look at their features, or train slower: --set lr={self.phase.groups[0].lr / 10:g}"
             )
 
     def _generator(self, epoch: int) -> torch.Generator:

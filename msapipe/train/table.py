@@ -36,6 +36,7 @@ class Table:
             for name in LABELS
         }
         batch.index = torch.arange(len(samples))
+        batch.tokens = _tokens(samples)
         steps = {name: torch.arange(1, mask.shape[1] + 1) for name, mask in batch.mask.items()}
         lengths = {name: (mask * steps[name]).amax(dim=1).clamp(min=1) for name, mask in batch.mask.items()}
         return cls(batch, tuple(s.id for s in samples), tuple(s.video for s in samples), lengths)
@@ -75,6 +76,18 @@ class Table:
             return torch.zeros(width), torch.ones(width)
         spread = rows.std(dim=0, correction=0)
         return rows.mean(dim=0).float(), torch.where(spread > 1e-6, spread, 1.0).float()
+
+
+def _tokens(samples: Sequence[Sample]) -> Tensor | None:
+    """Word-piece ids, mask and segments (N, 3, L), padded with 0; None when no clip has any."""
+    longest = max((sample.tokens.shape[1] for sample in samples if sample.tokens is not None), default=0)
+    if not longest:
+        return None
+    out = torch.zeros(len(samples), 3, longest, dtype=torch.int64)
+    for row, sample in enumerate(samples):
+        if sample.tokens is not None:
+            out[row, :, : sample.tokens.shape[1]] = torch.from_numpy(sample.tokens.copy())
+    return out
 
 
 def to_device(batch: Batch, move: Callable[[Tensor], Tensor]) -> Batch:

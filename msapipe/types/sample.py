@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from msapipe.types.features import FeatureSequence
 
 
@@ -16,6 +19,7 @@ class Sample:
     labels: "M" and, where modalities were labelled apart, "T", "A", "V"; a label that nobody gave is left out.
     split: train, valid or test; None when there is none.   video: what it was cut from; clips of one video must not
     be on both sides of a split.   text: the words, "" when not known.
+    tokens: int64 (3, L), word-piece ids, mask and segments for models that run a language model; None without.
     """
 
     id: str
@@ -24,6 +28,7 @@ class Sample:
     split: str | None = None
     video: str = ""
     text: str = ""
+    tokens: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if self.split not in (None, "train", "valid", "test"):
