@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
 from msapipe.fusion._base import FusionModel, Output, Phase
-from msapipe.train.metrics import pearson
+from msapipe.train.metrics import Scores, pearson, scheme_of, score
 from msapipe.train.table import Table, to_device
+from msapipe.types import Sample
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -25,6 +27,15 @@ def predict(model: FusionModel, table: Table, fabric: Fabric) -> Output:
         for batch in table.batches(rows, SCORED_AT_ONCE):
             found.append(model(to_device(batch, fabric.to_device)))
     return _joined(found)
+
+
+def score_samples(model: FusionModel, samples: Sequence[Sample], scale: tuple[float, float]) -> Scores:
+    """All metrics of a model over labelled samples, on the CPU."""
+    from lightning_fabric import Fabric
+
+    known = [sample for sample in samples if "M" in sample.labels]
+    said = predict(model, Table.of(known, model.dims), Fabric(accelerator="cpu", devices=1)).score
+    return score([sample.labels["M"] for sample in known], said.numpy(), scheme_of(scale))
 
 
 def evaluate(model: FusionModel, table: Table, fabric: Fabric, phase: Phase) -> dict[str, float]:
