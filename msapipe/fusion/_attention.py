@@ -71,9 +71,9 @@ class Attention(nn.Module):
         if keys is None:
             query, key, value = self._split(self.in_proj(queries))
         else:
-            weights, biases = (part.split([width, 2 * width]) for part in (self.in_proj.weight, self.in_proj.bias))
-            (query,) = self._split(functional.linear(queries, weights[0], biases[0]))
-            key, value = self._split(functional.linear(keys, weights[1], biases[1]))
+            weight, bias = self.in_proj.weight, self.in_proj.bias
+            (query,) = self._split(functional.linear(queries, weight[:width], bias[:width]))
+            key, value = self._split(functional.linear(keys, weight[width:], bias[width:]))
         pairs = mask.view(len(mask), 1, -1, mask.shape[-1])
         seen = pairs.any(dim=-1, keepdim=True)
         if self.training and self.dropout:

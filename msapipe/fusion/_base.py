@@ -138,6 +138,10 @@ class FusionModel(nn.Module, ABC):
             values[name] = scaled.masked_fill(~batch.mask[name].unsqueeze(-1), 0.0)
         return replace(batch, values=values)
 
+    def kept_params(self) -> dict[str, str]:
+        """Parameters that a model folder needs beside those that were given, to build the model anew."""
+        return {}
+
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
         """Mean absolute error of the score plus the model's own losses; override for other weights."""
         total = absolute_error(output.score, batch.labels["M"])

@@ -68,19 +68,21 @@ def _equal(a: Any, b: Any) -> bool:
     return entry_bytes(a, {}, ()) == entry_bytes(b, {}, ())
 
 
-def check_fusion(cls: type[FusionModel], steps: int = 300) -> None:
-    """Padding, batch mates, missing modalities, phases, gradients, learning, and saving of a fusion model."""
+def check_fusion(cls: type[FusionModel], steps: int = 300, **params: Any) -> None:
+    """Padding, batch mates, missing modalities, phases, gradients, learning, and saving of a model with ``params``."""
     import torch
 
     dims = {"text": 12, "audio": 10, "vision": 8}
     torch.manual_seed(0)
-    model = cls(dims).eval()
-    _check_scores(model, [fakes.features(dims, steps=4 + i, seed=i) for i in range(5)])
-    _check_phases(cls, dims)
-    _check_learning(cls, dims, steps)
+    model = cls(dims, **params).eval()
+    _check_scores(model, cls(dims, **params).eval(), [fakes.features(dims, steps=4 + i, seed=i) for i in range(5)])
+    torch.manual_seed(0)
+    _check_phases(cls(dims, **params).train())
+    torch.manual_seed(0)
+    _check_learning(cls(dims, **params).train(), steps)
 
 
-def _check_scores(model: FusionModel, clips: list[dict[str, FeatureSequence]]) -> None:
+def _check_scores(model: FusionModel, twin: FusionModel, clips: list[dict[str, FeatureSequence]]) -> None:
     import torch
 
     from msapipe.fusion._base import collate
@@ -99,7 +101,6 @@ def _check_scores(model: FusionModel, clips: list[dict[str, FeatureSequence]]) -
         batch = collate(clips, dims)
         batch.values["text"][~batch.mask["text"]] = 1e3
         _must(torch.allclose(model(batch).score, together, atol=1e-4), f"{name} reads what is masked out")
-        twin = type(model)(dims).eval()
         twin.load_state_dict(model.state_dict(), strict=True)
         _must(torch.equal(twin(collate(clips, dims)).score, together), f"{name}: other scores after save and load")
         if model.standardizes:
@@ -108,20 +109,17 @@ def _check_scores(model: FusionModel, clips: list[dict[str, FeatureSequence]]) -
             _must(not torch.allclose(moved, together), f"{name}.forward does not begin with self.standardized(batch)")
 
 
-def _check_phases(cls: type[FusionModel], dims: dict[str, int]) -> None:
+def _check_phases(model: FusionModel) -> None:
     """Every parameter learns in some phase, and gets a gradient in each phase in which it does."""
-    import torch
-
     from msapipe.fusion._base import owners
 
-    torch.manual_seed(0)
-    model = cls(dims).train()
-    batch = _labelled(dims)
+    called = type(model).__name__
+    batch = _labelled(model.dims)
     names = set(dict(model.named_parameters()))
     learned: set[str] = set()
     for phase in model.phases():
         prefixes = [prefix for group in phase.groups for prefix in group.prefixes]
-        _must(len(prefixes) == len(set(prefixes)), f"{cls.__name__}: phase {phase.name} names a prefix twice")
+        _must(len(prefixes) == len(set(prefixes)), f"{called}: phase {phase.name} names a prefix twice")
         mine = set(owners(model, phase))
         model.begin(phase.name, lambda: [batch])
         model.begin_epoch(phase.name, 1, lambda: [batch])
@@ -129,9 +127,9 @@ def _check_phases(cls: type[FusionModel], dims: dict[str, int]) -> None:
         output = model(batch)
         model.loss(output, batch, phase.name).backward()  # type: ignore[no-untyped-call]
         still = [name for name, item in model.named_parameters() if name in mine and item.grad is None]
-        _must(not still, f"{cls.__name__}: in phase {phase.name} no gradient reaches {', '.join(still)}")
+        _must(not still, f"{called}: in phase {phase.name} no gradient reaches {', '.join(still)}")
         learned |= mine
-    _must(learned == names, f"{cls.__name__}: no phase trains {', '.join(sorted(names - learned)[:5])}")
+    _must(learned == names, f"{called}: no phase trains {', '.join(sorted(names - learned)[:5])}")
 
 
 def _labelled(dims: dict[str, int]) -> Batch:
@@ -145,13 +143,11 @@ def _labelled(dims: dict[str, int]) -> Batch:
     return batch
 
 
-def _check_learning(cls: type[FusionModel], dims: dict[str, int], steps: int) -> None:
+def _check_learning(model: FusionModel, steps: int) -> None:
     """Sixteen clips are learned by heart in the last phase."""
     import torch
 
-    torch.manual_seed(0)
-    model = cls(dims).train()
-    batch = _labelled(dims)
+    batch = _labelled(model.dims)
     phase = model.phases()[-1].name
     model.begin(phase, lambda: [batch])
     optimiser = torch.optim.Adam(model.parameters(), 0.01)
@@ -169,7 +165,7 @@ def _check_learning(cls: type[FusionModel], dims: dict[str, int], steps: int) ->
             model.train()
             if best <= 0.1:
                 return
-    _must(best <= 0.1, f"{cls.__name__} does not learn 16 clips by heart: mean error {best:.2f}")
+    _must(best <= 0.1, f"{type(model).__name__} does not learn 16 clips by heart: mean error {best:.2f}")
 
 
 def check_reader(reader: Reader) -> list[Example]:

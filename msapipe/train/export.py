@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -31,20 +32,20 @@ def export(study: Study, runs: Sequence[Trained], target: Path, command: str) ->
     part = weights.with_suffix(".part")
     shutil.copyfile(best.weights, part)
     os.replace(part, weights)
-    card = _card(study, runs, weights, command)
+    card = _card(study, runs, best, weights, command)
     (target / "README.md").write_text(_readme(study, runs, best, card), encoding="utf-8")
     _write_card(target / "model.yaml", card)
     return best
 
 
-def _card(study: Study, runs: Sequence[Trained], weights: Path, command: str) -> dict[str, Any]:
+def _card(study: Study, runs: Sequence[Trained], best: Trained, weights: Path, command: str) -> dict[str, Any]:
     data = study.data
     return {
         "schema_version": 1,
         "about": f"{study.model} trained on {data.name}, {len(study.tables['train'])} clips",
         "use": study.model,
         "version": study.cls.version,
-        "params": study.params,
+        "params": {**study.params, **best.kept_params},
         "scale": list(data.scale),
         "labels": _LABELS[scheme_of(data.scale)],
         "align": data.made_by["align"],
@@ -82,7 +83,9 @@ def _write_card(path: Path, card: Mapping[str, Any]) -> None:
     import yaml
 
     part = path.with_suffix(".part")
-    part.write_text(yaml.safe_dump(dict(card), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    part.write_text(
+        yaml.safe_dump(json.loads(json.dumps(dict(card))), sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
     os.replace(part, path)
 
 

@@ -23,6 +23,7 @@ from msapipe.train.loop import Line, Loop, Settings
 from msapipe.train.metrics import Scores, scheme_of, score
 from msapipe.train.table import Table
 from msapipe.types import Sample
+from msapipe.weights import Own
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -35,7 +36,7 @@ class Trained:
     """What came of one seed.
 
     scores: split to metrics (see ``metrics.score``).   predictions: split to clip id to score.   epochs: how many were
-    run.   seconds: wall time.   weights: the model's numbers, a safetensors file.
+    run.   seconds: wall time.   kept_params: see ``FusionModel``.   weights: the model's numbers, a safetensors file.
     """
 
     seed: int
@@ -44,6 +45,7 @@ class Trained:
     parameters: int
     epochs: int
     seconds: float
+    kept_params: dict[str, str]
     weights: Path
 
 
@@ -76,7 +78,7 @@ class Study:
         clips = [[s.id, s.split, dict(s.labels)] for s in self.data.samples]
         made_by = digest(dict(self.data.made_by))
         return {
-            "model": [self.model, self.cls.version, self.params],
+            "model": [self.model, self.cls.version, {name: _identity(value) for name, value in self.params.items()}],
             "settings": settings,
             "dims": self.dims,
             "data": [made_by, digest({"clips": clips})],
@@ -122,11 +124,19 @@ class Study:
             "parameters": sum(part.numel() for part in model.parameters()),
             "epochs": len(history),
             "seconds": seconds,
+            "kept_params": model.kept_params(),
         }
         _write(folder / "history.json", history)
         _write(folder / "result.json", found)
         (folder / "state.pt").unlink(missing_ok=True)
         return Trained(**found, weights=weights)  # type: ignore[arg-type]
+
+
+def _identity(value: Any) -> Any:
+    """A parameter for a key; a path to the user's own checkpoint counts by its bytes."""
+    if isinstance(value, str) and value.startswith(("/", ".", "~")) and Path(value).expanduser().exists():
+        return Own(name="", licence="", source="", where=Path(value).expanduser()).identity
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _scores(table: Table, said: Tensor, scale: tuple[float, float]) -> Scores:
