@@ -83,9 +83,8 @@ def _write_card(path: Path, card: Mapping[str, Any]) -> None:
     import yaml
 
     part = path.with_suffix(".part")
-    part.write_text(
-        yaml.safe_dump(json.loads(json.dumps(dict(card))), sort_keys=False, allow_unicode=True), encoding="utf-8"
-    )
+    plain = json.loads(json.dumps(dict(card)))  # tuples as lists
+    part.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
     os.replace(part, path)
 
 
