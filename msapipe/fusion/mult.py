@@ -33,9 +33,9 @@ class Mult(FusionModel):
     audio, vision is attended to; the first also for attention within a modality.   positions, causal: sine positions,
     and a mask over what is later.   accumulate: batches a step.   clip: bound of the gradient's norm.
 
-    The paper adds positions and is causal in its code, MMSA's has no positions (positions=false, causal=true); here
-    the default is not causal, since a clip is scored as a whole, and the mean over its steps is scored, not the last
-    one. Unlike both, padding is masked, keys and values share their norm and dropout, dropout of attention is that of
+    The paper's own code has positions and a causal mask, MMSA's only the mask (positions=false, causal=true). The
+    default here is not causal, since a clip is scored as a whole, and pools the mean over time, not the last step.
+    Unlike both, padding is masked, keys and values share their norm and dropout, dropout of attention is that of
     ``_attention.Attention``, gradients are clipped by norm and not by value, and an epoch's last batches count.
     """
 

@@ -340,6 +340,9 @@ def mean(fusion: str, name: str) -> float:
     return sum(on_corrupted(fusion, seed)[name] for seed in SEEDS) / len(SEEDS)
 
 
+# Without cross-modal attention: through it a vector of noise is filled with what the others say, and is no longer noise.
+
+
 @pytest.mark.slow
 def test_gates_close_on_noise() -> None:
     assert mean("full", "w") <= 0.6
@@ -354,12 +357,14 @@ def test_gates_lower_the_error_on_corrupted_clips_and_not_on_clean_ones() -> Non
 
 
 @pytest.mark.slow
-def test_what_is_always_noise_weighs_least() -> None:
-    for seed in SEEDS:
-        given, _ = corrupted(seed, 2000, always=seed)
-        said = trained(seed, given, 600, cross_attn="none", vat_weight=0.0)(corrupted(seed, 500, always=seed)[0])
-        assert int(said.diagnostics["w"].mean(dim=0).argmin()) == seed
-        assert int(said.diagnostics["g"].mean(dim=0).argmin()) == seed
+def test_a_modality_weighs_least_where_it_is_always_noise() -> None:
+    """Of the entropy gate alone: the layer behind the importance gate shuts noise out by itself."""
+    weights = []
+    for noise in range(3):
+        model = trained(0, corrupted(0, 2000, always=noise)[0], 600, cross_attn="none", vat_weight=0.0)
+        with torch.no_grad():
+            weights.append(model(corrupted(0, 500, always=noise, split=1)[0]).diagnostics["w"].mean(dim=0))
+    assert torch.stack(weights).argmin(dim=0).tolist() == [0, 1, 2], weights
 
 
 def worst_change(model: Agfn, fused: Tensor, eps: Tensor) -> float:

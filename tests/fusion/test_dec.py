@@ -240,7 +240,9 @@ def test_one_clip_is_borne_in_training() -> None:
     assert bool(torch.isfinite(out.score).all())
 
 
-# Two classes under nuisances: what each clip says of its class is small, what it says of its speaker is large.
+# Two classes under nuisances: what a clip says of its class is small, what each modality says of something else is
+# large. The nuisances of a clip's modalities are independent: where all share one, neither the auto-encoder nor labels
+# found the classes in as many steps.
 
 WIDTHS = {"text": 30, "audio": 12, "vision": 5}
 
@@ -252,7 +254,7 @@ class Pretrained(Dec):
         return tuple(replace(phase, batch=64, epochs=EPOCHS[phase.name]) for phase in super().phases()[:2])
 
 
-EPOCHS = {"autoencode": 40, "cluster": 30}
+EPOCHS = {"autoencode": 40, "cluster": 100}
 
 
 def clips(signal: float, nuisance: float, count: int, steps: int, split: int) -> tuple[list[Sample], np.ndarray]:
@@ -264,9 +266,9 @@ def clips(signal: float, nuisance: float, count: int, steps: int, split: int) ->
     kind = draw.integers(0, 2, count)
     made = []
     for number, side in enumerate(2 * kind - 1):
-        features, speaker = {}, nuisance * draw.normal(size=2)
+        features = {}
         for name, width in WIDTHS.items():
-            level = signal * side * towards[name] + speaker @ across[name]
+            level = signal * side * towards[name] + nuisance * draw.normal(size=2) @ across[name]
             values = (level + 0.5 * draw.normal(size=(steps, width))).astype(np.float32)
             features[name] = FeatureSequence(values, times, np.ones(steps, bool))
         made.append(Sample(f"{split}-{number}", features, {"M": float(side)}))
@@ -319,6 +321,6 @@ def test_the_auto_encoder_finds_classes_that_the_raw_means_do_not_show() -> None
 
 @pytest.mark.slow
 def test_where_the_nuisance_is_larger_only_labels_find_the_classes() -> None:
-    without, with_some = found(0.25, 1.5, 500, 10, 0.0), found(0.25, 1.5, 500, 10, 0.4)
+    without, with_some = found(0.15, 1.5, 500, 10, 0.0), found(0.15, 1.5, 500, 10, 0.4)
     assert without["held"] <= 0.1
     assert with_some["held"] >= max(0.5, without["held"] + 0.3)
