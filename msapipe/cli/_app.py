@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from msapipe.cli import cache, doctor, extract, listing, plan, predict
+from msapipe.cli import cache, doctor, extract, listing, plan, predict, weights
 
 app = typer.Typer(
     name="msapipe",
@@ -42,3 +42,4 @@ app.command("plan")(plan.plan)
 app.command("list")(listing.listing)
 app.command("doctor")(doctor.doctor)
 app.add_typer(cache.app, name="cache")
+app.add_typer(weights.app, name="weights")

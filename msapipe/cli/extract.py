@@ -35,6 +35,8 @@ def extract(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first clip that fails.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute also what is in the cache.")] = False,
     retry: options.Retry = False,
+    offline: options.Offline = False,
+    accept_licence: options.AcceptLicence = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -47,6 +49,7 @@ def extract(
 
     console = options.console(quiet, verbose)
     recipe = load_recipe(pipeline)
+    options.accept_licences(accept_licence, recipe)
     writer = _writer(output) if output else None
     folder = options.cache_folder(cache)
     with batch.report_file(report) as lines:
@@ -59,7 +62,7 @@ def extract(
             return _exit.of_counts(len(clips), tally.status["error"])
         if device not in ("auto", "cpu"):
             resolve_device(device)
-        run_options = Options(device, overwrite, retry)
+        run_options = Options(device, overwrite, retry, offline=offline)
         outcomes = run_clips(clips, recipe, folder, run_options, jobs)
         done: list[Clip] = []
         with contextlib.closing(outcomes):  # stopped early, it ends its processes at once

@@ -35,7 +35,7 @@ from msapipe.types import (
     MediaInfo,
     Transcript,
 )
-from msapipe.weights import make_ready
+from msapipe.weights import InPackage, make_ready
 
 log = logging.getLogger("msapipe")
 
@@ -183,8 +183,8 @@ class _Pass:
                 self._quarantine(error)
                 raise
             except (MissingLibrary, WeightsError) as error:
-                if isinstance(error, MissingWeights) and not self._another_may(step):
-                    raise
+                if isinstance(error, WeightsError) and _named(step) and not self._another_may(step):
+                    raise MissingWeights(f"{step.name}: {error}") from error
                 self._leave_out(step, str(error))
         if self.runner.options.retry or self.runner.options.overwrite:
             self.runner.store.discard("failures", self._failure_key())
@@ -348,6 +348,11 @@ class _Pass:
 
     def _failure_key(self) -> str:
         return digest(self._failure_recipe())
+
+
+def _named(step: Step) -> bool:
+    """Whether a step's weights are of the user's choice, not part of an installed package."""
+    return step.use is not None and any(not isinstance(one, InPackage) for one in step.use.stage.own_weights())
 
 
 def align(
