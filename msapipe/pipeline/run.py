@@ -183,7 +183,9 @@ class _Pass:
                 self._quarantine(error)
                 raise
             except (MissingLibrary, WeightsError) as error:
-                if isinstance(error, WeightsError) and _named(step) and not self._another_may(step):
+                if self._another_may(step):
+                    self._note(f"{step.name} was passed over: {error}")
+                elif isinstance(error, MissingWeights) or (isinstance(error, WeightsError) and _named(step)):
                     raise MissingWeights(f"{step.name}: {error}") from error
                 self._leave_out(step, str(error))
         if self.runner.options.retry or self.runner.options.overwrite:
