@@ -360,17 +360,22 @@ def _named(step: Step) -> bool:
 def align(
     channels: dict[str, dict[str, FeatureSequence]], words: Transcript | None, to: str | int | None
 ) -> dict[str, FeatureSequence]:
-    """Channels of each modality on the recipe's time grid, side by side."""
+    """Channels of each modality on the recipe's time grid, side by side.
+
+    A clip without a word (or token) to align to has one step, which is all of it.
+    """
+    if to is None:
+        return {name: concatenate(parts) for name, parts in channels.items()}
     every = [part for parts in channels.values() for part in parts.values()]
+    seconds = max((float(part.times[:, 1].max()) for part in every if len(part.times)), default=0.0)
     if isinstance(to, int):
-        seconds = max((float(part.times[:, 1].max()) for part in every if len(part.times)), default=0.0)
         grid = uniform_grid(to, seconds)
     elif to == "words":
         grid = word_grid(words or Transcript())
-    elif to == "tokens" and "text" in channels:
-        grid = next(iter(channels["text"].values())).times
     else:
-        return {name: concatenate(parts) for name, parts in channels.items()}
+        grid = next(iter(channels["text"].values())).times if "text" in channels else uniform_grid(0, seconds)
+    if not len(grid):
+        grid = uniform_grid(1, seconds)
     return {
         name: concatenate({channel: resample(part, grid) for channel, part in parts.items()})
         for name, parts in channels.items()
