@@ -1,4 +1,4 @@
-"""Every recipe that comes with msapipe, end to end on tiny checkpoints: the code that reads them reads the real ones."""
+"""Every bundled recipe end to end on tiny checkpoints: the code that reads them is the one that reads real ones."""
 
 from __future__ import annotations
 

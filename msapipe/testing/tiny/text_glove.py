@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-_WORDS = (
-    "the a what What wonderful day good not hate it . n't do".split()
-    + ["at mail.com"]
-    + "i am so happy love this movie".split()
-)
+_WORDS = ["the", "a", "what", "What", "wonderful", "day", "good", "not", "hate", "it", ".", "n't", "do", "at mail.com"]
+_WORDS += ["i", "am", "so", "happy", "love", "this", "movie"]
 
 
 def build(folder: Path) -> dict[str, Any]:
