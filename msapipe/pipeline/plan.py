@@ -51,9 +51,7 @@ class Plan:
     def stored(self) -> bool:
         """Whether nothing is left to compute (a chain of alternatives may stop before its last step)."""
         return all(step.stored for step in self.steps if step.slot not in CHAINS) and all(
-            any(step.stored for step in self.steps if step.slot == slot)
-            for slot in CHAINS
-            if slot in self.keys
+            any(step.stored for step in self.steps if step.slot == slot) for slot in CHAINS if slot in self.keys
         )
 
 
