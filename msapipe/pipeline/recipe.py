@@ -66,6 +66,12 @@ class Recipe:
     source: Path | None = field(default=None, compare=False)
     text: str = field(default="", compare=False, repr=False)
 
+    @property
+    def called(self) -> str:
+        """What ``--pipeline`` takes for it: the name of a bundled recipe, or its file."""
+        own = self.source is not None and recipe_names().get(self.name) != self.source
+        return str(self.source) if own else self.name
+
     def uses(self) -> tuple[Use, ...]:
         """All stages in the order in which a clip flows through them."""
         return tuple(use for slot in SLOTS for use in self.stages.get(slot, ()))

@@ -186,7 +186,8 @@ class _Pass:
                 if self._another_may(step):
                     self._note(f"{step.name} was passed over: {error}")
                 elif isinstance(error, MissingWeights) or (isinstance(error, WeightsError) and _named(step)):
-                    raise MissingWeights(f"{step.name}: {error}") from error
+                    every = f"msapipe weights fetch --pipeline {self.runner.recipe.called}"
+                    raise MissingWeights(f"{step.name}: {error} (all that the recipe needs: {every})") from error
                 self._leave_out(step, str(error))
         if self.runner.options.retry or self.runner.options.overwrite:
             self.runner.store.discard("failures", self._failure_key())
