@@ -24,7 +24,7 @@ from msapipe.types import Clip, FaceTracks, FeatureSequence, Speaker, Transcript
 
 GOLDEN = Path(__file__).parent / "golden"
 WRITE = os.environ.get("MSAPIPE_WRITE_GOLDEN") == "1"
-CHAINS = ("transcript", "words")
+CHAINS = ("transcript", "words")  # sources of words are asked for by themselves
 COLUMNS = 96  # of each sequence that are written down
 
 # Slot, name and version of every stage, with the recipe that is asked for it: pocket if it can be.

@@ -58,7 +58,7 @@ def test_a_recipe_says_what_it_means() -> None:
         ("align: {to: 32}", "align: {to: 0}", r"align: found"),
         ("schema: 1", "schema: 7", r"schema: found 7"),
         ("  speaker: largest\n", "", r"stages.vision.geometry reads speaker, which the recipe does not fill"),
-        ("speaker: largest", "speaker: [largest]", r"stages.speaker: a list stands only for transcript and words"),
+        ("{use: mtcnn, min_score: 0.8}", "[mtcnn]", r"stages.faces: a list stands only for transcript, words, speaker"),
         ("text: {use: lexicon}", "texts: {use: lexicon}", r"stages: no key 'texts'; did you mean 'text'"),
         ("vision: {use: geometry}", "vision: 3", r"stages.vision: found 3, expected a mapping"),
         ("about: a test", "media: {fps: -1}", r"media"),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from msapipe.cli import cache, compare, doctor, embed, evaluate, extract, listing, plan, predict, train, tune
+from msapipe.cli import cache, compare, doctor, embed, evaluate, extract, listing, plan, predict, train, tune, weights
 
 app = typer.Typer(
     name="msapipe",
@@ -47,3 +47,4 @@ app.command("embed")(embed.embed)
 app.command("list")(listing.listing)
 app.command("doctor")(doctor.doctor)
 app.add_typer(cache.app, name="cache")
+app.add_typer(weights.app, name="weights")

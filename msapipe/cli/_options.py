@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from msapipe.pipeline.recipe import Recipe as LoadedRecipe
+
 Paths = Annotated[
     list[str],
     typer.Argument(
@@ -33,6 +35,21 @@ Jobs = Annotated[
     typer.Option("--jobs", "-j", envvar="MSAPIPE_JOBS", min=0, help="Worker processes; 0: one a core, if that pays."),
 ]
 Retry = Annotated[bool, typer.Option("--retry", help="Try files again on which the decoder died before.")]
+Offline = Annotated[
+    bool,
+    typer.Option(
+        "--offline", envvar="MSAPIPE_OFFLINE", help="Download nothing; weights that are not here are an error."
+    ),
+]
+AcceptLicence = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-licence",
+        metavar="NAME",
+        help="Accept the licence of these weights, which does not allow every use; it is remembered.",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", envvar="MSAPIPE_QUIET", help="Say nothing but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", envvar="MSAPIPE_VERBOSE", help="Say more.")]
 
@@ -48,6 +65,25 @@ def console(quiet: bool = False, verbose: bool = False) -> Console:
     logger.handlers = [RichHandler(console=err, show_path=False, rich_tracebacks=False)]
     logger.setLevel(level)
     return err
+
+
+def accept_licences(names: list[str] | None, recipe: LoadedRecipe | None) -> None:
+    """Remember that the user accepts the licences of the weights of these names; UnknownName for others."""
+    if not names:
+        return
+    from msapipe.cli.weights import every_weights
+    from msapipe.errors import UnknownName
+    from msapipe.registry import did_you_mean
+    from msapipe.weights import accept
+
+    known = {weights.name for weights in every_weights()}
+    if recipe is not None:
+        known |= {weights.name for use in recipe.uses() for weights in use.stage.own_weights()}
+    for name in names:
+        if name not in known:
+            raise UnknownName(f"--accept-licence: no weights are called {name!r}{did_you_mean(name, known)}")
+    for name in names:
+        accept(name)
 
 
 def cache_folder(named: Path | None) -> Path:

@@ -190,27 +190,25 @@ def _decoder() -> Iterator[Check]:
 
 
 def _weights() -> Iterator[Check]:
+    from msapipe.cli.weights import every_weights
     from msapipe.errors import WeightsError
-    from msapipe.stages import STAGES
-    from msapipe.weights import Checkpoint, Download
+    from msapipe.weights import Checkpoint, Download, accepted
+    from msapipe.weights.kinds import fetch_command, size_in_words
 
-    every = {
-        weights: f"{slot}/{name}"
-        for slot, registry in STAGES.items()
-        for name in registry.where()
-        for weights in registry.get(name).weights
-    }
-    for weights, stage in every.items():
-        size = f"{weights.size / 1e6:,.1f} MB" if weights.size else "size not known"
-        about = f"{weights.name} ({size}, {weights.licence})"
+    for weights, stages in every_weights().items():
+        name = f"weights of {', '.join(stages)}"
+        about = f"{weights.name} ({size_in_words(weights.size)}, {weights.licence})"
         if isinstance(weights, Download | Checkpoint) and not weights.here():
-            yield Check(f"weights of {stage}", True, f"{about}: not here; type: msapipe weights fetch {weights.name}")
+            yield Check(name, True, f"{about}: not here; type: {fetch_command(weights)}")
             continue
         try:
             weights.path()
-            yield Check(f"weights of {stage}", True, about)
         except WeightsError as error:
-            yield Check(f"weights of {stage}", False, str(error), str(error).rpartition("; ")[2])
+            yield Check(name, False, str(error), str(error).rpartition("; ")[2])
+            continue
+        if not (weights.commercial or weights.name in accepted()):
+            about += f"; its licence is not accepted: {fetch_command(weights)}"
+        yield Check(name, True, about)
 
 
 def _models() -> Iterator[Check]:

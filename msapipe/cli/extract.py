@@ -28,6 +28,9 @@ def extract(
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write one JSON line a clip to this file.")] = None,
     save_crops: Annotated[Path | None, typer.Option(help="Write the speaker's face crops below this folder.")] = None,
+    save_tracks: Annotated[
+        Path | None, typer.Option(help="Write who is in sight and who speaks when, as JSON, below this folder.")
+    ] = None,
     jobs: options.Jobs = 0,
     device: options.Device = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many clips.")] = None,
@@ -35,6 +38,8 @@ def extract(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first clip that fails.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute also what is in the cache.")] = False,
     retry: options.Retry = False,
+    offline: options.Offline = False,
+    accept_licence: options.AcceptLicence = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -47,6 +52,7 @@ def extract(
 
     console = options.console(quiet, verbose)
     recipe = load_recipe(pipeline)
+    options.accept_licences(accept_licence, recipe)
     writer = _writer(output) if output else None
     folder = options.cache_folder(cache)
     with batch.report_file(report) as lines:
@@ -59,7 +65,7 @@ def extract(
             return _exit.of_counts(len(clips), tally.status["error"])
         if device not in ("auto", "cpu"):
             resolve_device(device)
-        run_options = Options(device, overwrite, retry)
+        run_options = Options(device, overwrite, retry, offline=offline)
         outcomes = run_clips(clips, recipe, folder, run_options, jobs)
         done: list[Clip] = []
         with contextlib.closing(outcomes):  # stopped early, it ends its processes at once
@@ -74,6 +80,8 @@ def extract(
             _write(writer, output, done, recipe, folder, console)
         if save_crops is not None:
             _save_crops(save_crops, done, recipe, folder, console)
+        if save_tracks is not None:
+            _save_tracks(save_tracks, done, recipe, folder, console)
     if not quiet:
         batch.closing_table(tally, console, folder)
     return _exit.of_counts(tally.good, tally.status["error"])
@@ -132,3 +140,13 @@ def _save_crops(target: Path, clips: list[Clip], recipe: Recipe, folder: Path, c
     with Runner(recipe, Store(folder)) as runner:
         count = sum(save_crops(runner.run(clip), target) for clip in clips)
     console.print(f"wrote {count} face crops below {target}")
+
+
+def _save_tracks(target: Path, clips: list[Clip], recipe: Recipe, folder: Path, console: Console) -> None:
+    from msapipe.cache import Store
+    from msapipe.pipeline.run import Runner
+    from msapipe.pipeline.tracks import save_tracks
+
+    with Runner(recipe, Store(folder)) as runner:
+        count = sum(save_tracks(runner.run(clip), target) for clip in clips)
+    console.print(f"wrote {count} tracks of faces below {target}")

@@ -34,6 +34,8 @@ def predict(
         bool, typer.Option("--allow-mismatch", help="Score with features that the model was not trained on.")
     ] = False,
     retry: options.Retry = False,
+    offline: options.Offline = False,
+    accept_licence: options.AcceptLicence = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -48,9 +50,10 @@ def predict(
 
     console = options.console(quiet, verbose)
     recipe = load_recipe(pipeline)
+    options.accept_licences(accept_licence, recipe)
     if device not in ("auto", "cpu"):
         resolve_device(device)
-    run_options = Options(device, retry=retry, must_keep=False)
+    run_options = Options(device, retry=retry, must_keep=False, offline=offline)
     folder = options.cache_folder(cache)
     with (
         batch.report_file(report) as lines,

@@ -101,12 +101,13 @@ def load(
     cache: Path | str | None = None,
     device: str = "auto",
     allow_mismatch: bool = False,
+    offline: bool = False,
 ) -> Pipeline:
     """A pipeline from a recipe's name or file.
 
     model: a name or folder instead of the recipe's own.   cache: folder (default: MSAPIPE_CACHE, or the user's cache
     folder).   device: auto, cpu or cuda:N.   allow_mismatch: score even with features that the model was not
-    trained on.
+    trained on.   offline: weights that are not on this machine are an error, instead of being fetched.
     """
-    options = Options(device=device, must_keep=False)
+    options = Options(device=device, must_keep=False, offline=offline)
     return Pipeline(load_recipe(recipe), cache, model, options, allow_mismatch)

@@ -12,6 +12,7 @@ from msapipe.media import check_regular_file
 from msapipe.media.options import MEDIA_VERSION
 from msapipe.pipeline.recipe import Recipe, Use
 from msapipe.sidecars import sidecar_of
+from msapipe.stages import CHAINS
 from msapipe.types import Clip
 
 
@@ -49,10 +50,8 @@ class Plan:
     @property
     def stored(self) -> bool:
         """Whether nothing is left to compute (a chain of alternatives may stop before its last step)."""
-        return all(step.stored for step in self.steps if step.slot not in ("transcript", "words")) and all(
-            any(step.stored for step in self.steps if step.slot == slot)
-            for slot in ("transcript", "words")
-            if slot in self.keys
+        return all(step.stored for step in self.steps if step.slot not in CHAINS) and all(
+            any(step.stored for step in self.steps if step.slot == slot) for slot in CHAINS if slot in self.keys
         )
 
 

@@ -12,15 +12,12 @@ from msapipe.errors import MsapipeError, RecipeError, UnknownName
 from msapipe.media import MediaOptions
 from msapipe.registry import did_you_mean
 from msapipe.resources import bundled
-from msapipe.stages import MODALITIES, SLOTS, STAGES, Stage
+from msapipe.stages import CHAINS, MODALITIES, SLOTS, STAGES, Stage
 
 T = TypeVar("T")
 
 SCHEMA = 1
 DEFAULT = "pocket"
-
-# Slots whose stages may be listed one behind the other: the first that yields wins.
-_CHAINS = ("transcript", "words")
 
 # Inputs that need no stage, and the slots that stand behind the one that is made of two.
 _SOURCES = ("clip", "media", "frames", "waveform")
@@ -50,7 +47,7 @@ class Use:
 class Recipe:
     """What is computed from a clip.
 
-    stages: slot to its stages; several are alternatives (transcript, words: the first that yields) or channels
+    stages: slot to its stages; several are alternatives (CHAINS: the first that yields) or channels
     (text, audio, vision: put side by side).
     align: "words", "tokens" (the rows of the first text channel), a number of equal steps, or None for each stage's
     own times.
@@ -68,6 +65,12 @@ class Recipe:
     accept_licences: tuple[str, ...] = ()
     source: Path | None = field(default=None, compare=False)
     text: str = field(default="", compare=False, repr=False)
+
+    @property
+    def called(self) -> str:
+        """What ``--pipeline`` takes for it: the name of a bundled recipe, or its file."""
+        own = self.source is not None and recipe_names().get(self.name) != self.source
+        return str(self.source) if own else self.name
 
     def uses(self) -> tuple[Use, ...]:
         """All stages in the order in which a clip flows through them."""
@@ -146,8 +149,8 @@ def build(cls: type[T], params: Mapping[str, Any], where: str) -> T:
 
 def _slot(slot: str, entry: Any, source: Path | None) -> tuple[Use, ...]:
     if isinstance(entry, list):
-        if slot not in _CHAINS:
-            raise RecipeError(f"stages.{slot}: a list stands only for {' and '.join(_CHAINS)}; name channels instead")
+        if slot not in CHAINS:
+            raise RecipeError(f"stages.{slot}: a list stands only for {', '.join(CHAINS)}; name channels instead")
         uses = tuple(_use(slot, None, item, f"stages.{slot}[{i}]", source) for i, item in enumerate(entry))
     elif isinstance(entry, dict) and "use" not in entry:
         if slot not in MODALITIES:

@@ -35,7 +35,7 @@ from msapipe.types import (
     MediaInfo,
     Transcript,
 )
-from msapipe.weights import make_ready
+from msapipe.weights import InPackage, make_ready
 
 log = logging.getLogger("msapipe")
 
@@ -183,8 +183,11 @@ class _Pass:
                 self._quarantine(error)
                 raise
             except (MissingLibrary, WeightsError) as error:
-                if isinstance(error, MissingWeights) and not self._another_may(step):
-                    raise
+                if self._another_may(step):
+                    self._note(f"{step.name} was passed over: {error}")
+                elif isinstance(error, MissingWeights) or (isinstance(error, WeightsError) and _named(step)):
+                    every = f"msapipe weights fetch --pipeline {self.runner.recipe.called}"
+                    raise MissingWeights(f"{step.name}: {error} (all that the recipe needs: {every})") from error
                 self._leave_out(step, str(error))
         if self.runner.options.retry or self.runner.options.overwrite:
             self.runner.store.discard("failures", self._failure_key())
@@ -350,20 +353,30 @@ class _Pass:
         return digest(self._failure_recipe())
 
 
+def _named(step: Step) -> bool:
+    """Whether a step's weights are of the user's choice, not part of an installed package."""
+    return step.use is not None and any(not isinstance(one, InPackage) for one in step.use.stage.own_weights())
+
+
 def align(
     channels: dict[str, dict[str, FeatureSequence]], words: Transcript | None, to: str | int | None
 ) -> dict[str, FeatureSequence]:
-    """Channels of each modality on the recipe's time grid, side by side."""
+    """Channels of each modality on the recipe's time grid, side by side.
+
+    A clip without a word (or token) to align to has one step, which is all of it.
+    """
+    if to is None:
+        return {name: concatenate(parts) for name, parts in channels.items()}
     every = [part for parts in channels.values() for part in parts.values()]
+    seconds = max((float(part.times[:, 1].max()) for part in every if len(part.times)), default=0.0)
     if isinstance(to, int):
-        seconds = max((float(part.times[:, 1].max()) for part in every if len(part.times)), default=0.0)
         grid = uniform_grid(to, seconds)
     elif to == "words":
         grid = word_grid(words or Transcript())
-    elif to == "tokens" and "text" in channels:
-        grid = next(iter(channels["text"].values())).times
     else:
-        return {name: concatenate(parts) for name, parts in channels.items()}
+        grid = next(iter(channels["text"].values())).times if "text" in channels else uniform_grid(0, seconds)
+    if not len(grid):
+        grid = uniform_grid(1, seconds)
     return {
         name: concatenate({channel: resample(part, grid) for channel, part in parts.items()})
         for name, parts in channels.items()

@@ -17,6 +17,9 @@ INPUTS = ("clip", "media", "frames", "waveform", "transcript", "words", "faces",
 # The slots that stages fill, in the order in which a clip flows through them.
 SLOTS = ("transcript", "words", "faces", "speaker", "text", "audio", "vision")
 
+# Slots whose stages may be listed one behind the other: the first that yields wins.
+CHAINS = ("transcript", "words", "speaker")
+
 # The slots whose stages return a FeatureSequence, several of which may stand side by side as channels.
 MODALITIES = ("text", "audio", "vision")
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from tempfile import NamedTemporaryFile
 
 from msapipe.errors import WeightsError
@@ -43,19 +43,28 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_manifest(folder: Path) -> tuple[StoredFile, ...] | None:
-    """What lies in the folder of one download; None when it was never finished."""
+def stays_inside(file: str) -> bool:
+    """Whether a path that others have written stays in the folder that it is appended to, on every system."""
+    ways = (PurePosixPath(file), PureWindowsPath(file))
+    return bool(file) and not any(way.anchor or ".." in way.parts for way in ways)
+
+
+def read_manifest(folder: Path, name: str) -> tuple[StoredFile, ...] | None:
+    """What lies in the folder of the download called ``name``; None when it was never finished."""
     path = folder / MANIFEST
+    again = f"type: msapipe weights fetch --force {name}"
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["files"]
-        found = tuple(StoredFile(**entry) for entry in entries)
+        found = tuple(StoredFile(str(entry["file"]), str(entry["sha256"]), int(entry["bytes"])) for entry in entries)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path} cannot be read ({error}); delete the folder and fetch the weights again") from error
+        raise WeightsError(f"{name}: {path} cannot be read ({type(error).__name__}: {error}); {again}") from error
     for entry in found:
-        if Path(entry.file).is_absolute() or ".." in Path(entry.file).parts:
-            raise WeightsError(f"{path} names {entry.file!r}, which lies outside; delete the folder")
+        if not stays_inside(entry.file):
+            raise WeightsError(f"{name}: {path} names {entry.file!r}, which leads out of the folder; {again}")
+    if not found:
+        raise WeightsError(f"{name}: {path} names no file; {again}")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from pathlib import Path
 
 from msapipe.errors import MissingWeights, RecipeError, WeightsError
 from msapipe.registry import did_you_mean
-from msapipe.weights.folder import check, read_manifest, sha256_of, weights_folder
+from msapipe.weights.folder import MANIFEST, check, read_manifest, sha256_of, weights_folder
+from msapipe.weights.licences import accepted
+
+_OF_HUB = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)@([0-9a-f]{40})", re.ASCII)
 
 # The files of a user's own checkpoint that numbers depend on.
 _COUNTED = (".safetensors", ".bin", ".json", ".txt", ".model", ".pt", ".pth", ".onnx", ".task")
@@ -113,7 +117,7 @@ class Download(Weights):
 
     def here(self) -> bool:
         """Whether it was downloaded to its end."""
-        return read_manifest(self.folder) is not None
+        return os.path.isfile(self.folder / MANIFEST)
 
     def path(self) -> Path:
         """The file."""
@@ -124,6 +128,7 @@ class Download(Weights):
 class Checkpoint(Weights):
     """A folder of a model hub: ``name`` is its id there, ``revision`` the commit (40 hexadecimal digits).
 
+    One that no stage knows is called id@commit.
     The commit names every byte. Fetched: config, tokenizer and one file of numbers, safetensors where there is one.
     weights_revision: where only another commit, of the same numbers, has them as safetensors.
     sha256: of the file of numbers, where it is known beforehand.
@@ -137,7 +142,12 @@ class Checkpoint(Weights):
     @property
     def identity(self) -> str:
         """id@commit."""
-        return f"{self.name}@{self.revision}"
+        return f"{self.repository}@{self.revision}"
+
+    @property
+    def repository(self) -> str:
+        """Its id on the hub."""
+        return self.name.partition("@")[0]
 
     @property
     def size(self) -> int | None:
@@ -147,11 +157,11 @@ class Checkpoint(Weights):
     @property
     def folder(self) -> Path:
         """Where it lies when it was downloaded."""
-        return weights_folder() / self.name / self.revision[:12]
+        return weights_folder() / self.repository / self.revision[:12]
 
     def here(self) -> bool:
         """Whether it was downloaded to its end."""
-        return read_manifest(self.folder) is not None
+        return os.path.isfile(self.folder / MANIFEST)
 
     def path(self) -> Path:
         """The folder, as transformers' from_pretrained takes it."""
@@ -197,14 +207,35 @@ def choose(known: Iterable[Weights], name: str, what: str) -> Weights:
         if not path.exists():
             raise RecipeError(f"{what}: checkpoint {name}: there is no such file or folder")
         return Own(name=f"own:{_own(path)[:12]}", licence="the user's", source="the user's", where=path)
-    repository, at, revision = name.partition("@")
-    if at and repository.count("/") == 1 and len(revision) == 40 and set(revision) <= set("0123456789abcdef"):
+    if found := _OF_HUB.fullmatch(name):
+        for weights in by_name.values():
+            if weights.identity == name:
+                return weights  # with the licence that is known
         stated = "not stated here: see the page of the checkpoint"
-        return Checkpoint(name=repository, licence=stated, source=f"hub {repository}", revision=revision)
+        return Checkpoint(name=name, licence=stated, source=f"hub {found.group(1)}", revision=found.group(2))
     raise RecipeError(
         f"{what}: no checkpoint is called {name!r}{did_you_mean(name, by_name)}; "
         "others are named by a path (./folder) or as org/name@COMMIT with the 40 digits of a commit"
     )
+
+
+def fetch_command(weights: Weights) -> str:
+    """What to type to get the weights, the acceptance of their licence included where it is lacking."""
+    accept = "" if weights.commercial or weights.name in accepted() else f" --accept-licence {weights.name}"
+    return f"msapipe weights fetch {weights.name}{accept}"
+
+
+def size_in_words(size: int | None) -> str:
+    """Bytes as people read them."""
+    if size is None:
+        return "size not known"
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size:,} bytes"
+
+
+def check_anew() -> None:
+    """Check every hash again when it is next asked for, though it was checked in this process."""
+    _checked.cache_clear()
+    _in_package.cache_clear()
 
 
 @cache
@@ -229,18 +260,29 @@ def _in_package(weights: InPackage) -> Path:
     return path
 
 
-@cache
 def _downloaded(weights: Download | Checkpoint, folder: Path) -> Path:
-    files = read_manifest(folder)
+    try:
+        stamp = (folder / MANIFEST).stat().st_mtime_ns
+    except OSError:
+        stamp = 0
+    return _checked(weights, folder, stamp)
+
+
+@cache
+def _checked(weights: Download | Checkpoint, folder: Path, _stamp: int) -> Path:
+    """The folder, checked once for every time that it was fetched."""
+    files = read_manifest(folder, weights.name)
     if files is None:
-        raise MissingWeights(f"{weights.name} is not on this machine; type: msapipe weights fetch {weights.name}")
+        raise MissingWeights(f"{weights.name} is not on this machine; type: {fetch_command(weights)}")
     check(folder, files, weights.name)
+    again = f"type: msapipe weights fetch --force {weights.name}"
     known = weights.sha256
     if known and not any(entry.sha256.startswith(known) for entry in files):
         raise WeightsError(
-            f"{weights.name}: no file in {folder} has the sha256 {known[:16]}... that msapipe expects; "
-            f"type: msapipe weights fetch --force {weights.name}"
+            f"{weights.name}: no file in {folder} has the sha256 {known[:16]}... that msapipe expects; {again}"
         )
+    if isinstance(weights, Download) and weights.file not in (entry.file for entry in files):
+        raise WeightsError(f"{weights.name}: {folder} holds {files[0].file}, expected {weights.file}; {again}")
     return folder
 
 

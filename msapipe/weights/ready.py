@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from msapipe.errors import MissingWeights
-from msapipe.weights.kinds import Checkpoint, Download, Weights
+from msapipe.weights.kinds import Checkpoint, Download, Weights, fetch_command
 from msapipe.weights.licences import accepted
+
+# Where another stage takes the place of one whose weights cannot be had, not every clip waits for the network.
+_SECONDS_BETWEEN_TRIES = 300.0
+_failed: dict[Path, tuple[float, str]] = {}
 
 
 def make_ready(weights: Weights, accepts: Iterable[str] = (), offline: bool = False) -> None:
@@ -17,12 +23,20 @@ def make_ready(weights: Weights, accepts: Iterable[str] = (), offline: bool = Fa
     check_licence(weights, accepts)
     if weights.here() or not isinstance(weights, Download | Checkpoint):
         return
-    command = f"msapipe weights fetch {weights.name}"
     if offline:
-        raise MissingWeights(f"{weights.name} is not on this machine, and --offline is set; type: {command}")
+        raise MissingWeights(
+            f"{weights.name} is not on this machine, and --offline is set; type: {fetch_command(weights)}"
+        )
+    when, why = _failed.get(weights.folder, (0.0, ""))
+    if why and time.monotonic() - when < _SECONDS_BETWEEN_TRIES:
+        raise MissingWeights(why)
     from msapipe.weights.fetch import fetch
 
-    fetch(weights)
+    try:
+        fetch(weights)
+    except MissingWeights as error:
+        _failed[weights.folder] = (time.monotonic(), str(error))
+        raise
 
 
 def check_licence(weights: Weights, accepts: Iterable[str] = ()) -> None:
@@ -31,6 +45,6 @@ def check_licence(weights: Weights, accepts: Iterable[str] = ()) -> None:
         return
     raise MissingWeights(
         f"{weights.name} may not be used for every purpose: {weights.licence} ({weights.source}). If your use is "
-        f"allowed, type once: msapipe weights fetch {weights.name} --accept-licence {weights.name}; "
+        f"allowed, type once: {fetch_command(weights)}; "
         f"or write accept_licences: [{weights.name}] into the recipe"
     )

@@ -70,7 +70,7 @@ class MTCNN(Stage):
     bridge: seconds out of sight after which a face is a new person; a cut always makes new persons.
     key_every: seconds between full searches.
     exact: find in every picture what ``facenet_pytorch.MTCNN(keep_all=True, min_face_size=20)`` finds, box for box,
-        about ten times slower; min_face and key_every are then not used.
+        about ten times slower; min_face, key_every and min_score are then not used, and nobody is taken for a mistake.
 
     Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks" (2016).
     """
@@ -84,7 +84,7 @@ class MTCNN(Stage):
     key_every: float = 0.5
     exact: bool = False
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     on_device: ClassVar[bool] = True
     weights: ClassVar[tuple[Weights, ...]] = (
         _net("P", 28570, "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
@@ -161,6 +161,8 @@ class MTCNN(Stage):
 
     def _believed(self, rows: list[_Row]) -> list[_Row]:
         """The rows of persons who are not mistakes, see ``min_score``."""
+        if self.exact:
+            return rows
         best: dict[int, float] = {}
         seen: dict[int, int] = {}
         for row in rows:

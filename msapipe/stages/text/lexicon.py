@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from msapipe.errors import MissingLibrary, RecipeError
 from msapipe.stages._base import Stage
+from msapipe.stages.text._times import word_times
 from msapipe.types import FeatureSequence, Transcript, Word
 from msapipe.weights import InPackage, Weights
 
@@ -87,7 +88,7 @@ class Lexicon(Stage):
             for first, last in _sentences(words.words, self.pause):
                 values[first:last, :8] = self._sentence(texts[first:last])
             values[:, 8] = self._score(texts)[2]["compound"]
-        return FeatureSequence(values, _times(words.words), np.full(len(values), english), NAMES)
+        return FeatureSequence(values, word_times(words.words), np.full(len(values), english), NAMES)
 
     def _sentence(self, texts: list[str]) -> NDArray[np.float32]:
         """The first eight columns for the words of one sentence."""
@@ -161,14 +162,3 @@ def _ends(text: str) -> bool:
     bare = text.rstrip(_CLOSING).lower()
     initial = len(bare) == 2 and bare[0].isalpha() and bare[1] == "."
     return bare.endswith((".", "!", "?", "…")) and bare not in _NO_END and not initial
-
-
-def _times(words: tuple[Word, ...]) -> NDArray[np.float64]:
-    """Start and end of each word, never backwards: of two speakers at once the words keep their order."""
-    times = np.zeros((len(words), 2))
-    last = 0.0
-    for row, word in zip(times, words, strict=True):
-        start = max(last, word.start if word.start is not None else last)
-        row[:] = start, max(start, word.end if word.end is not None else start)
-        last = start
-    return times

@@ -55,7 +55,7 @@ def mtcnn() -> MTCNN:
 
 @pytest.fixture(scope="module")
 def exact() -> MTCNN:
-    stage = MTCNN(exact=True, min_score=0.7)
+    stage = MTCNN(exact=True)
     stage.load("cpu")
     return stage
 

@@ -1,0 +1,268 @@
+"""msapipe weights: what pretrained weights there are, what may be done with them, and how they get here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from msapipe.cli import _options as options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from msapipe.pipeline.recipe import Recipe
+    from msapipe.weights import Checkpoint, Download, Weights
+    from msapipe.weights.fetch import Progress
+
+log = logging.getLogger("msapipe")
+
+app = typer.Typer(help="Pretrained weights: list, fetch, verify, path.", no_args_is_help=True, rich_markup_mode=None)
+
+# Weights, and the stages that read them.
+Readers = dict["Weights", list[str]]
+
+_Pipeline = Annotated[
+    str | None, typer.Option("--pipeline", "-p", help="The weights of this recipe: a name or a .yaml file.")
+]
+_WIDE = 1000
+_NAMES = "Names, or the beginning of one (msapipe weights list); ORG/NAME@COMMIT for others of the hub."
+
+
+def every_weights() -> Readers:
+    """All weights that a stage knows of, in the order of the slots. A plug-in that is broken is named and left."""
+    from msapipe.errors import RecipeError
+    from msapipe.stages import STAGES
+
+    found: Readers = {}
+    for slot, registry in STAGES.items():
+        for name in registry.where():
+            try:
+                stage = registry.get(name)
+            except (ImportError, RecipeError) as error:
+                log.warning("%s/%s cannot be loaded: %s", slot, name, error)
+                continue
+            for weights in stage.weights:
+                found.setdefault(weights, []).append(f"{slot}/{name}")
+    return found
+
+
+@app.command("list")
+def listing(
+    pipeline: _Pipeline = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line and weights.")] = False,
+) -> int:
+    """What there is: stage, size, licence, whether it is here, and whether its licence must be accepted."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from msapipe.cli._batch import escape
+    from msapipe.pipeline.recipe import load_recipe
+    from msapipe.weights import accepted
+    from msapipe.weights.kinds import InPackage, size_in_words
+
+    recipe = load_recipe(pipeline) if pipeline else None
+    accepts = {*accepted(), *(recipe.accept_licences if recipe else ())}
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("stage", "name", "size", "licence", "commercial", "here", "accepted"):
+        table.add_column(column, no_wrap=column == "name")  # a name that is cut cannot be typed
+    for weights, stages in (_of_recipe(recipe) if recipe else every_weights()).items():
+        here, may = weights.here(), weights.name in accepts
+        if as_json:
+            print(json.dumps(_as_object(weights, stages, may)))
+            continue
+        place = "in its package" if here and isinstance(weights, InPackage) else "yes" if here else "no"
+        needs = "-" if weights.commercial else "yes" if may else "no"
+        cells = (", ".join(stages), weights.name, size_in_words(weights.size), weights.licence)
+        table.add_row(*map(escape, cells), "yes" if weights.commercial else "no", place, needs)
+    if not as_json:
+        out = Console(highlight=False)
+        if not out.is_terminal:
+            out.width = _WIDE  # a line each, for other programs
+        out.print(table)
+    return 0
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help=_NAMES, show_default=False)] = None,
+    pipeline: _Pipeline = None,
+    every: Annotated[bool, typer.Option("--all", help="Everything that msapipe knows of.")] = False,
+    accept_licence: options.AcceptLicence = None,
+    force: Annotated[bool, typer.Option("--force", help="Download also what is here.")] = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Download weights; what a killed run has begun is gone on with."""
+    from msapipe.cli import _exit
+    from msapipe.errors import RecipeError, WeightsError
+    from msapipe.pipeline.recipe import load_recipe
+
+    console = options.console(quiet)
+    recipe = load_recipe(pipeline) if pipeline else None
+    asked: Readers = {**(_of_recipe(recipe) if recipe else {}), **(every_weights() if every else {})}
+    asked |= {weights: [] for weights in _named(names or [])}
+    if not (names or recipe or every or accept_licence):
+        raise RecipeError("fetch what? type a NAME (msapipe weights list), --pipeline RECIPE or --all")
+    options.accept_licences(accept_licence, recipe)
+    failed = 0
+    for weights in asked:
+        try:
+            _fetch_one(weights, recipe.accept_licences if recipe else (), force, console)
+        except WeightsError as error:
+            failed += 1
+            print(f"msapipe: {error}", file=sys.stderr)
+    return _exit.of_counts(len(asked) - failed, failed)
+
+
+@app.command()
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help=_NAMES, show_default=False)] = None,
+) -> int:
+    """Check every hash of what is here, or of NAMEs. Exit code 1 when one differs or a NAME is not here."""
+    from msapipe.errors import WeightsError
+    from msapipe.weights.kinds import check_anew
+
+    check_anew()
+    asked = _named(names) if names else [weights for weights in every_weights() if weights.here()]
+    good, wrong = [], []
+    for weights in asked:
+        try:
+            good.append(f"{weights.name}: {weights.path()}")
+        except WeightsError as error:
+            wrong.append(str(error))
+    if not names:
+        _verify_others(asked, good, wrong)
+    for line in good:
+        print(f"good  {line}")
+    for line in wrong:
+        print(f"bad   {line}")
+    print(f"{len(good) + len(wrong)} here, {len(wrong)} bad")
+    return 1 if wrong else 0
+
+
+@app.command()
+def path(
+    name: Annotated[str | None, typer.Argument(help=_NAMES, show_default=False)] = None,
+) -> int:
+    """Where downloaded weights lie, or where those called NAME do, their hash checked; for scripts."""
+    from msapipe.weights import weights_folder
+
+    if name is None:
+        print(weights_folder())
+        return 0
+    for weights in _named([name]):
+        print(weights.path())
+    return 0
+
+
+def _of_recipe(recipe: Recipe) -> Readers:
+    found: Readers = {}
+    for use in recipe.uses():
+        for weights in use.stage.own_weights():
+            stages = found.setdefault(weights, [])
+            if (stage := f"{use.slot}/{use.name}") not in stages:
+                stages.append(stage)
+    return found
+
+
+def _named(names: Iterable[str]) -> list[Weights]:
+    """The weights of these names: whole, the beginning, the beginning behind the owner's name, or id@commit."""
+    from msapipe.errors import UnknownName
+    from msapipe.registry import did_you_mean
+    from msapipe.weights import choose
+
+    known = list(every_weights())
+    found: dict[Weights, None] = {}
+    for name in names:
+        same = [weights for weights in known if weights.name == name]
+        if not same and "@" in name:
+            same = [choose(known, name, "weights")]
+        if not same and name:
+            same = [weights for weights in known if name in _beginnings(weights.name, len(name))]
+        called = {weights.name for weights in same}
+        if len(called) > 1:
+            raise UnknownName(f"several weights begin with {name!r}: {', '.join(sorted(called))}; type more of it")
+        if not called:
+            raise UnknownName(f"no weights are called {name!r}{did_you_mean(name, [item.name for item in known])}")
+        found |= dict.fromkeys(same)
+    return list(found)
+
+
+def _beginnings(name: str, length: int) -> tuple[str, str]:
+    return name[:length], name.rpartition("/")[2][:length]
+
+
+def _as_object(weights: Weights, stages: list[str], may: bool) -> dict[str, object]:
+    """What ``--json`` prints; its names are kept from version to version."""
+    from msapipe.weights.kinds import Checkpoint, Download
+
+    here = weights.here()
+    return {
+        "name": weights.name,
+        "stages": stages,
+        "bytes": weights.size,
+        "licence": weights.licence,
+        "source": weights.source,
+        "commercial": weights.commercial,
+        "accepted": weights.commercial or may,
+        "here": here,
+        "folder": str(weights.folder) if here and isinstance(weights, Download | Checkpoint) else None,
+    }
+
+
+def _fetch_one(weights: Weights, accepts: Iterable[str], force: bool, console: Console) -> None:
+    from msapipe.cli._batch import escape
+    from msapipe.weights import Checkpoint, Download
+    from msapipe.weights.fetch import fetch
+    from msapipe.weights.kinds import size_in_words
+    from msapipe.weights.ready import check_licence
+
+    about = f"{weights.name}: {size_in_words(weights.size)}, licence {weights.licence}, from {weights.source}"
+    console.print(escape(about), soft_wrap=True)
+    check_licence(weights, accepts)
+    if isinstance(weights, Download | Checkpoint) and (force or not weights.here()):
+        with _bar(weights, console) as progress:
+            fetch(weights, force, progress)
+    print(f"{weights.name}: {weights.path()}", flush=True)
+
+
+@contextmanager
+def _bar(weights: Download | Checkpoint, console: Console) -> Iterator[Progress | None]:
+    """A bar on a terminal; elsewhere none, and the lines that ``fetch`` logs."""
+    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    if not console.is_terminal or console.quiet:
+        yield None
+        return
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bars:
+        task = bars.add_task(weights.name, total=weights.size)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _verify_others(known: Iterable[Weights], good: list[str], wrong: list[str]) -> None:
+    """Check what lies in the folder and no stage knows: checkpoints that a recipe named by their commit."""
+    from msapipe.errors import WeightsError
+    from msapipe.weights import Checkpoint, Download, weights_folder
+    from msapipe.weights.folder import MANIFEST, check, read_manifest
+
+    root = weights_folder()
+    folders = {weights.folder for weights in known if isinstance(weights, Download | Checkpoint)}
+    for manifest in sorted(root.rglob(MANIFEST)):
+        folder = manifest.parent
+        if folder in folders or folder.suffix == ".part":
+            continue
+        try:
+            name = str(json.loads(manifest.read_text(encoding="utf-8"))["name"])
+            check(folder, read_manifest(folder, name) or (), name)
+            good.append(f"{name}: {folder}")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            wrong.append(f"{manifest} cannot be read ({error}); delete {folder} and fetch the weights again")
+        except WeightsError as error:
+            wrong.append(str(error))

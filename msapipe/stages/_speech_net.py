@@ -1,0 +1,190 @@
+"""Wav2Vec2 and HuBERT over sound of any length: normalised once, in overlapping windows, one row every 20 ms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.errors import RecipeError, WeightsError
+from msapipe.stages._speech import RATE
+from msapipe.stages._transformers import load_config, load_model
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = NDArray[np.float32]
+
+_FRAMES = 16000  # outputs of the first convolution that are measured at once: 32 MB
+
+
+class SpeechNet:
+    """A network with the convolutions of wav2vec 2.0 (Baevski et al. 2020), over 16 kHz sound of any length.
+
+    Row i is made of ``field`` samples from i * ``hop`` on (400 and 320 in every published checkpoint: 25 and 20 ms),
+    without padding; sound shorter than ``field`` is filled up with zeros to one row. The sound is normalised as the
+    checkpoint's preprocessor_config.json says, over the whole clip. There is one clip at a time and no padding, so no
+    attention mask either: checkpoints of both kinds of ``feat_extract_norm`` then compute the same without one.
+
+    Sound of at most ``chunk_seconds`` is heard whole. Longer sound is heard in windows of that length, of which the
+    outer ``overlap_seconds`` are context and thrown away. What reaches over a limited time is then as in the whole
+    sound: the convolutions; the group norm of the first of them, whose statistics are taken over the whole clip
+    beforehand; and, from 1.3 s of context on, the convolution that tells positions. Attention reaches everywhere,
+    so rows differ by what lies beyond the window.
+
+    backbone: a Wav2Vec2Model or HubertModel of transformers, whose ``folder`` holds the preprocessor_config.json.
+    """
+
+    def __init__(self, folder: Path, backbone: Any, chunk_seconds: float, overlap_seconds: float) -> None:
+        self._backbone = backbone
+        self._preprocess = _preprocessor(folder)
+        config = backbone.config
+        if getattr(config, "add_adapter", False):
+            raise WeightsError(f"{folder}: its adapter makes fewer rows; expected a checkpoint with add_adapter false")
+        self.hop, self.field = _geometry(config.conv_kernel, config.conv_stride)
+        self._size = max(1, round(chunk_seconds * RATE / self.hop))
+        self._context = round(overlap_seconds * RATE / self.hop)
+
+    def rows(self, samples: int) -> int:
+        """How many rows that many samples give: as transformers counts them, but at least one of any sound."""
+        return max(1, (samples - self.field) // self.hop + 1) if samples else 0
+
+    def windows(self, samples: int) -> int:
+        """In how many pieces that many samples are heard."""
+        return len(_windows(self.rows(samples), self._size, self._context))
+
+    def times(self, samples: int, seconds: float) -> NDArray[np.float64]:
+        """Row i stands for [i * hop, (i + 1) * hop), the last one up to the end of the sound: (T, 2) seconds."""
+        starts = np.arange(self.rows(samples)) * (self.hop / RATE)
+        return np.stack([starts, np.append(starts[1:], seconds)[: len(starts)]], axis=1)
+
+    def loud(self, samples: Floats, floor_db: float) -> NDArray[np.bool_]:
+        """Which rows hear sound: the mean square of their samples is at least ``floor_db`` of full scale: (T,)."""
+        if not len(samples):
+            return np.zeros(0, bool)
+        views = np.lib.stride_tricks.sliding_window_view(samples, min(self.field, len(samples)))[:: self.hop]
+        square = np.einsum("ij,ij->i", views, views, dtype=np.float64) / views.shape[1]
+        return np.asarray(10 * np.log10(np.maximum(square, 1e-12)) >= floor_db)
+
+    def pieces(
+        self, samples: Floats, forward: Callable[[torch.Tensor], torch.Tensor]
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Hear it all: index of a first row, and the rows (n, D) from there on, without gaps, in order.
+
+        ``forward`` makes rows (m, D) of normalised samples (1, n).
+        """
+        import torch
+
+        if not len(samples):
+            return
+        sound = torch.from_numpy(self._normalised(samples))
+        plan = _windows(self.rows(len(samples)), self._size, self._context)
+        with self._norm_over(sound) if len(plan) > 1 else nullcontext():
+            for start, first, last in plan:
+                end = (start + self._size - 1) * self.hop + self.field if len(plan) > 1 else len(sound)
+                piece = sound[None, start * self.hop : end].to(self._backbone.device)
+                with torch.inference_mode():
+                    rows = forward(piece)[first - start : last - start]
+                yield first, rows
+
+    def _normalised(self, samples: Floats) -> Floats:
+        sound = self._preprocess(samples, sampling_rate=RATE, return_tensors="np").input_values[0]
+        return np.pad(sound, (0, max(0, self.field - len(sound))))
+
+    @contextmanager
+    def _norm_over(self, sound: torch.Tensor) -> Iterator[None]:
+        """While it lasts, the group norm over time takes its statistics from all of ``sound``, not from its input."""
+        import torch
+
+        first = self._backbone.feature_extractor.conv_layers[0]
+        if self._backbone.config.feat_extract_norm != "group":
+            yield
+            return
+        norm = first.layer_norm
+        with torch.inference_mode():
+            mean, variance = _moments(first.conv, sound.to(self._backbone.device))
+            scale = (norm.weight / torch.sqrt(variance + norm.eps))[:, None]
+            shift = norm.bias[:, None] - mean[:, None] * scale
+        hook = norm.register_forward_hook(lambda _, inputs, __: torch.addcmul(shift, inputs[0], scale))
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
+def load_speech(folder: Path, cls: Any, device: str) -> Any:
+    """A network of transformers' ``cls``, read strictly; raises WeightsError for a checkpoint of another kind."""
+    found, expected = load_config(folder).model_type, cls.config_class.model_type
+    if found != expected:
+        raise WeightsError(f"{folder} is a checkpoint of {found}; expected one of {expected}")
+    # masked_spec_embed serves training only, and facebook/wav2vec2-base-960h does not have it.
+    return load_model(folder, cls, device, may_lack=("masked_spec_embed",))
+
+
+def check_chunks(stage: str, chunk_seconds: float, overlap_seconds: float) -> None:
+    """Raise RecipeError unless windows are 1 to 600 s long and their context on each side is at most a quarter."""
+    if not 1 <= chunk_seconds <= 600:
+        raise RecipeError(f"{stage}: chunk_seconds {chunk_seconds} must lie between 1 and 600")
+    if not 0 <= overlap_seconds <= chunk_seconds / 4:
+        raise RecipeError(
+            f"{stage}: overlap_seconds {overlap_seconds} must lie between 0 and a quarter of chunk_seconds "
+            f"({chunk_seconds / 4:g})"
+        )
+
+
+def _preprocessor(folder: Path) -> Any:
+    """The checkpoint's own feature extractor, for sound at 16 kHz."""
+    from transformers import Wav2Vec2FeatureExtractor
+
+    try:
+        found = Wav2Vec2FeatureExtractor.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{folder} holds no preprocessor_config.json that transformers reads: {error}") from error
+    if found.sampling_rate != RATE:
+        raise WeightsError(f"{folder} hears {found.sampling_rate} Hz, expected a checkpoint for {RATE} Hz")
+    return found
+
+
+def _geometry(kernels: list[int], strides: list[int]) -> tuple[int, int]:
+    """Samples from one row to the next, and samples that one row is made of."""
+    field, hop = 1, 1
+    for kernel, stride in zip(kernels, strides, strict=True):
+        field += (kernel - 1) * hop
+        hop *= stride
+    return hop, field
+
+
+def _windows(rows: int, size: int, context: int) -> list[tuple[int, int, int]]:
+    """Windows of ``size`` rows over ``rows``: (start, first row kept, end of those kept).
+
+    Every window has its full length, the last one by reaching further back; all that is kept has ``context`` rows of
+    its window on both sides, but at the ends of the sound.
+    """
+    if rows <= size:
+        return [(0, 0, rows)] if rows else []
+    starts = [*range(0, rows - size, size - 2 * context), rows - size]
+    edges = [0, *(start + size - context for start in starts[:-1]), rows]
+    return list(zip(starts, edges[:-1], edges[1:], strict=True))
+
+
+def _moments(conv: Any, sound: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance over time of each channel of the first convolution, over the whole sound: twice (C,)."""
+    import torch
+
+    kernel, stride = conv.kernel_size[0], conv.stride[0]
+    frames = (len(sound) - kernel) // stride + 1
+    mean = torch.zeros(conv.out_channels, dtype=torch.float64)
+    square = torch.zeros_like(mean)
+    for first in range(0, frames, _FRAMES):
+        last = min(first + _FRAMES, frames)
+        piece = sound[None, None, first * stride : (last - 1) * stride + kernel]
+        part, middle = (item.cpu().double() for item in torch.var_mean(conv(piece)[0], dim=1, correction=0))
+        share = (last - first) / frames
+        mean += share * middle
+        square += share * (part + middle**2)
+    variance = (square - mean**2).clamp(min=0)
+    return mean.float().to(sound.device), variance.float().to(sound.device)

@@ -1,0 +1,114 @@
+"""What wav2vec2 and hubert share: hidden states of a speech network as features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.errors import RecipeError
+from msapipe.stages._base import CheckpointStage
+from msapipe.stages._speech import at_16k
+from msapipe.stages._speech_net import SpeechNet, check_chunks, load_speech
+from msapipe.types import FeatureSequence, Waveform
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = NDArray[np.float32]
+
+
+@dataclass
+class HiddenStates(CheckpointStage):
+    """One row of hidden states every 20 ms: (T, D).
+
+    layers: "last", the output of the network; i, the output of transformer layer i, 0 for what enters the first one;
+    -1 is the last layer. The last layer's index stands for the output of the network, after its last layer norm where
+    it has one. A list: the mean of several.
+    chunk_seconds, overlap_seconds: see SpeechNet.
+    floor_db: rows below this mean square, in dB of full scale, are not valid.
+    """
+
+    on_device: ClassVar[bool] = True
+    architecture: ClassVar[str]  # the class of transformers
+
+    layers: Literal["last"] | int | list[int] = "last"
+    chunk_seconds: float = 20.0
+    overlap_seconds: float = 2.0
+    floor_db: float = -60.0
+
+    def __post_init__(self) -> None:
+        if self.layers == []:
+            raise RecipeError(f"{self._called}: layers is empty; expected last, a number or a list of numbers")
+        if not -120 <= self.floor_db <= 0:
+            raise RecipeError(
+                f"{self._called}: floor_db {self.floor_db} must lie between -120 and 0 (dB of full scale)"
+            )
+        check_chunks(self._called, self.chunk_seconds, self.overlap_seconds)
+
+    def load(self, device: str) -> None:
+        """Read the network and its preprocessing; raises RecipeError for a layer that it does not have."""
+        folder = self.own_weights()[0].path()
+        self._backbone = self._read(folder, device)
+        self._net = SpeechNet(folder, self._backbone, self.chunk_seconds, self.overlap_seconds)
+        self._chosen = _chosen(self._called, self.layers, self._backbone.config.num_hidden_layers)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each column is called; known once loaded."""
+        return tuple(f"{self._called}_{i}" for i in range(self._backbone.config.hidden_size))
+
+    def run(self, waveform: Waveform) -> FeatureSequence:
+        """Sound of any length and rate to (T, D), T as transformers counts it, but one row of any sound."""
+        samples = at_16k(waveform)
+        times = self._net.times(len(samples), waveform.seconds)
+        valid = self._net.loud(samples, self.floor_db)
+        values = np.zeros((len(times), len(self.names)), np.float32)
+        if valid.any():
+            self._fill(samples, values)
+            values[~valid] = 0
+        count = self._net.windows(len(samples))
+        note = f"heard in {count} windows of {self.chunk_seconds:g} s: rows differ from those of the whole sound"
+        return FeatureSequence(values, times, valid, self.names, notes=(note,) if count > 1 else ())
+
+    @property
+    def _called(self) -> str:
+        return type(self).__name__.lower()
+
+    def _read(self, folder: Path, device: str) -> Any:
+        """The network without a head."""
+        import transformers
+
+        return load_speech(folder, getattr(transformers, self.architecture), device)
+
+    def _fill(self, samples: Floats, values: Floats) -> None:
+        for first, rows in self._net.pieces(samples, lambda sound: self._states(sound)[0]):
+            values[first : first + len(rows)] = rows.cpu().numpy()
+
+    def _states(self, sound: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Samples (1, n) to the chosen rows (m, D), and to those of the network's output."""
+        import torch
+
+        output = self._backbone.config.num_hidden_layers
+        out = self._backbone(sound, output_hidden_states=self._chosen != (output,))
+        last = out.last_hidden_state[0]
+        if self._chosen == (output,):
+            return last, last
+        # In transformers the last of hidden_states lacks, in some architectures, the last layer norm.
+        every = [*(state[0] for state in out.hidden_states[:output]), last]
+        return torch.stack([every[index] for index in self._chosen]).mean(0), last
+
+
+def _chosen(stage: str, layers: Literal["last"] | int | list[int], count: int) -> tuple[int, ...]:
+    """Indices in 0...count of the states that are asked for."""
+    asked = [count] if layers == "last" else [layers] if isinstance(layers, int) else list(layers)
+    for index in asked:
+        if isinstance(index, str) or not -count - 1 <= index <= count:
+            raise RecipeError(
+                f"{stage}: layers names {index}; the checkpoint has {count} layers: 0 (before the first) to {count}, "
+                f"or {-count - 1} to -1 from the end"
+            )
+    return tuple(int(index) % (count + 1) for index in asked)

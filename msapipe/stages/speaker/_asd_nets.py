@@ -1,0 +1,82 @@
+"""Reads a network that tells who speaks, whichever of the two it is, and asks it window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import msapipe.stages.speaker._lr_asd as lr_asd
+import msapipe.stages.speaker._talknet as talknet
+from msapipe.errors import WeightsError
+from msapipe.stages.speaker._asd_input import FPS, HEARD
+
+Floats = NDArray[np.float32]
+
+
+class Network:
+    """LR-ASD or TalkNet, read from the file of weights that its authors publish; their names tell which it is.
+
+    Raises WeightsError when the file is of neither, lacks a number, or holds one too many.
+    """
+
+    def __init__(self, file: Path, device: str) -> None:
+        import torch
+
+        state = _state(file)
+        known = {lr_asd.MARK: ("LR-ASD", lr_asd), talknet.MARK: ("TalkNet", talknet)}
+        found = [item for mark, item in known.items() if mark in state]
+        if not found:
+            raise WeightsError(
+                f"{file} holds neither LR-ASD nor TalkNet: no parameter in it is called {' or '.join(known)} "
+                f"(the first is {next(iter(state), 'missing')}); take a file that their authors publish"
+            )
+        name, module = found[0]
+        self._torch, self._device = torch, torch.device(device)
+        self._logits, self._net = module.logits, module.network()
+        try:
+            self._net.load_state_dict(state, strict=True)
+        except RuntimeError as error:
+            raise WeightsError(f"{file} does not fit {name}: {' '.join(str(error).split())[:300]}") from error
+        self._net.eval().requires_grad_(False).to(self._device)
+
+    def scores(self, sound: Floats, pictures: NDArray[np.uint8], windows: Sequence[int]) -> Floats:
+        """How much each picture looks as if its face speaks: float32 (T,), the logit averaged over passes.
+
+        sound: (4T, 13).   pictures: (T, 112, 112) grey.   windows: seconds; for each of them the network goes over all
+        in parts of about that length, none much shorter than the others.
+        """
+        total = np.zeros(len(pictures), np.float64)
+        for seconds in windows:
+            for begin, end in parts(len(pictures), round(len(pictures) / (seconds * FPS))):
+                total[begin:end] += self._ask(sound[HEARD * begin : HEARD * end], pictures[begin:end])
+        return np.asarray(total / len(windows), np.float32)
+
+    def _ask(self, sound: Floats, pictures: NDArray[np.uint8]) -> Floats:
+        torch = self._torch
+        exact = torch.backends.cudnn.flags(allow_tf32=False, deterministic=True)
+        with torch.inference_mode(), exact:
+            heard, seen = (torch.from_numpy(part.astype(np.float32)).to(self._device) for part in (sound, pictures))
+            return np.asarray(self._logits(self._net, heard, seen).cpu().numpy(), np.float32)
+
+
+def parts(length: int, count: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of ``count`` parts, at least one, that are equally long but for one picture."""
+    return pairwise(length * i // max(count, 1) for i in range(max(count, 1) + 1))
+
+
+def _state(file: Path) -> dict[str, Any]:
+    """Names and tensors of a file that torch wrote; some put ``module.`` before every name."""
+    import torch
+
+    try:
+        state = torch.load(file, weights_only=True, map_location="cpu")
+    except Exception as error:  # a file that is something else makes torch raise nearly anything
+        raise WeightsError(f"{file} is not a file of weights that torch reads: {str(error)[:200]}") from error
+    if not (isinstance(state, dict) and all(isinstance(item, torch.Tensor) for item in state.values())):
+        raise WeightsError(f"{file} holds {type(state).__name__}, expected names with tensors (a state_dict)")
+    return {str(name).removeprefix("module."): item for name, item in state.items()}

@@ -1,0 +1,99 @@
+"""The text encoders that msapipe knows, and how a text becomes what they read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.errors import WeightsError
+from msapipe.stages import _transformers
+from msapipe.types import Word
+from msapipe.weights import Checkpoint
+
+
+def _encoder(name: str, revision: str, licence: str, size: int | None = None) -> Checkpoint:
+    return Checkpoint(name=name, revision=revision, licence=licence, source=f"hub {name}", bytes=size)
+
+
+ENCODERS = (
+    _encoder("google-bert/bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594", "Apache-2.0", 440449768),
+    _encoder("google-bert/bert-base-chinese", "8f23c25b06e129b6c986331a13d8d025a92cf0ea", "Apache-2.0"),
+    _encoder("google-bert/bert-base-multilingual-cased", "3f076fdb1ab68d5b2880cb87a0886f315b8146f8", "Apache-2.0"),
+    _encoder("hfl/chinese-roberta-wwm-ext", "5c58d0b8ec1d9014354d691c538661bf00bfdb44", "Apache-2.0"),
+    _encoder("FacebookAI/roberta-base", "e2da8e2f811d1448a5b465c236feacd80ffbac7b", "MIT", 498818054),
+    _encoder("xlnet/xlnet-base-cased", "ceaa69c7bc5e512b5007106a7ccbb7daf24b2c79", "MIT"),
+)
+
+# Families that count positions from behind the padding token's id.
+_OFFSET_POSITIONS = ("roberta", "camembert", "mpnet", "data2vec-text", "longformer", "xmod")
+# Tokens at once for a net without a limit of its own: attention over them takes a gigabyte.
+_UNLIMITED = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """A text in an encoder's tokens, the special ones included, in the order in which it wants them: N of them.
+
+    ids, types: int64 (N,), token ids and token types.   unknown: how many stand for something that has no token.
+    word_of: int64 (N,), index of the word that a token belongs to, -1 for a special token.
+    """
+
+    ids: NDArray[np.int64]
+    types: NDArray[np.int64]
+    word_of: NDArray[np.int64]
+    unknown: int
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The checkpoint's tokenizer; raises WeightsError where it cannot say which characters a token stands for."""
+    tokenizer = _transformers.load_tokenizer(folder)
+    if not tokenizer.is_fast:
+        raise WeightsError(
+            f"{folder}: {type(tokenizer).__name__} does not tell where in the text a token stands; "
+            "expected a checkpoint with a tokenizer.json"
+        )
+    return tokenizer
+
+
+def most_tokens(config: Any, tokenizer: Any) -> int:
+    """How many tokens, special ones included, the encoder takes at once."""
+    positions = int(getattr(config, "max_position_embeddings", None) or -1)
+    if positions <= 0:
+        return min(_UNLIMITED, int(tokenizer.model_max_length))
+    if any(family in config.model_type for family in _OFFSET_POSITIONS):
+        positions -= int(config.pad_token_id) + 1
+    return min(positions, int(tokenizer.model_max_length))
+
+
+def split(tokenizer: Any, words: Sequence[Word]) -> Pieces:
+    """The words, joined by one space, in tokens: what the tokenizer makes of the whole text; nothing is cut off.
+
+    The joined text is split rather than each word: a byte-level tokenizer gives a word that follows a space another
+    token than one at the beginning. A word such as "[SEP]" is text, not a special token. A token that stands for
+    the space between two words belongs to the second.
+    """
+    texts = [" ".join(word.text.split()) for word in words]
+    said = np.array([index for index, text in enumerate(texts) if text], np.int64)
+    ends = np.cumsum([len(texts[index]) + 1 for index in said], dtype=np.int64) - 1
+    encoded = tokenizer(
+        " ".join(texts[index] for index in said),
+        return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+        return_token_type_ids=True,
+        split_special_tokens=True,
+        truncation=False,
+    )
+    ids = np.array(encoded["input_ids"], np.int64)
+    special = np.array(encoded["special_tokens_mask"], bool)
+    first_letters = np.array(encoded["offset_mapping"], np.int64).reshape(-1, 2)[:, 0]
+    word_of = np.full(len(ids), -1, np.int64)
+    if len(said):
+        behind = np.searchsorted(ends, first_letters[~special], side="right")
+        word_of[~special] = said[np.minimum(behind, len(said) - 1)]
+    unknown = 0 if tokenizer.unk_token_id is None else int((ids[~special] == tokenizer.unk_token_id).sum())
+    return Pieces(ids, np.array(encoded["token_type_ids"], np.int64), word_of, unknown)

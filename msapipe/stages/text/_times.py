@@ -1,0 +1,57 @@
+"""Times of words, and of the pieces that a tokenizer splits them into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.types import Word
+
+# Seconds that a piece has at least, and that follow a special token: twice what an instant counts for when features
+# are resampled, so that no row's time touches that of another.
+_APART = 2e-6
+
+
+def word_times(words: Sequence[Word]) -> NDArray[np.float64]:
+    """Start and end of each word (seconds), never backwards: of two speakers at once the words keep their order."""
+    times = np.zeros((len(words), 2))
+    last = 0.0
+    for row, word in zip(times, words, strict=True):
+        start = max(last, word.start if word.start is not None else last)
+        row[:] = start, max(start, word.end if word.end is not None else start)
+        last = start
+    return times
+
+
+def piece_times(words: Sequence[Word], word_of: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Start and end of each piece (seconds): one behind the other, no two overlap, and none is empty.
+
+    word_of: (N,) index of the word that a piece belongs to, -1 for a special token: an instant, start = end.
+
+    The pieces of a word share its time equally; a word ends, at the latest, where the next one begins. Words that
+    begin at one moment (those without times: where the word before begins) share their time as if they were one.
+    """
+    starts, ends = word_times(words).T
+    times = np.zeros((len(word_of), 2))
+    spoken = word_of[word_of >= 0]
+    now = float(starts[spoken[0]]) if len(spoken) else 0.0
+    at = 0
+    while at < len(word_of):
+        if word_of[at] < 0:
+            times[at] = now
+            now += _APART
+            at += 1
+            continue
+        start, stop = starts[word_of[at]], at
+        while stop < len(word_of) and word_of[stop] >= 0 and starts[word_of[stop]] == start:
+            stop += 1
+        end = float(ends[word_of[at:stop]].max())
+        if stop < len(word_of) and word_of[stop] >= 0:
+            end = min(end, float(starts[word_of[stop]]))
+        first = max(float(start), now)
+        edges = np.linspace(first, max(end, first + (stop - at) * _APART), stop - at + 1)
+        times[at:stop] = np.stack([edges[:-1], edges[1:]], axis=1)
+        now, at = float(edges[-1]), stop
+    return times

@@ -1,0 +1,88 @@
+"""GloVe vectors of the words, from the 840B file of Stanford or any file of that format."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.stages._base import CheckpointStage
+from msapipe.stages.text._times import word_times
+from msapipe.stages.text._vectors import open_vectors
+from msapipe.types import FeatureSequence, Transcript
+from msapipe.weights import Download, Weights
+
+_PUNCTUATION = string.punctuation + "“”‘’…–—¿¡«»。，！？、；：（）《》"
+_NAMED = 8  # unknown words that a note names
+
+_GLOVE = Download(
+    name="glove.840B.300d",
+    url="https://huggingface.co/stanfordnlp/glove/resolve/1db2080b2d94def6e5b0386a523102f9d8849e9d/glove.840B.300d.zip",
+    file="glove.840B.300d.zip",
+    sha256="",  # that of the archive on Stanford's own server is no help: the hub's archives were packed anew
+    bytes=None,
+    licence="PDDL-1.0",
+    source="hub stanfordnlp/glove",
+)
+
+
+@dataclass
+class Glove(CheckpointStage):
+    """One vector per word: (T, D), D the width of the file, 300 for GloVe 840B (Pennington et al., 2014).
+
+    Columns glove_0...: the numbers of the file, without unit, mostly in -3...3, with the word's time (seconds).
+    A word is looked up as it is, then in lower case, then both without the punctuation around it; one that is a
+    whole caption has the mean of those of its words that are there. Unknown words are invalid; a note counts them.
+
+    checkpoint: also a .txt of the same format (word and numbers, split from the right: a word may hold spaces), or a
+    .zip with one. An index, and what a .zip holds (5.6 GB for GloVe 840B), is kept in the folder of weights.
+    """
+
+    weights: ClassVar[tuple[Weights, ...]] = (_GLOVE,)
+
+    checkpoint: str = "glove.840B.300d"
+
+    def load(self, device: str) -> None:
+        """Find the file; make its index the first time."""
+        self._vectors = open_vectors(self.own_weights()[0])
+        self._names = tuple(f"glove_{i}" for i in range(self._vectors.width))
+
+    def run(self, words: Transcript) -> FeatureSequence:
+        """Words with times to (T, D)."""
+        texts = [" ".join(word.text.replace("’", "'").split()) for word in words.words]
+        wanted = {form for text in texts for part in (text, *text.split()) for form in _forms(part)}
+        known = self._vectors.of(sorted(wanted))
+        values = np.zeros((len(texts), len(self._names)), np.float32)
+        valid = np.zeros(len(texts), bool)
+        for row, text in enumerate(texts):
+            vector = _vector(text, known)
+            if vector is not None:
+                values[row], valid[row] = vector, True
+        missing = [text for text, there in zip(texts, valid, strict=True) if not there]
+        return FeatureSequence(values, word_times(words.words), valid, self._names, notes=_note(missing, len(texts)))
+
+
+def _forms(word: str) -> tuple[str, ...]:
+    """How a word may stand in the file, what is preferred first."""
+    bare = word.strip(_PUNCTUATION)
+    return tuple(form for form in (word, word.lower(), bare, bare.lower()) if form)
+
+
+def _vector(text: str, known: dict[str, NDArray[np.float32]]) -> NDArray[np.float32] | None:
+    for form in _forms(text):
+        if form in known:
+            return known[form]
+    parts = text.split()
+    found = [vector for part in parts if len(parts) > 1 and (vector := _vector(part, known)) is not None]
+    return np.asarray(np.mean(found, axis=0, dtype=np.float64), np.float32) if found else None
+
+
+def _note(missing: list[str], count: int) -> tuple[str, ...]:
+    if not missing:
+        return ()
+    different = list(dict.fromkeys(missing))
+    named = ", ".join(different[:_NAMED]) + (", ..." if len(different) > _NAMED else "")
+    return (f"{len(missing)} of {count} words are not in GloVe: {named}",)

@@ -1,0 +1,58 @@
+"""Token ids of a text encoder, one row per token, for models that fine-tune their language model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from msapipe.errors import WeightsError
+from msapipe.stages import _transformers
+from msapipe.stages._base import CheckpointStage
+from msapipe.stages.text._encoders import ENCODERS, load_tokenizer, most_tokens, split
+from msapipe.stages.text._times import piece_times
+from msapipe.types import FeatureSequence, Transcript
+from msapipe.weights import Weights
+
+NAMES = ("input_id", "token_type", "word")
+
+
+@dataclass
+class Tokens(CheckpointStage):
+    """The words as the encoder's token ids: (T, 3), one row per token, special tokens included, where it wants them.
+
+    Columns, whole numbers: input_id; token_type (0; 2 for the [CLS] of XLNet); word, the index of the word that the
+    token belongs to, -1 for a special token ([CLS], [SEP]; XLNet has them at the end). All rows are valid; without
+    a word there is no row.
+
+    Times (seconds): the pieces of a word share its time equally; a special token is an instant (start = end) at the
+    beginning or the end of the text. Rows never overlap and none is without a time of its own (where words overlap,
+    or have no times, of a few microseconds), so that ids put on this time grid stay what they are. A text is never
+    cut off; where it is longer than the encoder takes a note says so. Devlin et al. (2019).
+    """
+
+    weights: ClassVar[tuple[Weights, ...]] = ENCODERS
+
+    checkpoint: str = "google-bert/bert-base-uncased"
+
+    def load(self, device: str) -> None:
+        """Read the tokenizer."""
+        weights = self.own_weights()[0]
+        folder = weights.path()
+        self._tokenizer = load_tokenizer(folder)
+        self._most = most_tokens(_transformers.load_config(folder), self._tokenizer)
+        if len(self._tokenizer) > 2**24:
+            raise WeightsError(f"{weights.name}: ids up to {len(self._tokenizer)} are not whole numbers in float32")
+
+    def run(self, words: Transcript) -> FeatureSequence:
+        """Words with times to (T, 3)."""
+        pieces = split(self._tokenizer, words.words)
+        if not (pieces.word_of >= 0).any():
+            return FeatureSequence(np.zeros((0, 3), np.float32), np.zeros((0, 2)), np.zeros(0, bool), NAMES)
+        values = np.stack([pieces.ids, pieces.types, pieces.word_of], axis=1).astype(np.float32)
+        notes: tuple[str, ...] = ()
+        if len(values) > self._most:
+            notes = (f"{len(values)} tokens are more than the {self._most} that the encoder takes; none was left out",)
+        times = piece_times(words.words, pieces.word_of)
+        return FeatureSequence(values, times, np.ones(len(values), bool), NAMES, notes=notes)

@@ -1,0 +1,18 @@
+"""Pixels as nets expect them that were first trained on ImageNet."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+SPREAD = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+def normalised(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Pictures uint8 (n, H, W, 3) RGB as float32 (n, 3, H, W), what torchvision's ToTensor and Normalize make of them.
+
+    The colours of a pixel stay side by side in memory (channels last), which is what convolutions are fast on.
+    """
+    scaled = (pictures.astype(np.float32) / np.float32(255) - MEAN) / SPREAD
+    return np.asarray(scaled, np.float32).transpose(0, 3, 1, 2)

@@ -1,0 +1,156 @@
+"""LibreFace's combined net: a ResNet-18 with one head for intensities (DISFA) and one for presences (BP4D).
+
+Chang et al., "LibreFace: An Open-Source Toolkit for Deep Facial Expression Analysis" (WACV 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.errors import WeightsError
+from msapipe.stages.vision._units import UNITS, Floats, validity
+from msapipe.types import FaceClip
+
+# The outputs of the two heads; 24 (lips pressed) is none of OpenFace's.
+RATED = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
+DETECTED = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
+
+# The aligned face is 256 pixels wide; its middle is what the net sees.
+WIDE, SEEN = 256, 224
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+# Faces in one go, always that many, so that the same kernels run however many there are.
+BATCH = 4
+
+
+class LibreFace:
+    """Reads the speaker's face with LibreFace's net: 12 intensities, 11 presences."""
+
+    validity = validity(RATED, DETECTED)
+    about: tuple[str, ...] = ()
+
+    def __init__(self, path: Path, device: str) -> None:
+        self._device = device
+        self._net = read_net(path).to(device)
+
+    def measure(self, clip: FaceClip) -> tuple[NDArray[np.bool_], Floats]:
+        """Columns (T, 34) of every row that holds a face."""
+        values = np.zeros((len(clip), 2 * len(UNITS)), np.float32)
+        for rows, pictures in faces(clip):
+            intensity, presence = self.scores(pictures)
+            for output, unit in enumerate(RATED):
+                values[rows, UNITS.index(unit)] = intensity[: len(rows), output]
+            for output, unit in enumerate(DETECTED):
+                if unit in UNITS:
+                    values[rows, len(UNITS) + UNITS.index(unit)] = presence[: len(rows), output] >= 0.5
+        return clip.valid, values
+
+    def scores(self, pictures: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        """Intensities of ``RATED``, probabilities of ``DETECTED``: (n, 12) each in [0, 1]; of (n, 224, 224, 3) RGB."""
+        import torch
+
+        with torch.inference_mode():
+            batch = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float() / 255
+            mean, deviation = (batch.new_tensor(part).view(1, 3, 1, 1) for part in (MEAN, DEVIATION))
+            features = self._net["encoder"]((batch - mean) / deviation).flatten(1)
+            # One by one: in a product of matrices a row may be rounded otherwise than by itself.
+            rows = features.split(1)
+            intensity = torch.cat([self._net["classifier"](row) for row in rows])
+            presence = torch.cat([self._net["classifier_2"](row) for row in rows])
+        return intensity.cpu().numpy(), presence.cpu().numpy()
+
+
+def faces(clip: FaceClip) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    """Rows (n,) with a face and their pictures, ``BATCH`` of them: the last ones are black when n is less."""
+    rows = np.flatnonzero(clip.valid)
+    for first in range(0, len(rows), BATCH):
+        some = rows[first : first + BATCH]
+        pictures = np.zeros((BATCH, SEEN, SEEN, 3), np.uint8)
+        for place, row in enumerate(some.tolist()):
+            pictures[place] = aligned(clip, row)
+        yield some, pictures
+
+
+def aligned(clip: FaceClip, row: int) -> NDArray[np.uint8]:
+    """The crop that LibreFace was trained on, of a row with a face: uint8 (224, 224, 3) RGB.
+
+    A square that stands upright in the face, round a point a tenth of the way from the eyes to the mouth, twice the
+    larger of 2 eye distances and 1.8 times that way wide; of it the middle 224/256. LibreFace has eyes and mouth from
+    a mesh of the face, here they are the five landmarks; what lies outside the stored square is black.
+    """
+    import cv2
+
+    picture = clip.square(row)
+    matrix = alignment(clip.landmarks_in_square(row, picture.shape[0]))
+    return np.asarray(cv2.warpAffine(picture, matrix, (SEEN, SEEN), flags=cv2.INTER_LINEAR), np.uint8)
+
+
+def alignment(landmarks: Floats) -> NDArray[np.float64]:
+    """The matrix (2, 3) that takes a picture with these landmarks (5, 2) to LibreFace's crop."""
+    left, right, _, *corners = landmarks.astype(np.float64)
+    eyes, across = (left + right) / 2, right - left
+    down = np.mean(corners, axis=0) - eyes
+    axis = across + np.array([down[1], -down[0]])
+    length = float(np.hypot(*axis))
+    axis = axis / length if length > 0 else np.array([1.0, 0.0])
+    reach = max(2.0 * float(np.hypot(*across)), 1.8 * float(np.hypot(*down)), 1.0)
+    scale = WIDE / 2 / reach
+    turn = scale * np.array([axis, [-axis[1], axis[0]]])
+    middle = np.full(2, SEEN / 2 - 0.5)
+    return np.hstack([turn, (middle - turn @ (eyes + 0.1 * down))[:, None]])
+
+
+def net() -> Any:
+    """The net without numbers; its parameters have the names that LibreFace's files use."""
+    from torch import nn
+    from torchvision.models import resnet18
+
+    def head(outputs: int) -> nn.Sequential:
+        hidden = (nn.Linear(512, 128), nn.ReLU(), nn.BatchNorm1d(128), nn.Dropout(0.1))
+        return nn.Sequential(*hidden, nn.Linear(128, outputs), nn.Sigmoid())
+
+    return nn.ModuleDict(
+        {
+            "encoder": nn.Sequential(*list(resnet18(weights=None).children())[:-1]),
+            "classifier": head(len(RATED)),
+            "classifier_2": head(len(DETECTED)),
+        }
+    )
+
+
+def read_net(path: Path) -> Any:
+    """The net with the numbers of a file: LibreFace's own (torch, key ``model``), or safetensors with the same names.
+
+    Raises WeightsError for any other file.
+    """
+    import torch
+
+    with torch.device("meta"):  # no random numbers are drawn that are overwritten
+        empty = net()
+    # Copied, not kept where the file has them: products may be rounded otherwise at other places in memory.
+    empty = empty.to_empty(device="cpu")
+    try:
+        empty.load_state_dict(_read(path), strict=True)
+    except Exception as error:  # whatever a file holds that is something else
+        raise WeightsError(
+            f"{path} is no combined ResNet of LibreFace, a file that holds encoder.*, classifier.*, classifier_2.* "
+            f"under the key model: {' '.join(str(error).split())[:300]}"
+        ) from error
+    return empty.eval().requires_grad_(False)
+
+
+def _read(path: Path) -> Any:
+    import torch
+    from safetensors.torch import load_file
+
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    whole = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(whole, dict) or "model" not in whole:
+        raise ValueError(f"it holds {', '.join(map(str, whole)) if isinstance(whole, dict) else type(whole).__name__}")
+    return whole["model"]

@@ -1,0 +1,96 @@
+"""Blendshapes of MediaPipe's FaceLandmarker, and the table that turns them into action units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.errors import MissingLibrary, WeightsError
+from msapipe.stages.vision._crops import crops
+from msapipe.stages.vision._units import DERIVED, UNITS, Floats
+from msapipe.types import FaceClip
+
+# Pixels of the loose crop; the net that finds the face in it sees 128, the mesh 256.
+SIZE = 256
+
+# The blendshapes whose mean is a unit's intensity.
+TABLE: dict[int, tuple[str, ...]] = {
+    1: ("browInnerUp",),
+    2: ("browOuterUpLeft", "browOuterUpRight"),
+    4: ("browDownLeft", "browDownRight"),
+    5: ("eyeWideLeft", "eyeWideRight"),
+    6: ("cheekSquintLeft", "cheekSquintRight"),
+    7: ("eyeSquintLeft", "eyeSquintRight"),
+    9: ("noseSneerLeft", "noseSneerRight"),
+    10: ("mouthUpperUpLeft", "mouthUpperUpRight"),
+    12: ("mouthSmileLeft", "mouthSmileRight"),
+    14: ("mouthDimpleLeft", "mouthDimpleRight"),
+    15: ("mouthFrownLeft", "mouthFrownRight"),
+    17: ("mouthShrugLower",),
+    20: ("mouthStretchLeft", "mouthStretchRight"),
+    23: ("mouthPressLeft", "mouthPressRight"),
+    25: ("mouthLowerDownLeft", "mouthLowerDownRight"),
+    26: ("jawOpen",),
+    45: ("eyeBlinkLeft", "eyeBlinkRight"),
+}
+
+
+class MediaPipe:
+    """Reads the speaker's face with MediaPipe: 17 intensities, each of them derived."""
+
+    validity = np.full(2 * len(UNITS), DERIVED, np.float32)
+    about: tuple[str, ...] = (
+        "intensities are MediaPipe's blendshapes (mean of left and right), not grades by human coders",
+        "AU23_r is mouthPress, which is rather AU24",
+    )
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import mediapipe
+        except ImportError as error:
+            raise MissingLibrary(
+                f"action_units with backend: mediapipe needs MediaPipe, which cannot be loaded ({error}); "
+                'type: uv pip install "msapipe[mediapipe]"'
+            ) from error
+        self._library = mediapipe
+        vision = mediapipe.tasks.vision
+        # Every picture by itself: in video mode a row would depend on those before it.
+        options = vision.FaceLandmarkerOptions(
+            base_options=mediapipe.tasks.BaseOptions(model_asset_path=str(path)),
+            running_mode=vision.RunningMode.IMAGE,
+            num_faces=1,
+            output_face_blendshapes=True,
+        )
+        try:
+            self._landmarker = vision.FaceLandmarker.create_from_options(options)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise WeightsError(f"{path} is no model of MediaPipe's FaceLandmarker (.task): {error}") from error
+
+    def measure(self, clip: FaceClip) -> tuple[NDArray[np.bool_], Floats]:
+        """Intensities in columns 0 to 16 of (T, 34); a row in which MediaPipe finds no face is not valid."""
+        valid = np.zeros(len(clip), np.bool_)
+        values = np.zeros((len(clip), 2 * len(UNITS)), np.float32)
+        for rows, pictures in crops(clip, "loose", SIZE):
+            for row, picture in zip(rows.tolist(), pictures, strict=True):
+                image = self._library.Image(image_format=self._library.ImageFormat.SRGB, data=picture)
+                found = self._landmarker.detect(image).face_blendshapes
+                if found:
+                    values[row, : len(UNITS)], valid[row] = intensities(found[0]), True
+        return valid, values
+
+
+def intensities(blendshapes: list[Any]) -> Floats:
+    """The 17 units of MediaPipe's list of categories (category_name, score): float32 (17,) in [0, 1].
+
+    Raises WeightsError when a blendshape of the table is not among them.
+    """
+    scores = {shape.category_name: float(shape.score) for shape in blendshapes}
+    missing = sorted({name for names in TABLE.values() for name in names} - set(scores))
+    if missing:
+        raise WeightsError(f"the model of MediaPipe gives no {', '.join(missing[:3])}; expected its 52 blendshapes")
+    means = {unit: float(np.mean([scores[name] for name in names])) for unit, names in TABLE.items()}
+    means[25] = max(means[25], means[26])  # an open jaw parts the lips
+    return np.clip(np.array([means[unit] for unit in UNITS], np.float32), 0, 1)

@@ -1,0 +1,190 @@
+"""One file from an address to the disk: streamed, and resumed where an earlier try broke off."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from httpx2 import Response
+
+log = logging.getLogger("msapipe")
+
+# Bytes of the file that are here, and bytes in all where the server says so.
+Report = Callable[[int, int | None], None]
+
+_SECONDS_WITHOUT_A_BYTE = 30.0
+# Seconds between tries that bring nothing; every byte that comes starts the row anew.
+_WAITS = (1.0, 3.0, 10.0)
+_BUSY = (408, 429, 500, 502, 503, 504)
+_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+
+
+class Failed(Exception):
+    """A download that did not come to its end; the text says why, and what to do about it."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file to download.
+
+    file: its path in the folder of the weights.   bytes: its exact size, where that is stated.
+    sha256: its hash, the first digits of it, or "".   git_blob: the id that git gives its bytes, or "".
+    headers: what the server wants to be told.
+    """
+
+    file: str
+    url: str
+    bytes: int | None = None
+    sha256: str = ""
+    git_blob: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def download(remote: Remote, part: Path, report: Report) -> None:
+    """Bring the whole file into ``part``, going on from what lies there; raises Failed, and OSError of the disk.
+
+    A connection that breaks is taken up again as long as that brings it further. Beside ``part`` lies note_of(part).
+    """
+    from httpx2 import HTTPError, InvalidURL, TransportError
+
+    transfer = _Transfer(remote, part, report)
+    waits = list(_WAITS)
+    while True:
+        before = transfer.furthest
+        try:
+            return transfer.run()
+        except (TransportError, _Busy) as error:
+            if transfer.furthest > before:
+                waits = list(_WAITS)
+            unreachable = isinstance(error, TransportError) and not transfer.furthest
+            if unreachable or not waits:
+                raise Failed(no_answer(remote.url, error)) from error
+            log.info("%s: %s; going on", remote.url, error)
+            time.sleep(waits.pop(0))
+        except (HTTPError, InvalidURL) as error:
+            raise Failed(f"{remote.url}: {type(error).__name__}: {error}") from error
+
+
+def note_of(part: Path) -> Path:
+    """The file that says of which version (ETag) the bytes in ``part`` are: of another version, nothing is kept."""
+    return part.with_name(f"{part.name}.etag")
+
+
+def no_answer(url: str, error: Exception) -> str:
+    """The sentence for a server that cannot be reached, is busy, or breaks off."""
+    return (
+        f"{url}: {type(error).__name__.lstrip('_')}: {error}; check the network (a proxy is named by HTTPS_PROXY, "
+        "a mirror of the hub by HF_ENDPOINT) and type the same again: it goes on from where it stopped"
+    )
+
+
+class _Busy(Exception):
+    """The server asks to come back later."""
+
+
+class _Transfer:
+    """The tries to download one file."""
+
+    def __init__(self, remote: Remote, part: Path, report: Report) -> None:
+        self.remote, self.part, self.report = remote, part, report
+        self.note = note_of(part)
+        self.furthest = 0
+
+    def run(self) -> None:
+        """One request, from the first byte that is lacking to the last."""
+        from huggingface_hub import get_session
+
+        have, version = self._left()
+        headers = {**self.remote.headers, "Accept-Encoding": "identity"}
+        if have:
+            headers |= {"Range": f"bytes={have}-", "If-Range": version}
+        with get_session().stream(
+            "GET", self.remote.url, headers=headers, timeout=_SECONDS_WITHOUT_A_BYTE, follow_redirects=True
+        ) as answer:
+            if answer.status_code == 416 and have:
+                if _range(answer)[1] != have:  # what lies here is longer than the file
+                    self.discard()
+                    raise _Busy("the file has become shorter")
+            elif answer.status_code in (200, 206):
+                self._take(answer, have)
+            else:
+                _refuse(self.remote.url, answer)
+        self._check_size()
+
+    def discard(self) -> None:
+        """Take away what was downloaded."""
+        self.part.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+    def _left(self) -> tuple[int, str]:
+        """Bytes that an earlier try left, and the version of the file that they belong to; nothing without that."""
+        if not (self.part.is_file() and self.note.is_file()):
+            self.discard()
+            return 0, ""
+        return self.part.stat().st_size, self.note.read_text(encoding="ascii")
+
+    def _take(self, answer: Response, have: int) -> None:
+        """Write the body behind what is here, or anew where the server sends all of it."""
+        from httpx2 import RemoteProtocolError
+
+        start, total = _range(answer)
+        if start > have:
+            raise RemoteProtocolError(f"asked for the bytes from {have} on, it sends those from {start} on")
+        with self.part.open("ab") as file:
+            file.truncate(start)
+            if start == 0:  # only now: the note must never stand beside bytes of another version
+                self._note_version(answer)
+            done = start
+            for chunk in answer.iter_bytes():
+                file.write(chunk)
+                done += len(chunk)
+                self.furthest = max(self.furthest, done)
+                self.report(done, total or self.remote.bytes)
+
+    def _note_version(self, answer: Response) -> None:
+        tag = answer.headers.get("ETag", "")
+        version = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified", "")
+        if version and version.isascii() and "Content-Encoding" not in answer.headers:
+            self.note.write_text(version, encoding="ascii")
+        else:
+            self.note.unlink(missing_ok=True)
+
+    def _check_size(self) -> None:
+        from httpx2 import RemoteProtocolError
+
+        found, stated = self.part.stat().st_size, self.remote.bytes
+        if stated is None or found == stated:
+            return
+        if found < stated:
+            raise RemoteProtocolError(f"the body ended after {found:,} of {stated:,} bytes")
+        self.discard()
+        raise Failed(f"{self.remote.url} sent {found:,} bytes where {stated:,} are stated; they were deleted")
+
+
+def _range(answer: Response) -> tuple[int, int | None]:
+    """Place of the body's first byte in the file, and bytes of the file in all where they are said."""
+    if answer.status_code == 200:
+        length = answer.headers.get("Content-Length", "")
+        return 0, int(length) if length.isdigit() else None
+    found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    if found is None:
+        return 0, None
+    start, total = found.groups()
+    return int(start or 0), int(total) if total != "*" else None
+
+
+def _refuse(url: str, answer: Response) -> None:
+    said = f"{url} answers {answer.status_code} {answer.reason_phrase}"
+    if answer.status_code in _BUSY:
+        raise _Busy(said)
+    if answer.status_code in (401, 403):
+        raise Failed(f"{said}: it is not open to everyone; accept its terms on its page; of a hub, set HF_TOKEN")
+    if answer.status_code in (404, 410):
+        raise Failed(f"{said}: it is not there any more; get the file elsewhere and name its path as the checkpoint")
+    raise Failed(f"{said}; type the same again later")
