@@ -340,7 +340,7 @@ def mean(fusion: str, name: str) -> float:
     return sum(on_corrupted(fusion, seed)[name] for seed in SEEDS) / len(SEEDS)
 
 
-# Without cross-modal attention: through it a vector of noise is filled with what the others say, and is no longer noise.
+# Without cross-modal attention: through it, noise is filled with what the others say, and is no longer noise.
 
 
 @pytest.mark.slow
