@@ -26,7 +26,9 @@ def load_network(folder: Path, card: Card, name: str) -> FusionModel:
         raise FeatureMismatch(
             f"model {name}: made by version {card.version} of {card.use}, this is version {cls.version}; train it anew"
         )
-    network = cls(card.dims, **card.params)
+    # YAML has no tuples.
+    params = {key: tuple(value) if isinstance(value, list) else value for key, value in card.params.items()}
+    network = cls(card.dims, **params)
     try:
         network.load_state_dict(load_file(folder / card.weights.file), strict=True)
     except RuntimeError as error:
