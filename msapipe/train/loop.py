@@ -20,8 +20,9 @@ from msapipe.train.table import Table, to_device
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-# How much an epoch must be better to count.
+# How much an epoch must be better to count, and the learning rate at which a cosine ends.
 LEAST_GAIN = 1e-6
+LEAST_RATE = 1e-6
 
 # How many clips a model is shown at once between epochs.
 SHOWN_AT_ONCE = 256
@@ -161,8 +162,8 @@ class _Running:
         self.learning = _set_learning(self.model, self.phase)
         self.optimizer = _optimizer(self.model, self.phase)
         self.forward, self.optimizer = self.loop.fabric.setup(self.model, self.optimizer)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factor)
         self.slower = 1.0
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factor)
         if saved is not None:
             self.optimizer.load_state_dict(saved["optimizer"])
             self.schedule.load_state_dict(saved["schedule"])
@@ -250,6 +251,8 @@ class _Running:
         patience = max(1, (self.phase.patience or 10) // 2)
         if self.phase.schedule == "plateau" and self.state.since % patience == 0:
             self.slower *= 0.1
+            for group in self.optimizer.param_groups:
+                group["lr"] *= 0.1
 
     def _factor(self, step: int) -> float:
         """What the learning rates are multiplied by in a step."""
@@ -261,7 +264,7 @@ class _Running:
         if phase.schedule == "linear":
             return 1.0 - share
         if phase.schedule == "cosine":
-            least = 1e-6 / max(group.lr for group in phase.groups)
+            least = LEAST_RATE / max(group.lr for group in phase.groups)
             return least + (1 - least) * 0.5 * (1 + math.cos(math.pi * share))
         return self.slower if phase.schedule == "plateau" else 1.0
 

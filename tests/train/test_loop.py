@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -106,6 +108,56 @@ def test_what_a_phase_does_not_name_is_frozen(fabric: Fabric) -> None:
     assert [line["phase"] for line in history] == ["heads"] * 3 + ["trust"] * 3
     assert not torch.equal(kept["heads"][0], kept["heads"][1])
     assert torch.equal(kept["trust"][0], kept["trust"][2])
+
+
+Schedule = Literal["constant", "cosine", "linear", "plateau"]
+
+
+class _Scheduled(Late):
+    """Learns too slowly to get any better, so that it is the schedule alone that counts."""
+
+    phase = Phase()
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (self.phase,)
+
+
+def rates_of(fabric: Fabric, monkeypatch: pytest.MonkeyPatch, phase: Phase) -> list[float]:
+    """The learning rate of each step, in shares of the phase's."""
+    monkeypatch.setattr(_Scheduled, "phase", replace(phase, groups=(Group(lr=1e-9),), batch=16))
+    found: list[float] = []
+    step = torch.optim.Adam.step
+
+    def seen(self: torch.optim.Adam, *arguments: object, **more: object) -> object:
+        found.append(self.param_groups[0]["lr"] / 1e-9)
+        return step(self, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.optim.Adam, "step", seen)
+    loop(fabric, Settings(), model=_Scheduled(DIMS)).run()
+    return found
+
+
+@pytest.mark.parametrize(("schedule", "last"), [("constant", 1.0), ("linear", 1 / 13), ("plateau", 1.0)])
+def test_a_schedule_warms_up_and_ends_where_it_says(
+    fabric: Fabric, monkeypatch: pytest.MonkeyPatch, schedule: Schedule, last: float
+) -> None:
+    phase = Phase(epochs=4, schedule=schedule, warmup=0.1875, patience=None)  # 3 of 16 steps
+    rates = rates_of(fabric, monkeypatch, phase)
+    assert len(rates) == 16
+    assert rates[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert rates[-1] == pytest.approx(last)
+
+
+def test_cosine_falls_along_half_a_wave(fabric: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("msapipe.train.loop.LEAST_RATE", 0.0)
+    rates = rates_of(fabric, monkeypatch, Phase(epochs=4, schedule="cosine", patience=None))
+    assert rates == pytest.approx([0.5 * (1 + np.cos(np.pi * step / 16)) for step in range(16)])
+
+
+def test_plateau_takes_a_tenth_when_nothing_gets_better(fabric: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = rates_of(fabric, monkeypatch, Phase(epochs=20, schedule="plateau", patience=4))
+    # The first epoch is the best; two without a better one, and it slows down; after four it ends.
+    assert rates == pytest.approx([1.0] * 12 + [0.1] * 8)
 
 
 class _Explodes(Late):
