@@ -32,6 +32,8 @@ from msapipe.types import FeatureSequence, Sample
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "mosi"
 SCALE = (-3.0, 3.0)
 SHOWN = ("mae", "corr", "acc2_has0", "acc2_non0", "f1_non0", "acc7")
+# The paper's 1e-5 is for a hundred epochs of a larger corpus: little is learned in forty of these.
+CHANGED = {"smp": {"lr": 1e-4}}
 Split = tuple[list[Sample], list[Sample], list[Sample]]
 
 
@@ -130,7 +132,8 @@ def measure(setting: str, models: list[str], seeds: list[int], quick: bool, fold
         for seed in seeds:
             whole: dict[str, float] = {}
             for split in splits:
-                whole |= trained(name, split, seed, settings, folder / setting)
+                own = replace(settings, **CHANGED.get(name, {}))
+                whole |= trained(name, split, seed, own, folder / setting)
             said[name].append(whole)
         print(f"({setting}) {name}: done", flush=True)
     return [row(name, runs, truth) for name, runs in said.items()]

@@ -50,16 +50,18 @@ def open_study(data: DataSet, model: str, assignments: list[str] | None, modalit
     return Study(data, model, params, settings, folder, _names(modalities))
 
 
-def run_seeds(study: Study, seeds: str, device: str, precision: str, console: Console) -> list[Trained]:
-    """Train once a seed, with a bar an epoch."""
+def run_seeds(
+    study: Study, seeds: str, device: str, precision: str, console: Console, tensorboard: Path | None = None
+) -> list[Trained]:
+    """Train once a seed, with a line an epoch, and curves below ``tensorboard``."""
     from msapipe.pipeline.run import resolve_device
     from msapipe.train.study import make_fabric
 
     fabric = make_fabric(resolve_device(device), precision)
     runs = []
     for seed in _seeds(seeds):
-        with _progress(console, f"{study.model}, seed {seed}") as tell:
-            runs.append(study.run(seed, fabric, tell))
+        with _progress(console, f"{study.model}, seed {seed}") as show, _curves(tensorboard, seed) as draw:
+            runs.append(study.run(seed, fabric, _both(show, draw)))
     return runs
 
 
@@ -91,6 +93,36 @@ def _progress(console: Console, title: str) -> Iterator[Callable[[Line], None]]:
             bar.update(task, description=f"{title}: {line['phase']} {line['epoch']}, valid error {error:.4f}")
 
         yield tell
+
+
+@contextmanager
+def _curves(folder: Path | None, seed: int) -> Iterator[Callable[[Line], None]]:
+    """Numbers of every epoch for TensorBoard, a folder a seed."""
+    from msapipe.errors import MissingLibrary
+
+    if folder is None:
+        yield lambda line: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingLibrary('--tensorboard needs a package; type: uv pip install "msapipe[tensorboard]"') from error
+    with SummaryWriter(str(folder / str(seed))) as writer:
+
+        def draw(line: Line) -> None:
+            for name, value in line.items():
+                if isinstance(value, float):
+                    writer.add_scalar(f"{line['phase']}/{name}", value, int(line["epoch"]))
+
+        yield draw
+
+
+def _both(one: Callable[[Line], None], other: Callable[[Line], None]) -> Callable[[Line], None]:
+    def tell(line: Line) -> None:
+        one(line)
+        other(line)
+
+    return tell
 
 
 def markdown(rows: Iterable[Mapping[str, object]]) -> str:

@@ -23,6 +23,9 @@ def compare(
     seeds: training.Seeds = "1111,1112,1113",
     modalities: training.Modalities = "",
     scale: training.Scale = None,
+    folds: Annotated[
+        int | None, typer.Option(min=3, help="Cross-validation by video instead of the split: so many folds.")
+    ] = None,
     published: Annotated[
         Path | None, typer.Option(help="A CSV of published results (model, metric, value) to print beside.")
     ] = None,
@@ -30,18 +33,20 @@ def compare(
     quiet: options.Quiet = False,
 ) -> int:
     """Train each model once a seed, and print means, deviations, sizes, times and a paired test."""
-    from msapipe.train.comparison import compare_runs, read_published, write_csv
+    from msapipe.train.comparison import compare_runs, cross_validation, joined, read_published, write_csv
 
     console = options.console(quiet)
     names = [name.strip() for name in models.split(",") if name.strip()]
     if not names:
         raise RecipeError("--models: name at least one, as in tfn,lmf,mult (msapipe list)")
     data = training.open_data(features, labels, scale, console)
+    parts = cross_validation(data, folds) if folds else [data]
     runs = {}
     for name in names:
-        study = training.open_study(data, name, assignments, modalities, output / "runs")
-        runs[name] = training.run_seeds(study, seeds, device, "32-true", console)
-    rows = compare_runs(data, runs, read_published(published) if published else {})
+        studies = [training.open_study(part, name, assignments, modalities, output / "runs") for part in parts]
+        of_parts = [training.run_seeds(study, seeds, device, "32-true", console) for study in studies]
+        runs[name] = [joined(data, list(of_seed)) for of_seed in zip(*of_parts, strict=True)] if folds else of_parts[0]
+    rows = compare_runs(data, runs, read_published(published) if published else {}, parts)
     table = training.markdown(rows)
     output.mkdir(parents=True, exist_ok=True)
     (output / "comparison.md").write_text(table + "\n", encoding="utf-8")

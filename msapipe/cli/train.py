@@ -24,13 +24,14 @@ def train(
     scale: training.Scale = None,
     device: options.Device = "auto",
     precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = "32-true",
+    tensorboard: Annotated[Path | None, typer.Option(help="Write curves for TensorBoard below this folder.")] = None,
     quiet: options.Quiet = False,
 ) -> int:
     """Train a fusion model, once a seed. Killed and started again, it goes on where it stopped."""
     console = options.console(quiet)
     data = training.open_data(features, labels, scale, console)
     study = training.open_study(data, model, assignments, modalities, output / ".training")
-    runs = training.run_seeds(study, seeds, device, precision, console)
+    runs = training.run_seeds(study, seeds, device, precision, console, tensorboard)
     from msapipe.train.export import export
 
     best = export(study, runs, output, shlex.join(["msapipe", *sys.argv[1:]]))

@@ -98,6 +98,8 @@ def _check_scores(model: FusionModel, twin: FusionModel, clips: list[dict[str, F
             part = [{key: value for key, value in clip.items() if key != modality} for clip in clips]
             _must(torch.isfinite(model(collate(part, dims)).score).all(), f"{name}: not finite without {modality}")
         _must(torch.isfinite(model(collate([{}], dims)).score).all(), f"{name}: not finite without any modality")
+        longer = _longer(collate(clips, dims), 7)
+        _must(torch.allclose(model(longer).score, together, atol=1e-5), f"{name}: more padding moves a score")
         batch = collate(clips, dims)
         batch.values["text"][~batch.mask["text"]] = 1e3
         _must(torch.allclose(model(batch).score, together, atol=1e-4), f"{name} reads what is masked out")
@@ -107,6 +109,19 @@ def _check_scores(model: FusionModel, twin: FusionModel, clips: list[dict[str, F
             twin.get_buffer("spread_text").fill_(3.0)
             moved = twin(collate(clips, dims)).score
             _must(not torch.allclose(moved, together), f"{name}.forward does not begin with self.standardized(batch)")
+
+
+def _longer(batch: Batch, steps: int) -> Batch:
+    """The batch with more padding behind every sequence."""
+    from dataclasses import replace
+
+    from torch.nn.functional import pad
+
+    return replace(
+        batch,
+        values={name: pad(values, (0, 0, 0, steps)) for name, values in batch.values.items()},
+        mask={name: pad(mask, (0, steps)) for name, mask in batch.mask.items()},
+    )
 
 
 def _check_phases(model: FusionModel) -> None:
@@ -137,14 +152,14 @@ def _labelled(dims: dict[str, int]) -> Batch:
 
     from msapipe.fusion._base import collate
 
-    batch = collate([fakes.features(dims, steps=6, seed=i) for i in range(16)], dims)
-    batch.labels = {name: torch.linspace(-2, 2, 16) for name in ("M", "T", "A", "V")}
-    batch.index = torch.arange(16)
+    batch = collate([fakes.features(dims, steps=6, seed=i) for i in range(32)], dims)
+    batch.labels = {name: torch.linspace(-2, 2, 32) for name in ("M", "T", "A", "V")}
+    batch.index = torch.arange(32)
     return batch
 
 
 def _check_learning(model: FusionModel, steps: int) -> None:
-    """Sixteen clips are learned by heart in the last phase: their labels, or their signs by a model of two classes."""
+    """Thirty-two clips are learned by heart in the last phase; by a model of two classes their signs are."""
     import torch
 
     batch = _labelled(model.dims)
@@ -167,7 +182,7 @@ def _check_learning(model: FusionModel, steps: int) -> None:
             model.train()
             if best <= 0.1:
                 return
-    _must(best <= 0.1, f"{type(model).__name__} does not learn 16 clips by heart: mean error {best:.2f}")
+    _must(best <= 0.1, f"{type(model).__name__} does not learn 32 clips by heart: mean error {best:.2f}")
 
 
 def check_reader(reader: Reader) -> list[Example]:

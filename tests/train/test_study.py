@@ -117,6 +117,27 @@ def test_compare_prints_a_row_a_model_and_the_floor(
     assert "published mae" in (out / "comparison.csv").read_text()
 
 
+def test_in_cross_validation_every_clip_is_tested_once(features: Path, tmp_path: Path) -> None:
+    import csv
+
+    arguments = ("--models", "late", "--seeds", "1", "--set", "epochs=2", "--folds", "4", "-o", tmp_path)
+    assert run("compare", features, *arguments, "--device", "cpu") == 0
+    said: list[str] = []
+    for path in (tmp_path / "runs").rglob("result.json"):
+        said += json.loads(path.read_text())["predictions"]["test"]
+    assert len(said) == len(set(said)) == 40
+    with (tmp_path / "comparison.csv").open() as file:
+        floor, row = csv.DictReader(file)
+    assert (floor["model"], row["split"]) == ("mean of the training split", "test")
+
+
+def test_curves_for_tensorboard(features: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    arguments = ("--set", "epochs=2", "--seeds", "1", "--device", "cpu", "--tensorboard", tmp_path / "curves")
+    assert run("train", features, "-o", tmp_path / "m", *arguments) == 0
+    assert len(list((tmp_path / "curves" / "1").glob("events*"))) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
