@@ -28,6 +28,7 @@ def test_stage(slot: str, name: str, tiny_weights: Path) -> None:
 # Where the paper's sizes take minutes to learn anything, smaller ones show the same.
 SMALLER: dict[str, dict[str, Any]] = {
     "agfn": {"layers": 1, "vat_steps": 1},
+    "mult": {"layers": 2, "width": 20, "heads": 4, "text_dropout": 0.0, "embed_dropout": 0.0, "output_dropout": 0.0},
     "tfn": {"hidden": (16, 8, 16), "text_out": 8},
 }
 

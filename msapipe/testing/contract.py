@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,8 +79,12 @@ def check_fusion(cls: type[FusionModel], steps: int = 300, **params: Any) -> Non
     _check_scores(model, cls(dims, **params).eval(), [fakes.features(dims, steps=4 + i, seed=i) for i in range(5)])
     torch.manual_seed(0)
     _check_phases(cls(dims, **params).train())
-    torch.manual_seed(0)
-    _check_learning(cls(dims, **params).train(), steps)
+
+    def build() -> FusionModel:
+        torch.manual_seed(0)
+        return cls(dims, **params).train()
+
+    _check_learning(build, steps)
 
 
 def _check_scores(model: FusionModel, twin: FusionModel, clips: list[dict[str, FeatureSequence]]) -> None:
@@ -158,14 +163,24 @@ def _labelled(dims: dict[str, int]) -> Batch:
     return batch
 
 
-def _check_learning(model: FusionModel, steps: int) -> None:
-    """Thirty-two clips are learned by heart in the last phase; by a model of two classes their signs are."""
+def _check_learning(build: Callable[[], FusionModel], steps: int) -> None:
+    """Thirty-two clips are learned by heart in the last phase, at one of three rates; of two classes the signs are."""
+    found = []
+    for rate in (1e-2, 3e-3, 3e-2):
+        found.append(_learned(build(), steps, rate))
+        if found[-1] <= 0.1:
+            return
+    raise AssertionError(f"{type(build()).__name__} does not learn 32 clips by heart: mean error {min(found):.2f}")
+
+
+def _learned(model: FusionModel, steps: int, rate: float) -> float:
+    """The smallest mean error, or share of wrong signs, on clips that were learned for so many steps of Adam."""
     import torch
 
     batch = _labelled(model.dims)
     phase = model.phases()[-1]
     model.begin(phase.name, lambda: [batch])
-    optimiser = torch.optim.Adam(model.parameters(), 0.01)
+    optimiser = torch.optim.Adam(model.parameters(), rate)
     slower = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.01, steps)
     best = float("inf")
     for epoch in range(1, steps + 1):
@@ -174,15 +189,15 @@ def _check_learning(model: FusionModel, steps: int) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         slower.step()
-        if epoch % 25 == 0:
+        if epoch % 25 == 0 and best > 0.1:
             with torch.no_grad():
                 said, label = model.eval()(batch).score, batch.labels["M"]
             wrong = (said > 0) != (label > 0) if phase.monitor == "acc2" else said - label
             best = min(best, float(wrong.float().abs().mean()))
             model.train()
-            if best <= 0.1:
-                return
-    _must(best <= 0.1, f"{type(model).__name__} does not learn 32 clips by heart: mean error {best:.2f}")
+        if best <= 0.1:
+            break
+    return best
 
 
 def check_reader(reader: Reader) -> list[Example]:
