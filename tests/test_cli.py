@@ -99,7 +99,7 @@ def test_extract_reports_every_file(samples: Path, cache: str, tmp_path: Path) -
     assert crops[:2] == ["000000_aligned.png", "000000_loose.png"]
     from msapipe.exchange import FORMATS
 
-    read = dict(FORMATS.get("safetensors")().read(features))
+    read = {sample.id: sample.features for sample in FORMATS.get("safetensors")().read(features)}
     assert list(read) == ["no_face.mp4", "silent_face.mp4"]
     assert read["no_face.mp4"]["audio"].coverage > 0.5
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from msapipe.cli import cache, doctor, extract, listing, plan, predict, weights
+from msapipe.cli import cache, compare, doctor, embed, evaluate, extract, listing, plan, predict, train, tune, weights
 
 app = typer.Typer(
     name="msapipe",
@@ -39,6 +39,11 @@ def _main(
 app.command("predict")(predict.predict)
 app.command("extract")(extract.extract)
 app.command("plan")(plan.plan)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("tune")(tune.tune)
+app.command("embed")(embed.embed)
 app.command("list")(listing.listing)
 app.command("doctor")(doctor.doctor)
 app.add_typer(cache.app, name="cache")

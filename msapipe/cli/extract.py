@@ -14,7 +14,7 @@ from msapipe.cli import _options as options
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msapipe.exchange import ClipFeatures, Exchange
+    from msapipe.exchange import Exchange
     from msapipe.pipeline.recipe import Recipe
     from msapipe.types import Clip
 
@@ -107,30 +107,28 @@ def _dry_run(clips: list[Clip], recipe: Recipe, folder: Path) -> None:
 def _writer(output: Path) -> Exchange:
     """The format that the name of the file says; refused before anything is computed."""
     from msapipe.errors import RecipeError
-    from msapipe.exchange import FORMATS
+    from msapipe.exchange import format_of
 
-    classes = [FORMATS.get(name) for name in FORMATS.where()]
-    for cls in classes:
-        if output.suffix in cls.suffixes:
-            break
-    else:
-        known = ", ".join(suffix for cls in classes for suffix in cls.suffixes)
-        raise RecipeError(f"-o {output}: no format is called {output.suffix!r} (known endings: {known})")
+    writer = format_of(output)
     if not output.absolute().parent.is_dir():
         raise RecipeError(f"-o {output}: the folder {output.absolute().parent} is not there; make it first")
-    return cls()
+    return writer
 
 
 def _write(writer: Exchange, output: Path, clips: list[Clip], recipe: Recipe, folder: Path, console: Console) -> None:
     from msapipe.cache import Store
+    from msapipe.pipeline.card import signature
     from msapipe.pipeline.run import Runner
+    from msapipe.types import Sample
 
-    def features() -> Iterator[ClipFeatures]:
+    def samples() -> Iterator[Sample]:
         with Runner(recipe, Store(folder)) as runner:
             for clip in clips:
-                yield clip.id, runner.run(clip).features
+                outcome = runner.run(clip)
+                words = outcome.values.get("transcript")
+                yield Sample(clip.id, outcome.features, text=words.text if words is not None else "")
 
-    count = writer.write(output, features())
+    count = writer.write(output, samples(), {"features": signature(recipe), "align": recipe.align})
     console.print(f"wrote the features of {count} clips to {output}")
 
 

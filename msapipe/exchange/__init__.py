@@ -1,6 +1,9 @@
 """Features in files for other programs. One file per format."""
 
-from msapipe.exchange._base import ClipFeatures, Exchange
+from pathlib import Path
+
+from msapipe.errors import RecipeError
+from msapipe.exchange._base import Exchange
 from msapipe.registry import Registry
 
 FORMATS: Registry[Exchange] = Registry(
@@ -10,4 +13,15 @@ FORMATS: Registry[Exchange] = Registry(
     "msapipe.exchange",
 )
 
-__all__ = ["FORMATS", "ClipFeatures", "Exchange"]
+
+def format_of(path: Path) -> Exchange:
+    """The format that the ending of a file's name says; raises RecipeError naming the known ones."""
+    classes = [FORMATS.get(name) for name in FORMATS.where()]
+    for cls in classes:
+        if path.suffix in cls.suffixes:
+            return cls()
+    known = ", ".join(suffix for cls in classes for suffix in cls.suffixes)
+    raise RecipeError(f"{path}: no format is called {path.suffix!r} (known endings: {known})")
+
+
+__all__ = ["FORMATS", "Exchange", "format_of"]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from msapipe.types import FeatureSequence
+
+# Standardised columns stay within this many deviations: a wild value of one clip must not rule its score.
+LIMIT = 20.0
 
 
 @dataclass
@@ -19,7 +22,8 @@ class Batch:
 
     values: modality to float32 (B, T_m, D_m).   mask: modality to bool (B, T_m), True = valid step.
     tokens: int64 (B, 3, L) word-piece ids, mask and segments for models that run a language model, or None.
-    labels: {"M", "T", "A", "V"} to float32 (B,).   index: int64 (B,), positions in the training split.
+    labels: {"M", "T", "A", "V"} to float32 (B,), NaN where a clip has none.   index: int64 (B,), positions in the
+    training split.
     """
 
     values: dict[str, Tensor]
@@ -35,7 +39,7 @@ class Batch:
         """The same clips with one modality switched off: zero and masked out."""
         values = {**self.values, modality: torch.zeros_like(self.values[modality])}
         mask = {**self.mask, modality: torch.zeros_like(self.mask[modality])}
-        return Batch(values, mask, self.tokens, self.labels, self.index)
+        return replace(self, values=values, mask=mask)
 
 
 @dataclass
@@ -55,12 +59,45 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Phase:
-    """One stretch of training: which parameters learn, by name prefix, and for how long at most."""
+class Group:
+    """Parameters that learn alike.
 
-    name: str
-    parameters: tuple[str, ...]
-    epochs: int
+    prefixes: beginnings of their names; of several groups the one with the longest fitting prefix has a parameter
+    ("" fits all).   lr: learning rate.   weight_decay: biases and one-dimensional weights are spared.
+    """
+
+    prefixes: tuple[str, ...] = ("",)
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training over the training split.
+
+    groups: what learns; a parameter that no prefix fits is frozen, and a module without any that learns is in eval
+    mode.   labels: only clips that have one of these take part; () is all of them.   schedule: constant, cosine (to
+    1e-6), linear (after ``warmup``, a share of all steps, down to 0), plateau (a tenth when ``patience`` / 2 epochs
+    bring nothing).   clip: bound of the gradient's norm.   accumulate: batches a step; the rest of an epoch is a step.
+    monitor: what the best epoch is chosen by, over the validation split: mae, mae_T ..., loss (smaller is better),
+    acc2, corr (larger is better); "last": the last epoch.   patience: epochs without a better one, None: never stop.
+    """
+
+    name: str = "all"
+    groups: tuple[Group, ...] = (Group(),)
+    epochs: int = 100
+    batch: int = 32
+    optimizer: Literal["adam", "adamw"] = "adam"
+    schedule: Literal["constant", "cosine", "linear", "plateau"] = "constant"
+    warmup: float = 0.0
+    clip: float | None = 1.0
+    accumulate: int = 1
+    labels: tuple[str, ...] = ("M",)
+    monitor: str = "mae"
+    patience: int | None = 8
+
+
+Batches = Callable[[], Iterable[Batch]]
 
 
 class FusionModel(nn.Module, ABC):
@@ -68,32 +105,62 @@ class FusionModel(nn.Module, ABC):
 
     Built with the widths of its inputs, which come from the data, never from constants, and keyword parameters that
     are its settings. Padding and batch mates never move a score; a modality without a valid step is missing, which
-    every model must bear. What it normalises by are buffers of its own.
+    every model must bear. ``forward`` reads no label. What it normalises by are buffers of its own: begin ``forward``
+    with ``batch = self.standardized(batch)``.
 
     version: raise it whenever the same weights give other scores.
+    reads_tokens: it runs a language model over ``Batch.tokens``.
+    standardizes: it has the buffers of ``standardized``; a model that normalises in a way of its own has not.
     """
 
     version: ClassVar[int] = 1
+    standardizes: ClassVar[bool] = True
+    reads_tokens: ClassVar[bool] = False
 
-    def __init__(self, dims: Mapping[str, int], **params: Any) -> None:
+    def __init__(self, dims: Mapping[str, int]) -> None:
         """dims: modality ("text", "audio", "vision") to the number of its columns."""
         super().__init__()
         self.dims = dict(dims)
+        for name, width in self.dims.items() if self.standardizes else ():
+            self.register_buffer(f"center_{name}", torch.zeros(width))
+            self.register_buffer(f"spread_{name}", torch.ones(width))
 
     @abstractmethod
     def forward(self, batch: Batch) -> Output:
         """Score a batch."""
 
-    def loss(self, output: Output, batch: Batch) -> Tensor:
+    def standardized(self, batch: Batch) -> Batch:
+        """The batch with every column centred and scaled by the training split's numbers; masked steps are zero."""
+        values = {}
+        for name in self.dims:
+            center, spread = self.get_buffer(f"center_{name}"), self.get_buffer(f"spread_{name}")
+            scaled = ((batch.values[name] - center) / spread).clamp(-LIMIT, LIMIT)
+            values[name] = scaled.masked_fill(~batch.mask[name].unsqueeze(-1), 0.0)
+        return replace(batch, values=values)
+
+    def kept_params(self) -> dict[str, str]:
+        """Parameters that a model folder needs beside those that were given, to build the model anew."""
+        return {}
+
+    def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
         """Mean absolute error of the score plus the model's own losses; override for other weights."""
-        total = (output.score - batch.labels["M"]).abs().mean()
+        total = absolute_error(output.score, batch.labels["M"])
         for part in output.losses.values():
             total = total + part
         return total
 
     def phases(self) -> tuple[Phase, ...]:
         """How it is trained; one phase of everything unless it says otherwise."""
-        return (Phase("all", ("",), 50),)
+        return (Phase(),)
+
+    def begin(self, phase: str, batches: Batches) -> None:
+        """Before a phase's first epoch; ``batches()`` goes once over the training split, in order."""
+
+    def begin_epoch(self, phase: str, epoch: int, batches: Batches) -> None:
+        """Before each epoch, counted from 1."""
+
+    def after_step(self, output: Output, batch: Batch, phase: str, epoch: int) -> None:
+        """After each step; ``output`` is detached."""
 
 
 def collate(clips: Sequence[Mapping[str, FeatureSequence]], dims: Mapping[str, int]) -> Batch:
@@ -130,7 +197,23 @@ def masked_std(values: Tensor, mask: Tensor) -> Tensor:
     return masked_mean(centred**2, mask).sqrt()
 
 
-def parameter_names(model: nn.Module, prefixes: Iterable[str]) -> list[str]:
-    """Names of the parameters that begin with one of ``prefixes`` ("" is all)."""
-    wanted = tuple(prefixes)
-    return [name for name, _ in model.named_parameters() if name.startswith(wanted)]
+def absolute_error(predicted: Tensor, label: Tensor) -> Tensor:
+    """Mean absolute error over the clips that have a label: (B,), (B,) with NaN to (); zero when none has."""
+    there = label.isfinite()
+    error = (predicted - label.nan_to_num()).abs().masked_fill(~there, 0.0)
+    return error.sum() / there.sum().clamp(min=1)
+
+
+def owners(model: nn.Module, phase: Phase) -> dict[str, int]:
+    """Parameter name to the group of the phase that has it, by the longest fitting prefix; frozen ones are left out."""
+    found: dict[str, int] = {}
+    for name, _ in model.named_parameters():
+        fits = [
+            (len(prefix), -number)
+            for number, group in enumerate(phase.groups)
+            for prefix in group.prefixes
+            if name.startswith(prefix)
+        ]
+        if fits:
+            found[name] = -max(fits)[1]
+    return found

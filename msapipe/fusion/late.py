@@ -7,12 +7,11 @@ model-agnostic late fusion. Each unimodal head is linear over the mean and the s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from msapipe.fusion._base import Batch, FusionModel, Output, masked_mean, masked_std, present
+from msapipe.fusion._base import Batch, Batches, FusionModel, Output, masked_mean, masked_std, present
 
 
 class Head(nn.Module):
@@ -30,7 +29,7 @@ class Head(nn.Module):
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
         """The score; columns are first centred and scaled by the head's own statistics."""
-        pooled = torch.cat([masked_mean(values, mask), masked_std(values, mask)], dim=1)
+        pooled = _pooled(values, mask)
         score: Tensor = self.limit * torch.tanh(self.linear((pooled - self.center) / self.spread)[:, 0] / self.limit)
         return score
 
@@ -43,9 +42,10 @@ class Late(FusionModel):
     """
 
     version = 1
+    standardizes = False
 
-    def __init__(self, dims: Mapping[str, int], limit: float = 3.0, **params: Any) -> None:
-        super().__init__(dims, **params)
+    def __init__(self, dims: Mapping[str, int], limit: float = 3.0) -> None:
+        super().__init__(dims)
         self.heads = nn.ModuleDict({name: Head(width, limit) for name, width in dims.items()})
         self.log_trust = nn.Parameter(torch.zeros(len(dims)))
 
@@ -63,3 +63,17 @@ class Late(FusionModel):
             features={"fused": share * stacked},
             diagnostics={"share": share.detach()},
         )
+
+    def begin(self, phase: str, batches: Batches) -> None:
+        """Centre and scale what the heads read by the training split."""
+        with torch.no_grad():
+            for name, head in self.heads.items():
+                rows = torch.cat([_pooled(b.values[name], b.mask[name])[present(b.mask[name])] for b in batches()])
+                if len(rows) > 1:
+                    head.get_buffer("center").copy_(rows.mean(0))
+                    head.get_buffer("spread").copy_(rows.std(0).clamp(min=1e-3))
+
+
+def _pooled(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean and spread over time side by side: (B, T, D), (B, T) to (B, 2 D)."""
+    return torch.cat([masked_mean(values, mask), masked_std(values, mask)], dim=1)

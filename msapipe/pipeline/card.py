@@ -14,6 +14,7 @@ from msapipe.errors import FeatureMismatch, RecipeError, UnknownName, WeightsErr
 from msapipe.pipeline.recipe import Recipe
 from msapipe.registry import did_you_mean
 from msapipe.resources import bundled
+from msapipe.stages import MODALITIES
 
 SCHEMA = 1
 
@@ -142,12 +143,21 @@ def signature(recipe: Recipe) -> dict[str, Any]:
 
 def check_features(card: Card, recipe: Recipe, model: str) -> None:
     """Raise FeatureMismatch, field by field, unless ``recipe`` makes what the model was trained on."""
-    differences = list(_differences(card.features, signature(recipe)))
-    if card.align != recipe.align:
-        differences.append(f"align: trained on {card.align}, recipe has {recipe.align}")
+    check_made_by(card, {"features": signature(recipe), "align": recipe.align}, model, f"recipe {recipe.name}")
+
+
+def check_made_by(card: Card, made_by: Mapping[str, Any], model: str, source: str) -> None:
+    """Raise FeatureMismatch unless features made by ``made_by`` are what the model was trained on.
+
+    Modalities that the model does not read may be anything.
+    """
+    made = {name: part for name, part in made_by["features"].items() if name in card.dims or name not in MODALITIES}
+    differences = list(_differences(card.features, made))
+    if card.align != made_by["align"]:
+        differences.append(f"align: trained on {card.align}, recipe has {made_by['align']}")
     if differences:
         raise FeatureMismatch(
-            f"model {model} does not fit recipe {recipe.name}:\n  "
+            f"model {model} does not fit {source}:\n  "
             + "\n  ".join(differences)
             + "\nchange the recipe back, train the model anew on it, or name another model"
         )

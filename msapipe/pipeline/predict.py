@@ -11,6 +11,7 @@ from msapipe.cache import Store, digest
 from msapipe.cache.key import SCHEMA
 from msapipe.errors import CacheError, FeatureMismatch, NothingToScore
 from msapipe.pipeline.card import Card, check_features, model_folder, read_card
+from msapipe.pipeline.network import load_network
 from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Outcome
 from msapipe.types import Contribution, FeatureSequence, Prediction
@@ -100,19 +101,7 @@ class Model:
 
     def _load(self) -> FusionModel:
         if self._network is None:
-            from safetensors.torch import load_file
-
-            from msapipe.fusion import fusion_models
-
-            cls = fusion_models().get(self.card.use)
-            if cls.version != self.card.version:
-                raise FeatureMismatch(
-                    f"model {self.name}: made by version {self.card.version} of {self.card.use}, "
-                    f"this is version {cls.version}; train it anew"
-                )
-            network = cls(self.card.dims, **self.card.params)
-            network.load_state_dict(load_file(self.folder / self.card.weights.file), strict=True)
-            self._network = network.eval()
+            self._network = load_network(self.folder, self.card, self.name)
         return self._network
 
 

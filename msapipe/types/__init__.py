@@ -8,6 +8,7 @@ from msapipe.types.faces import EncodedImages, FaceClip, FaceTracks, Speaker
 from msapipe.types.features import FeatureSequence
 from msapipe.types.media import FrameBatch, Frames, Waveform
 from msapipe.types.prediction import Contribution, Prediction
+from msapipe.types.sample import Sample
 from msapipe.types.words import Transcript, Word
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Frames",
     "MediaInfo",
     "Prediction",
+    "Sample",
     "Speaker",
     "Transcript",
     "Waveform",

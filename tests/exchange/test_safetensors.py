@@ -9,20 +9,29 @@ from msapipe.align import concatenate
 from msapipe.errors import MsapipeError
 from msapipe.exchange import FORMATS
 from msapipe.testing import fakes
+from msapipe.types import Sample
 
 
 def test_a_round_trip_loses_nothing(tmp_path: Path) -> None:
     both = fakes.features({"a": 2, "b": 3})
-    clips = [("odd/\udcff \u65e5.mp4", {"vision": concatenate(both)}), ("none.mp4", {})]
+    samples = [
+        Sample("odd/\udcff \u65e5.mp4", {"vision": concatenate(both)}, {"M": 1.5}, "train", "odd", "words"),
+        Sample("none.mp4", {}),
+    ]
     path = tmp_path / "features.safetensors"
-    assert FORMATS.get("safetensors")().write(path, clips) == 2
+    assert FORMATS.get("safetensors")().write(path, samples, {"media": {"fps": 10}}) == 2
     read = list(FORMATS.get("safetensors")().read(path))
-    assert [clip for clip, _ in read] == ["odd/\udcff \u65e5.mp4", "none.mp4"]
-    before, after = clips[0][1]["vision"], read[0][1]["vision"]
+    assert [sample.id for sample in read] == ["odd/\udcff \u65e5.mp4", "none.mp4"]
+    before, after = samples[0].features["vision"], read[0].features["vision"]
     for name in ("values", "times", "valid"):
         assert np.array_equal(getattr(before, name), getattr(after, name))
     assert after.names == before.names
     assert dict(after.channels) == {"a": (0, 2), "b": (2, 5)}
+    assert [(s.labels, s.split, s.video, s.text) for s in read] == [
+        ({"M": 1.5}, "train", "odd", "words"),
+        ({}, None, "none.mp4", ""),
+    ]
+    assert FORMATS.get("safetensors")().made_by(path) == {"media": {"fps": 10}}
     assert [path.name for path in tmp_path.iterdir()] == ["features.safetensors"]
 
 

@@ -1,0 +1,168 @@
+"""What train, evaluate and compare share: options, the data that they name, progress, and tables of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from msapipe.train.data import DataSet
+    from msapipe.train.loop import Line
+    from msapipe.train.study import Study, Trained
+
+Features = Annotated[
+    Path, typer.Argument(help="A .safetensors file of `msapipe extract -o`, or a .pkl of MMSA.", show_default=False)
+]
+Labels = Annotated[Path | None, typer.Option(help="label.csv (default: the file's own, or label.csv beside it).")]
+Scale = Annotated[str | None, typer.Option(help="Lowest and highest label, LOW,HIGH (default: -1,1 or -3,3).")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A parameter of the model or a setting of its training, key=value; repeatable."),
+]
+Seeds = Annotated[str, typer.Option(help="Seeds, separated by commas.")]
+Modalities = Annotated[str, typer.Option(help="text,audio,vision or some of them (default: all that are there).")]
+
+
+def open_data(features: Path, labels: Path | None, scale: str | None, console: Console) -> DataSet:
+    """The data set that the options name; what was left out of it is said."""
+    from msapipe.cli._batch import escape
+    from msapipe.train.data import load_data
+
+    data = load_data(features, labels, _scale(scale))
+    for note in data.notes:
+        console.print(f"note: {escape(note)}", soft_wrap=True)
+    return data
+
+
+def open_study(data: DataSet, model: str, assignments: list[str] | None, modalities: str, folder: Path) -> Study:
+    """A model with its parameters on a data set."""
+    from msapipe.fusion import fusion_models
+    from msapipe.train.params import assign
+    from msapipe.train.study import Study
+
+    params, settings = assign(fusion_models().get(model), assignments or ())
+    return Study(data, model, params, settings, folder, _names(modalities))
+
+
+def run_seeds(
+    study: Study, seeds: str, device: str, precision: str, console: Console, tensorboard: Path | None = None
+) -> list[Trained]:
+    """Train once a seed, with a line an epoch, and curves below ``tensorboard``."""
+    from msapipe.pipeline.run import resolve_device
+    from msapipe.train.study import make_fabric
+
+    fabric = make_fabric(resolve_device(device), precision)
+    runs = []
+    for seed in _seeds(seeds):
+        with _progress(console, f"{study.model}, seed {seed}") as show, _curves(tensorboard, seed) as draw:
+            runs.append(study.run(seed, fabric, _both(show, draw)))
+    return runs
+
+
+def show_scores(runs: Sequence[Trained], console: Console, split: str = "test") -> None:
+    """Mean and deviation of every metric over the seeds."""
+    from rich.table import Table
+
+    from msapipe.train.metrics import mean_and_deviation
+
+    split = split if split in runs[0].scores else "valid"
+    table = Table(title=f"{split}, {len(runs)} seeds", box=None, title_justify="left")
+    for name in ("metric", "mean", "deviation"):
+        table.add_column(name, justify="left" if name == "metric" else "right")
+    for name, value in mean_and_deviation([run.scores[split] for run in runs]).items():
+        table.add_row(name, *(("not defined", "") if value is None else (f"{value[0]:.4f}", f"{value[1]:.4f}")))
+    console.print(table)
+
+
+@contextmanager
+def _progress(console: Console, title: str) -> Iterator[Callable[[Line], None]]:
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title)
+
+        def tell(line: Line) -> None:
+            error = line.get("valid_mae", line["valid_loss"])
+            bar.update(task, description=f"{title}: {line['phase']} {line['epoch']}, valid error {error:.4f}")
+
+        yield tell
+
+
+@contextmanager
+def _curves(folder: Path | None, seed: int) -> Iterator[Callable[[Line], None]]:
+    """Numbers of every epoch for TensorBoard, a folder a seed."""
+    from msapipe.errors import MissingLibrary
+
+    if folder is None:
+        yield lambda line: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingLibrary('--tensorboard needs a package; type: uv pip install "msapipe[tensorboard]"') from error
+    with SummaryWriter(str(folder / str(seed))) as writer:
+
+        def draw(line: Line) -> None:
+            for name, value in line.items():
+                if isinstance(value, float):
+                    writer.add_scalar(f"{line['phase']}/{name}", value, int(line["epoch"]))
+
+        yield draw
+
+
+def _both(one: Callable[[Line], None], other: Callable[[Line], None]) -> Callable[[Line], None]:
+    def tell(line: Line) -> None:
+        one(line)
+        other(line)
+
+    return tell
+
+
+def markdown(rows: Iterable[Mapping[str, object]]) -> str:
+    """Rows as a Markdown table; columns are the keys of the first."""
+    rows = list(rows)
+    columns = list(rows[0])
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(str(row.get(name, "")) for name in columns) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _scale(text: str | None) -> tuple[float, float] | None:
+    from msapipe.errors import RecipeError
+
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise RecipeError(f"--scale {text}: expected LOW,HIGH, as in -3,3") from error
+    if not low < high:
+        raise RecipeError(f"--scale {text}: the lowest label must be below the highest")
+    return low, high
+
+
+def _seeds(text: str) -> list[int]:
+    from msapipe.errors import RecipeError
+
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdigit() for part in parts):
+        raise RecipeError(f"--seeds {text}: expected whole numbers separated by commas, as in 1111,1112,1113")
+    return list(dict.fromkeys(int(part) for part in parts))
+
+
+def _names(text: str) -> list[str]:
+    from msapipe.errors import RecipeError
+    from msapipe.stages import MODALITIES
+
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    odd = [name for name in names if name not in MODALITIES]
+    if odd:
+        raise RecipeError(f"--modalities {text}: no modality is called {odd[0]!r}; expected {', '.join(MODALITIES)}")
+    return names

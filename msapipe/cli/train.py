@@ -1,0 +1,40 @@
+"""msapipe train: a fusion model on features that were extracted, as a model folder that predict uses."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from msapipe.cli import _options as options
+from msapipe.cli import _training as training
+
+
+def train(
+    features: training.Features,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to write.", show_default=False)],
+    model: Annotated[str, typer.Option("--model", "-m", help="A fusion model (msapipe list).")] = "late",
+    labels: training.Labels = None,
+    assignments: training.Assignments = None,
+    seeds: training.Seeds = "1111,1112,1113",
+    modalities: training.Modalities = "",
+    scale: training.Scale = None,
+    device: options.Device = "auto",
+    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = "32-true",
+    tensorboard: Annotated[Path | None, typer.Option(help="Write curves for TensorBoard below this folder.")] = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Train a fusion model, once a seed. Killed and started again, it goes on where it stopped."""
+    console = options.console(quiet)
+    data = training.open_data(features, labels, scale, console)
+    study = training.open_study(data, model, assignments, modalities, output / ".training")
+    runs = training.run_seeds(study, seeds, device, precision, console, tensorboard)
+    from msapipe.train.export import export
+
+    best = export(study, runs, output, shlex.join(["msapipe", *sys.argv[1:]]))
+    training.show_scores(runs, console)
+    console.print(f"wrote {output} (seed {best.seed}); type: msapipe predict CLIP --model {output}", soft_wrap=True)
+    return 0

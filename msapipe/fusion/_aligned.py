@@ -1,0 +1,60 @@
+"""Sequences of unlike rates on one time grid, and the last step of a sequence.
+
+A clip's sequence ends at its last valid step. What is masked out before that (nobody seen, nothing heard) stays in
+its place as a step of zeros, so that the modalities keep their common time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from msapipe.fusion._base import Batch
+
+
+def lengths(mask: Tensor) -> Tensor:
+    """Steps up to the last valid one, 0 where there is none: bool (B, T) to int64 (B,)."""
+    return (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(dim=1)
+
+
+def last_step(states: Tensor, mask: Tensor) -> Tensor:
+    """The state at each clip's last valid step, the first one where there is none: (B, T, H), (B, T) to (B, H)."""
+    at = (lengths(mask) - 1).clamp(min=0)
+    return states[torch.arange(len(states), device=states.device), at]
+
+
+def one_grid(batch: Batch, names: Sequence[str], most: int | None = None) -> tuple[dict[str, Tensor], Tensor]:
+    """Average every modality into the same number of windows: name to (B, N, D_m), and bool (B, N).
+
+    A clip has as many windows as its text has steps, without text as its shortest modality has, and one when it has
+    nothing at all; never more than ``most``. Windows split a clip's own length evenly, as in adaptive pooling: where
+    lengths agree nothing changes. A window in which nothing is valid is zero. ``batch`` is standardised.
+    """
+    ends = {name: lengths(batch.mask[name]) for name in names}
+    count = _windows(ends, most)
+    window = torch.arange(int(count.max()), device=count.device)
+    values = {name: _pooled(batch.values[name], batch.mask[name], ends[name], count, window) for name in names}
+    return values, window < count.unsqueeze(1)
+
+
+def _windows(ends: dict[str, Tensor], most: int | None) -> Tensor:
+    """How many windows each clip has: lengths (B,) of each modality to int64 (B,)."""
+    stacked = torch.stack(list(ends.values()))
+    unbounded = torch.iinfo(stacked.dtype).max
+    count = stacked.masked_fill(stacked == 0, unbounded).amin(dim=0)
+    if "text" in ends:
+        count = torch.where(ends["text"] > 0, ends["text"], count)
+    count = count.masked_fill(count == unbounded, 1)
+    return count if most is None else count.clamp(max=most)
+
+
+def _pooled(values: Tensor, mask: Tensor, end: Tensor, count: Tensor, window: Tensor) -> Tensor:
+    """Masked averages: (B, T, D), (B, T), lengths and numbers of windows (B,), (N,) to (B, N, D)."""
+    end, count = end.view(-1, 1, 1), count.view(-1, 1, 1)
+    step = torch.arange(values.shape[1], device=values.device).view(1, 1, -1)
+    first = window.view(1, -1, 1) * end // count
+    after = ((window.view(1, -1, 1) + 1) * end + count - 1) // count
+    weight = ((step >= first) & (step < after) & mask.unsqueeze(1)).to(values.dtype)
+    return weight @ values / weight.sum(dim=2, keepdim=True).clamp(min=1)

@@ -1,0 +1,104 @@
+"""Crossmodal transformers: every modality attends to every other one, then to itself; a vector each comes out.
+
+Tsai et al., "Multimodal Transformer for Unaligned Multimodal Language Sequences" (2019), section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from msapipe.fusion._aligned import last_step, lengths
+from msapipe.fusion._attention import NO_DROPOUT, Dropout, Encoder
+from msapipe.fusion._base import masked_mean, present
+from msapipe.fusion._checks import check_sizes
+
+# Layers of the transformers that attend to themselves, at least.
+LEAST_DEPTH = 3
+
+
+class Neighbours(nn.Module):
+    """A convolution without padding: (B, T, D), (B, T) to (B, N, width), (B, N) with N = T - kernel + 1.
+
+    A window is valid if it lies within its clip and something in it is valid; the first one also reaches past the end
+    of a clip that is shorter than the kernel.
+    """
+
+    def __init__(self, dim: int, width: int, kernel: int) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.conv = nn.Conv1d(dim, width, kernel, bias=False)
+
+    def forward(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Values and mask of the windows."""
+        values = values.masked_fill(~mask.unsqueeze(-1), 0.0)
+        ends = lengths(mask).unsqueeze(1)
+        missing = max(0, self.kernel - mask.shape[1])
+        values, mask = functional.pad(values, (0, 0, 0, missing)), functional.pad(mask, (0, missing))
+        windows: Tensor = self.conv(values.transpose(1, 2)).transpose(1, 2)
+        start = torch.arange(windows.shape[1], device=mask.device)
+        within = (start + self.kernel <= ends) | (start == 0)
+        return windows, within & mask.unfold(1, self.kernel, 1).any(dim=2)
+
+
+class Crossmodal(nn.Module):
+    """Sequences (B, T_m, D_m) of any rates to one vector (B, max(1, M - 1) * width) for each of M modalities.
+
+    Each modality is brought to ``width`` by a convolution, queries each other one in a transformer of ``depth``
+    layers, and what it found there, side by side, goes through a transformer of at least three layers over itself. A
+    single modality has only the latter. Its vector is the mean over the valid steps, in causal transformers, where the
+    last step has seen all, that step; zero where the modality is missing.
+    kernels: modality to the width of its convolution; it has none where D_m is ``width`` already.
+    attention: modality to the dropout of the attention to it.   memory_attention: and of that to itself afterwards.
+    """
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        width: int,
+        heads: int,
+        depth: int,
+        *,
+        kernels: Mapping[str, int],
+        attention: Mapping[str, float],
+        memory_attention: float = 0.0,
+        dropout: Dropout = NO_DROPOUT,
+        positions: bool = True,
+        causal: bool = False,
+    ) -> None:
+        super().__init__()
+        check_sizes(width=width, heads=heads, layers=depth, kernels=tuple(kernels.values()))
+        self.names, self.causal = tuple(dims), causal
+        self.local = nn.ModuleDict(
+            {name: Neighbours(dim, width, kernels[name]) for name, dim in dims.items() if dim != width}
+        )
+
+        def encoder(size: int, layers: int, share: float) -> Encoder:
+            rates = Dropout(dropout.embed, share, dropout.hidden, dropout.residual)
+            return Encoder(size, heads, layers, dropout=rates, scale=size**0.5, positions=positions, causal=causal)
+
+        pairs = [(name, other) for name in dims for other in dims if other != name]
+        self.cross = nn.ModuleDict({f"{a}_{b}": encoder(width, depth, attention[b]) for a, b in pairs})
+        self.width = max(1, len(dims) - 1) * width
+        deeper = max(depth, LEAST_DEPTH)
+        self.memory = nn.ModuleDict({name: encoder(self.width, deeper, memory_attention) for name in dims})
+
+    def forward(self, values: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The vectors, in the order of ``dims``."""
+        steps = {
+            name: self.local[name](values[name], mask[name]) if name in self.local else (values[name], mask[name])
+            for name in self.names
+        }
+        return {name: self._vector(name, steps) for name in self.names}
+
+    def _vector(self, name: str, steps: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
+        own, mask = steps[name]
+        others = [other for other in self.names if other != name]
+        found = [self.cross[f"{name}_{other}"](own, mask, *steps[other]) for other in others]
+        states: Tensor = self.memory[name](torch.cat(found, dim=2) if found else own, mask)
+        if not self.causal:
+            return masked_mean(states, mask)
+        return last_step(states, mask) * present(mask).unsqueeze(1)

@@ -1,0 +1,298 @@
+"""The text branch of models that fine-tune a language model: a BERT or an XLNet, with room for a gate between layers.
+
+The net is built from its configuration alone, and its numbers are read when training begins (``load``): a trained
+model is put together again without the checkpoint. The configurations of ``KNOWN`` are written here; that of any
+other checkpoint is the parameter ``language_config``, which is read from the checkpoint where it is left empty.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from msapipe.errors import RecipeError, WeightsError
+from msapipe.fusion._aligned import lengths
+from msapipe.fusion._attention import Dropout, Layer, sine_positions
+from msapipe.fusion._base import Batch, present
+from msapipe.fusion._checks import check_sizes
+from msapipe.weights import Checkpoint, Weights, choose
+
+Gate = Callable[[Tensor], Tensor]
+
+# Text features of which each row is a token: input id, token type, index of its word.
+TOKEN_COLUMNS = 3
+
+
+@dataclass(frozen=True)
+class _Known:
+    checkpoint: Checkpoint
+    config: str
+
+
+def _known(name: str, revision: str, licence: str, **config: Any) -> _Known:
+    checkpoint = Checkpoint(name=name, revision=revision, licence=licence, source=f"hub {name}")
+    return _Known(checkpoint, json.dumps(config))
+
+
+KNOWN = {
+    known.checkpoint.name: known
+    for known in (
+        _known(
+            "google-bert/bert-base-uncased",
+            "86b5e0934494bd15c9632b12f734a8a67f723594",
+            "Apache-2.0",
+            model_type="bert",
+            vocab_size=30522,
+        ),
+        _known(
+            "google-bert/bert-base-chinese",
+            "8f23c25b06e129b6c986331a13d8d025a92cf0ea",
+            "Apache-2.0",
+            model_type="bert",
+            vocab_size=21128,
+        ),
+        _known(
+            "xlnet/xlnet-base-cased",
+            "ceaa69c7bc5e512b5007106a7ccbb7daf24b2c79",
+            "MIT",
+            model_type="xlnet",
+            d_model=768,
+            n_layer=12,
+            n_head=12,
+            d_inner=3072,
+        ),
+    )
+}
+
+
+class TextBranch(nn.Module, ABC):
+    """Words to states (B, steps, width), zero where there is no word, through ``depth`` layers.
+
+    most: how many steps it takes; later ones are cut off.   cls_last: the step that stands for the text is the last.
+    """
+
+    width: int
+    depth: int
+    most: int
+    cls_last: bool = False
+
+    @abstractmethod
+    def mask(self, batch: Batch) -> Tensor:
+        """Which steps are words: bool (B, L)."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, steps: int, at: int = 0, gate: Gate | None = None) -> Tensor:
+        """Run ``at`` layers, the gate over (B, steps, width), and the other layers; shorter than ``steps``, padded."""
+
+    def check_insertion(self, at: int) -> None:
+        """Refuse a place that is not between, before or behind the layers."""
+        if not 0 <= at <= self.depth:
+            raise RecipeError(f"insert_layer: found {at}, expected 0 to {self.depth}, the number of layers of the text")
+
+    def summary(self, mask: Tensor) -> Tensor:
+        """Which step stands for the text: bool (B, L) to int64 (B,)."""
+        return (lengths(mask) - 1).clamp(min=0) if self.cls_last else mask.int().argmax(dim=1)
+
+
+class FeatureText(TextBranch):
+    """Text features through pre-norm transformer layers with sine positions, their first numbers random."""
+
+    def __init__(self, columns: int, width: int, depth: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        check_sizes(text_width=width, text_heads=heads)
+        if depth < 0:
+            raise RecipeError(f"text_layers: found {depth}, expected 0 or more")
+        self.width, self.depth, self.most = width, depth, 512
+        self.enter = nn.Linear(columns, width)
+        shares = Dropout(attention=dropout, hidden=dropout, residual=dropout)
+        self.layers = nn.ModuleList(Layer(width, heads, dropout=shares) for _ in range(depth))
+
+    def mask(self, batch: Batch) -> Tensor:
+        """The valid rows of the features."""
+        return batch.mask["text"][:, : self.most]
+
+    def forward(self, batch: Batch, steps: int, at: int = 0, gate: Gate | None = None) -> Tensor:
+        """See TextBranch; the features are standardised."""
+        mask = fit(self.mask(batch), steps)
+        states = self.enter(fit(batch.values["text"].transpose(1, 2), steps).transpose(1, 2))
+        states = states + sine_positions(states)
+        for layer in self.layers[:at]:
+            states = layer(states, mask)
+        if gate is not None:
+            states = gate(states)
+        for layer in self.layers[at:]:
+            states = layer(states, mask)
+        return states.masked_fill(~mask.unsqueeze(-1), 0.0)  # type: ignore[no-any-return]
+
+
+class LanguageModel(TextBranch):
+    """A BERT (without its pooler) or XLNet over token ids.
+
+    Padding may be on either side: positions of an XLNet are relative, and a BERT's tokens come with their padding
+    behind them. what: the model that asked, for errors.
+    """
+
+    def __init__(self, language_model: str, language_config: str, what: str) -> None:
+        super().__init__()
+        from transformers import BertConfig, BertModel, XLNetConfig, XLNetModel
+
+        self.named, self.what = language_model, what
+        config = _config(language_model, language_config, what)
+        self.net: Any
+        if isinstance(config, BertConfig):
+            self.net = BertModel(config, add_pooling_layer=False)
+            self.most = config.max_position_embeddings
+        elif isinstance(config, XLNetConfig) and config.attn_type == "bi":
+            self.net = XLNetModel(config)
+            self.net.mask_emb = None  # only its own pre-training reads it
+            self.most, self.cls_last = 2048, True
+        else:
+            raise RecipeError(f"{what}: language_model is a {config.model_type}, expected a BERT or an XLNet")
+        self.width, self.depth = config.hidden_size, config.num_hidden_layers
+
+    @property
+    def config(self) -> str:
+        """What ``language_config`` must be for the same net."""
+        left_out = ("transformers_version", "_name_or_path", "architectures", "dtype")
+        whole: dict[str, Any] = self.net.config.to_diff_dict()
+        kept = {name: value for name, value in whole.items() if name not in left_out}
+        return json.dumps({"model_type": self.net.config.model_type, **kept}, sort_keys=True)
+
+    def load(self) -> None:
+        """Take the numbers of the checkpoint that was named; raises MissingWeights when it is not on this machine."""
+        if not self.named:
+            return
+        folder = _checkpoint(self.named, self.what).path()
+        _quiet()
+        options = {} if self.cls_last else {"add_pooling_layer": False}
+        try:
+            loaded, found = type(self.net).from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
+                **options,
+            )
+            missing = [name for name in found["missing_keys"] if name != "mask_emb"]
+            if missing:
+                raise WeightsError(f"{folder}: {len(missing)} parameters are not in it ({', '.join(missing[:3])})")
+            if self.cls_last:
+                loaded.mask_emb = None
+            self.net.load_state_dict(loaded.state_dict())
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise WeightsError(f"{self.what}: {folder} does not fit the language model: {reason}") from error
+
+    def mask(self, batch: Batch) -> Tensor:
+        """The valid tokens; none where the text is switched off."""
+        return self._tokens(batch)[:, 1, : self.most].bool() & present(batch.mask["text"]).unsqueeze(1)
+
+    def forward(self, batch: Batch, steps: int, at: int = 0, gate: Gate | None = None) -> Tensor:
+        """See TextBranch."""
+        mask = fit(self.mask(batch), steps)
+        ids, _, types = fit(self._tokens(batch), steps).unbind(dim=1)
+        run = _run_xlnet if self.cls_last else _run_bert
+        states = run(self.net, ids, mask, types, at, gate)
+        return states.masked_fill(~mask.unsqueeze(-1), 0.0)
+
+    def _tokens(self, batch: Batch) -> Tensor:
+        if batch.tokens is None:
+            found = batch.values["text"].shape[2]
+            raise RecipeError(
+                f"{self.what}: language_model reads token ids, found text features of {found} columns and no tokens; "
+                "extract the text with the stage tokens"
+            )
+        return batch.tokens
+
+
+def with_tokens(batch: Batch) -> Batch:
+    """The batch with tokens (B, 3, L) from text features whose columns they are; any other batch as it is.
+
+    To be called before features are standardised.
+    """
+    rows = batch.values.get("text")
+    if batch.tokens is not None or rows is None or rows.shape[2] != TOKEN_COLUMNS:
+        return batch
+    mask = batch.mask["text"]
+    whole = rows.masked_fill(~mask.unsqueeze(-1), 0.0).round().long()
+    return replace(batch, tokens=torch.stack([whole[..., 0], mask.long(), whole[..., 1]], dim=1))
+
+
+def fit(rows: Tensor, steps: int) -> Tensor:
+    """Cut or padded behind with zeros to ``steps``: (..., T) to (..., steps)."""
+    return functional.pad(rows[..., :steps], (0, max(0, steps - rows.shape[-1])))
+
+
+def _run_bert(net: Any, ids: Tensor, mask: Tensor, types: Tensor, at: int, gate: Gate | None) -> Tensor:
+    states: Tensor = net.embeddings(input_ids=ids, token_type_ids=types)
+    # A finite number, so that a row without any token has no NaN.
+    unseen = torch.finfo(states.dtype).min * (~mask).to(states.dtype).view(len(mask), 1, 1, -1)
+    unseen = unseen.expand(-1, 1, mask.shape[1], -1)
+    for layer in net.encoder.layer[:at]:
+        states = layer(states, unseen)
+    if gate is not None:
+        states = gate(states)
+    for layer in net.encoder.layer[at:]:
+        states = layer(states, unseen)
+    return states
+
+
+def _run_xlnet(net: Any, ids: Tensor, mask: Tensor, types: Tensor, at: int, gate: Gate | None) -> Tensor:
+    """Steps come before rows in this net: (L, B, width)."""
+    count, steps = ids.shape
+    states = net.dropout(net.word_embedding(ids.T))
+    # A token sees itself even where it is padding: (L queries, L keys, B, 1).
+    itself = torch.eye(steps, dtype=torch.bool, device=ids.device).unsqueeze(-1)
+    unseen = (~mask.T.unsqueeze(0) & ~itself).unsqueeze(-1).to(states.dtype)
+    apart = (types.T.unsqueeze(1) != types.T.unsqueeze(0)).long()
+    segments = functional.one_hot(apart, 2).to(states.dtype)
+    positions = net.dropout(net.relative_positional_encoding(steps, steps, bsz=count, device=ids.device))
+
+    def through(layers: Any, states: Tensor) -> Tensor:
+        for layer in layers:
+            states = layer(states, None, attn_mask_h=unseen, attn_mask_g=None, r=positions, seg_mat=segments)[0]
+        return states
+
+    states = through(net.layer[:at], states)
+    if gate is not None:
+        states = gate(states.transpose(0, 1)).transpose(0, 1)
+    states = through(net.layer[at:], states)
+    return net.dropout(states).transpose(0, 1)  # type: ignore[no-any-return]
+
+
+def _checkpoint(name: str, what: str) -> Weights:
+    return choose([known.checkpoint for known in KNOWN.values()], name, what)
+
+
+def _config(language_model: str, language_config: str, what: str) -> Any:
+    """The configuration given, else that of a known checkpoint, else that in the checkpoint's folder."""
+    _quiet()
+    from transformers import AutoConfig
+
+    given = language_config or (KNOWN[language_model].config if language_model in KNOWN else "")
+    try:
+        if given:
+            return AutoConfig.for_model(**json.loads(given))
+        folder = _checkpoint(language_model, what).path()
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise RecipeError(f"{what}: no configuration of a language model: {reason}") from error
+
+
+def _quiet() -> None:
+    """No conversion service, no progress bars, no advice: before transformers is imported."""
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,0 +1,88 @@
+"""A gate that shifts one modality's states by what others say at the same step.
+
+Rahman et al., "Integrating Multimodal Information in Large Pretrained Transformers" (2020): the adaptation gate, MAG,
+is this with ``norm`` and dropout. Lin and Hu (2023): the shifting gate, MSG, is this without.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from msapipe.errors import RecipeError
+from msapipe.fusion._checks import check_dropouts
+
+GateBias = Literal["vector", "scalar"]
+
+# Keeps the length of a shift of zeros from dividing by zero.
+EPS = 1e-6
+
+
+class ShiftGate(nn.Module):
+    """States x (B, N, width) and helpers (B, N, d_p) to shifted states and the shift h, both (B, N, width).
+
+    h is the sum over helpers of ReLU(W [x; p] + b) * (V p), plus a bias; x* = x + eta h, where h is never longer than
+    ``strength`` times x. helpers: name to width.   gate_bias: b is a vector, or one number.   strength: learned from
+    this first value, always positive.   norm: normalise the shifted states, then drop some of them.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        helpers: Mapping[str, int],
+        *,
+        strength: float = 1.0,
+        gate_bias: GateBias = "vector",
+        norm: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_dropouts(msg_dropout=dropout)
+        if strength <= 0:
+            raise RecipeError(f"msg_strength: found {strength}, expected more than 0")
+        whole = gate_bias == "vector"
+        self.gates = nn.ModuleDict({name: nn.Linear(width + d, width, bias=whole) for name, d in helpers.items()})
+        self.offsets = nn.ParameterDict({} if whole else {name: nn.Parameter(torch.zeros(1)) for name in helpers})
+        self.values = nn.ModuleDict({name: nn.Linear(d, width, bias=False) for name, d in helpers.items()})
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.raw_strength = nn.Parameter(torch.tensor(strength + math.log(-math.expm1(-strength))))
+        self.finish = nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout)) if norm else nn.Identity()
+
+    @property
+    def strength(self) -> Tensor:
+        """How long a shift may be, as a share of what it shifts: ()."""
+        return functional.softplus(self.raw_strength)
+
+    def forward(self, x: Tensor, helpers: Mapping[str, Tensor], mask: Tensor) -> tuple[Tensor, Tensor]:
+        """mask: bool (B, N), the steps to shift; the others stay, and their h is zero."""
+        h = self.bias.expand_as(x)
+        for name, values in self.values.items():
+            gate = self.gates[name](torch.cat([x, helpers[name]], dim=2))
+            if name in self.offsets:
+                gate = gate + self.offsets[name]
+            h = h + functional.relu(gate) * values(helpers[name])
+        h = h * mask.unsqueeze(-1)
+        moved = torch.where(mask.unsqueeze(-1), self.finish(shifted(x, h, self.strength)), x)
+        return moved, h
+
+
+def shifted(x: Tensor, h: Tensor, strength: Tensor) -> Tensor:
+    """x + eta h with eta = min(strength |x| / |h|, 1) at each step: (B, N, D), (B, N, D) to (B, N, D)."""
+    return x + share(x, h, strength) * h
+
+
+def share(x: Tensor, h: Tensor, strength: Tensor) -> Tensor:
+    """eta, in [0, 1]: (B, N, D), (B, N, D) to (B, N, 1)."""
+    ratio: Tensor = strength * x.norm(dim=-1, keepdim=True) / (h.norm(dim=-1, keepdim=True) + EPS)
+    return ratio.clamp(max=1.0)
+
+
+def shift_huber(h: Tensor, mask: Tensor, delta: float) -> Tensor:
+    """Huber's loss of the shifts' entries, their mean over the valid steps: (B, N, D), (B, N) to (), 0 without any."""
+    each = functional.huber_loss(h, torch.zeros_like(h), reduction="none", delta=delta)
+    return (each * mask.unsqueeze(-1)).sum() / (mask.sum() * h.shape[2]).clamp(min=1)

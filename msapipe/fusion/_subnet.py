@@ -1,0 +1,103 @@
+"""Unimodal sub-networks and the decision network of the models that fuse one vector per modality.
+
+Zadeh et al., "Tensor Fusion Network for Multimodal Sentiment Analysis" (2017), section 4.1; layer sizes as in the
+MMSA collection. Unlike there, dropout acts on the text's state too, audio and vision are means over the valid steps
+only, and a missing modality's vector is zero, so that in a product its constant 1 alone remains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from msapipe.fusion._aligned import last_step
+from msapipe.fusion._base import Batch, masked_mean, present
+from msapipe.fusion._checks import check_dropouts, check_sizes
+from msapipe.fusion._norm import MaskedNorm
+
+
+class ClipNet(nn.Module):
+    """Three layers over the mean of a clip: (B, T, D), (B, T) to (B, hidden)."""
+
+    def __init__(self, width: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = MaskedNorm(width)
+        self.layers = nn.Sequential(
+            nn.Dropout(dropout),
+            *(nn.Linear(width, hidden), nn.ReLU()),
+            *(nn.Linear(hidden, hidden), nn.ReLU()),
+            *(nn.Linear(hidden, hidden), nn.ReLU()),
+        )
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """The clip's vector, zero where the modality is missing."""
+        there = present(mask).unsqueeze(1)
+        normal = self.norm(masked_mean(values, mask).unsqueeze(1), there)
+        vector: Tensor = self.layers(normal[:, 0])
+        return vector.masked_fill(~there, 0.0)
+
+
+class TextNet(nn.Module):
+    """An LSTM's last state through a layer: (B, T, D), (B, T) to (B, out)."""
+
+    def __init__(self, width: int, hidden: int, out: int, dropout: float) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(width, hidden, batch_first=True)
+        self.layers = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, out))
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """The clip's vector, zero where the text is missing."""
+        states, _ = self.lstm(values)
+        vector: Tensor = self.layers(last_step(states, mask))
+        return vector.masked_fill(~present(mask).unsqueeze(1), 0.0)
+
+
+class Subnets(nn.Module):
+    """One vector per modality: a standardised batch to {"audio": (B, h_a), "vision": (B, h_v), "text": (B, text_out)}.
+
+    hidden: units of text, audio and vision.   widths: modality to the columns of its vector; modalities that ``dims``
+    has not are left out.
+    """
+
+    def __init__(self, dims: Mapping[str, int], hidden: tuple[int, int, int], text_out: int, dropout: float) -> None:
+        super().__init__()
+        check_sizes(hidden=hidden, text_out=text_out)
+        check_dropouts(dropout=dropout)
+        text, audio, vision = hidden
+        outs = {"audio": audio, "vision": vision, "text": text_out}
+        self.widths = {name: out for name, out in outs.items() if name in dims}
+        self.nets = nn.ModuleDict()
+        for name, out in self.widths.items():
+            width = dims[name]
+            self.nets[name] = TextNet(width, text, out, dropout) if name == "text" else ClipNet(width, out, dropout)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The vectors, audio first."""
+        return {name: net(batch.values[name], batch.mask[name]) for name, net in self.nets.items()}
+
+
+class Decision(nn.Module):
+    """Two hidden layers and a score: (B, D) to (B,) and the last hidden state (B, units)."""
+
+    def __init__(self, width: int, units: int, dropout: float) -> None:
+        super().__init__()
+        check_sizes(units=units)
+        check_dropouts(post_dropout=dropout)
+        self.layers = nn.Sequential(
+            nn.Dropout(dropout),
+            *(nn.Linear(width, units), nn.ReLU()),
+            *(nn.Linear(units, units), nn.ReLU()),
+        )
+        self.score = nn.Linear(units, 1)
+
+    def forward(self, fused: Tensor) -> tuple[Tensor, Tensor]:
+        """Score and hidden state."""
+        hidden = self.layers(fused)
+        return self.score(hidden)[:, 0], hidden
+
+
+def joined(vectors: Mapping[str, Tensor]) -> Tensor:
+    """Side by side: (B, d_m) each to (B, sum of d_m)."""
+    return torch.cat(list(vectors.values()), dim=1)

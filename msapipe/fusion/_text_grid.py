@@ -1,0 +1,56 @@
+"""Audio and vision on the steps of the text, one vector a word or token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from msapipe.fusion._aligned import lengths
+from msapipe.fusion._base import Batch
+
+# How many steps a clip without text has at most; the corpora that were aligned to words have as many.
+MOST_WITHOUT_TEXT = 50
+
+
+def on_text_grid(
+    batch: Batch, text: Tensor | None, names: Sequence[str], aligned: bool, most: int
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Modalities of a standardised batch at the text's steps: name to (B, N, D_m), and bool (B, N).
+
+    text: bool (B, L), the words, of which the last valid one is the last step.   aligned: step k of a modality
+    belongs to step k of the text, unless it has more steps than the text; that, and everything when not aligned, is
+    averaged over as many even windows as the text has steps.   A clip without text has as many steps as the shortest
+    of its other modalities, but no more than ``most`` and MOST_WITHOUT_TEXT. What nothing valid falls into is zero.
+    """
+    ends = {name: lengths(batch.mask[name]) for name in names}
+    count = _steps(text, ends, most)
+    step = torch.arange(int(count.max()), device=count.device)
+    values = {}
+    for name, end in ends.items():
+        # A sequence that ends before its text is read as one that goes on, unseen, to the text's end.
+        last = torch.maximum(end, count) if aligned else end
+        values[name] = _averaged(batch.values[name], batch.mask[name], last, count, step)
+    return values, step < count.unsqueeze(1)
+
+
+def _steps(text: Tensor | None, ends: dict[str, Tensor], most: int) -> Tensor:
+    """How many steps each clip has, at least 1: int64 (B,)."""
+    count = lengths(text) if text is not None else torch.zeros_like(next(iter(ends.values())))
+    if ends:
+        bound = min(most, MOST_WITHOUT_TEXT)
+        shortest = torch.stack([end.masked_fill(end == 0, bound) for end in ends.values()]).amin(dim=0)
+        some = torch.stack(list(ends.values())).any(dim=0)
+        count = torch.where((count == 0) & some, shortest.clamp(max=bound), count)
+    return count.clamp(min=1)
+
+
+def _averaged(values: Tensor, mask: Tensor, end: Tensor, count: Tensor, window: Tensor) -> Tensor:
+    """Means over the valid steps of each window: (B, T, D), (B, T), lengths and windows (B,), (N,) to (B, N, D)."""
+    end, count = end.view(-1, 1, 1), count.view(-1, 1, 1)
+    step = torch.arange(values.shape[1], device=values.device).view(1, 1, -1)
+    first = window.view(1, -1, 1) * end // count
+    after = ((window.view(1, -1, 1) + 1) * end + count - 1) // count
+    weight = ((step >= first) & (step < after) & mask.unsqueeze(1)).to(values.dtype)
+    return weight @ values / weight.sum(dim=2, keepdim=True).clamp(min=1)

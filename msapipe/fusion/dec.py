@@ -1,0 +1,284 @@
+"""Semi-supervised deep embedded clustering: clips without a label shape the latent space that a classifier reads.
+
+Saadatinia, Ahmadi and Abdollahi, "Semi-supervised Multimodal Sentiment Analysis by Deep Embedded Clustering". DEC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from msapipe.errors import RecipeError
+from msapipe.fusion._attention import Dropout, Encoder
+from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, masked_mean, present
+from msapipe.fusion._checks import check_dropouts, check_sizes
+from msapipe.fusion._clustering import (
+    clustering_loss,
+    disentangle_loss,
+    kmeans,
+    soft_assignment,
+    still,
+    target_assignment,
+)
+from msapipe.fusion._norm import MaskedNorm
+
+# Weights of the losses, as in the paper: of the auto-encoder, and beside the clusters.
+RECON, RECON_IN_CLUSTER, SUPERVISED_IN_CLUSTER = 1.0, 0.1, 0.5
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of the transformers: width, heads, units of the feed-forward nets, layers and dropout."""
+
+    d: int
+    heads: int
+    hidden: int
+    layers: int
+    dropout: float
+
+    def encoder(self, layers: int) -> Encoder:
+        """A post-norm transformer with sine positions: (B, T, d) stays."""
+        dropout = Dropout(attention=self.dropout, hidden=self.dropout, residual=self.dropout)
+        return Encoder(self.d, self.heads, layers, self.hidden, norm="post", dropout=dropout)
+
+
+class Reader(nn.Module):
+    """A modality's transformer and its mean over time: (B, T, D), (B, T) to (B, d), zero where it is missing."""
+
+    def __init__(self, width: int, shape: Shape) -> None:
+        super().__init__()
+        self.enter = nn.Linear(width, shape.d)
+        self.encoder = shape.encoder(shape.layers)
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """The clip's vector."""
+        return masked_mean(self.encoder(self.enter(values), mask), mask)
+
+
+class ClassifierHead(nn.Module):
+    """Batch norm and two layers: latent (B, z_dim) to the logit of a positive label (B,)."""
+
+    def __init__(self, z_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = MaskedNorm(z_dim)
+        self.layers = nn.Sequential(
+            *(nn.ReLU(), nn.Dropout(dropout), nn.Linear(z_dim, z_dim // 2)),
+            *(nn.ReLU(), nn.Dropout(dropout), nn.Linear(z_dim // 2, 1)),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """The logit; in training a batch of one clip is normalised by the running statistics."""
+        every = torch.ones(len(z), 1, dtype=torch.bool, device=z.device)
+        return self.layers(self.norm(z.unsqueeze(1), every)[:, 0])[:, 0]  # type: ignore[no-any-return]
+
+
+class Classifier(nn.Module):
+    """Transformers side by side, their means joined to a latent vector, a head.
+
+    For text, vision and audio of 300, 35 and 5 columns it has the 851,713 parameters that the paper states.
+    """
+
+    def __init__(self, dims: Mapping[str, int], shape: Shape, z_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.readers = nn.ModuleDict({name: Reader(width, shape) for name, width in dims.items()})
+        self.latent = nn.Linear(len(dims) * shape.d, z_dim)
+        self.head = ClassifierHead(z_dim, dropout)
+
+    def encode(self, batch: Batch) -> Tensor:
+        """A standardised batch to its latent vectors (B, z_dim)."""
+        means = [reader(batch.values[name], batch.mask[name]) for name, reader in self.readers.items()]
+        return self.latent(torch.cat(means, dim=1))  # type: ignore[no-any-return]
+
+
+class Decoder(nn.Module):
+    """Latent vectors back to what the encoder read.
+
+    target "sequence": every step, by one transformer layer over the repeated vector.   "mean": the mean over time.
+    """
+
+    def __init__(self, dims: Mapping[str, int], shape: Shape, z_dim: int, target: str) -> None:
+        super().__init__()
+        self.enter = nn.Linear(z_dim, len(dims) * shape.d)
+        self.layers = nn.ModuleDict({name: shape.encoder(1) for name in dims if target == "sequence"})
+        self.leave = nn.ModuleDict({name: nn.Linear(shape.d, width) for name, width in dims.items()})
+
+    def loss(self, z: Tensor, batch: Batch) -> Tensor:
+        """Mean squared error over the valid elements of a standardised batch, the mean over modalities."""
+        hidden = self.enter(z).relu().chunk(len(self.leave), dim=1)
+        errors = [self._error(name, part, batch) for name, part in zip(self.leave, hidden, strict=True)]
+        return torch.stack(errors).mean()
+
+    def _error(self, name: str, hidden: Tensor, batch: Batch) -> Tensor:
+        values, mask = batch.values[name], batch.mask[name]
+        if not self.layers:
+            found, wanted, known = self.leave[name](hidden), masked_mean(values, mask), present(mask)
+        else:
+            repeated = hidden.unsqueeze(1).expand(-1, values.shape[1], -1)
+            found, wanted, known = self.leave[name](self.layers[name](repeated, mask)), values, mask
+        return _mean((found - wanted).square().mean(dim=-1), known)
+
+
+class Dec(FusionModel):
+    """(B, T_m, D_m) per modality to latent vectors z (B, z_dim) to a logit (B,), mapped to scores (B,).
+
+    score = limit tanh(logit / 2), which is the probability p of a positive label as limit (2 p - 1): the paper has
+    classes only. Labels are positive (M > 0) or negative (M < 0); a clip without one, or with 0, is unlabelled.
+
+    stages: "0", the classifier alone; "1,3", an auto-encoder over all clips first; "1,2,3", clusters between them: z is
+    drawn to centroids that begin as those of k-means, while the decoder and the labels hold it. Parameters of stages
+    that are left out do not exist.   clusters: the paper does not say how many.   labelled_fraction: of the labels that
+    training sees, by a hash of the row: 0.4 in the paper, which hides the others of a corpus that has them all.
+    target "graded": the head learns the probability (1 + M / limit) / 2, so that the score is M, not its side only.
+    recon_target: see Decoder.   disentangle_weight: of the covariances of z, in stage 1.
+
+    Departures. Widths, decoder, clusters and batch norm's place are not in the paper; the sizes here are those that
+    give its number of parameters. A clip is read whole, not cut at 30 steps. Scaling to [0, 1] before centring and
+    scaling would change nothing, and is left out.
+    """
+
+    version = 1
+    target: Tensor
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        *,
+        stages: Literal["0", "1,3", "1,2,3"] = "1,2,3",
+        d: int = 128,
+        heads: int = 4,
+        hidden: int = 256,
+        layers: int = 2,
+        z_dim: int = 32,
+        dropout: float = 0.1,
+        head_dropout: float = 0.3,
+        clusters: int = 2,
+        labelled_fraction: float = 1.0,
+        target: Literal["sign", "graded"] = "sign",
+        recon_target: Literal["sequence", "mean"] = "sequence",
+        disentangle_weight: float = 0.001,
+        limit: float = 3.0,
+    ) -> None:
+        super().__init__(dims)
+        check_sizes(d=d, heads=heads, hidden=hidden, layers=layers, z_dim=z_dim // 2, clusters=clusters)
+        check_dropouts(dropout=dropout, head_dropout=head_dropout)
+        if not 0 <= labelled_fraction <= 1:
+            raise RecipeError(f"labelled_fraction: found {labelled_fraction}, expected 0 to 1")
+        if limit <= 0:
+            raise RecipeError(f"limit: found {limit}, expected more than 0")
+        self.stages, self.clusters, self.limit = stages, clusters, limit
+        self.labelled_fraction, self.graded = labelled_fraction, target == "graded"
+        self.disentangle_weight = disentangle_weight
+        shape = Shape(d, heads, hidden, layers, dropout)
+        self.classifier = Classifier(dims, shape, z_dim, head_dropout)
+        if "1" in stages:
+            self.decoder = Decoder(dims, shape, z_dim, recon_target)
+        if "2" in stages:
+            self.centroids = nn.Parameter(torch.zeros(clusters, z_dim))
+            self.class_head = nn.Linear(z_dim, 2)
+        self.register_buffer("target", torch.zeros(0, clusters), persistent=False)
+
+    def forward(self, batch: Batch) -> Output:
+        """Score a batch; ``features`` has the latent vectors as "fused" and the logit (B, 1)."""
+        z = self.classifier.encode(self.standardized(batch))
+        logit = self.classifier.head(z)
+        said = {"probability": torch.sigmoid(logit).detach()}
+        if "2" in self.stages:
+            said["clusters"] = soft_assignment(z, self.centroids).detach()
+        score = self.limit * torch.tanh(logit / 2)
+        return Output(score=score, features={"fused": z, "logit": logit.unsqueeze(1)}, diagnostics=said)
+
+    def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
+        """Of the stage: reconstruction, clusters, or cross-entropy over the clips whose label is known."""
+        z = output.features["fused"]
+        if phase == "autoencode":
+            recon = self.decoder.loss(z, self.standardized(batch))
+            return RECON * recon + self.disentangle_weight * disentangle_loss(z)
+        if phase == "cluster":
+            recon = self.decoder.loss(z, self.standardized(batch))
+            return self._drawn(z, batch) + RECON_IN_CLUSTER * recon + SUPERVISED_IN_CLUSTER * self._classes(z, batch)
+        label, known = self._labels(batch)
+        wanted = ((1 + label / self.limit) / 2).clamp(0, 1) if self.graded else (label > 0).to(label.dtype)
+        error = F.binary_cross_entropy_with_logits(output.features["logit"][:, 0], wanted, reduction="none")
+        return _mean(error, known)
+
+    def begin(self, phase: str, batches: Batches) -> None:
+        """The clusters begin as those of k-means."""
+        if phase == "cluster":
+            z = torch.cat([part for _, part in self._latents(batches)])
+            with torch.no_grad():
+                self.centroids.copy_(kmeans(z, self.clusters))
+
+    def begin_epoch(self, phase: str, epoch: int, batches: Batches) -> None:
+        """What the clusters are drawn to in this epoch, over the whole split, kept by the position in it."""
+        if phase == "cluster":
+            rows, parts = zip(*self._latents(batches), strict=True)
+            row, z = torch.cat(rows), torch.cat(parts)
+            with torch.no_grad():
+                found = target_assignment(soft_assignment(z, self.centroids))
+            self.target = found.new_zeros(int(row.max()) + 1, self.clusters).index_copy(0, row, found)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The paper's stages; the last one keeps the epoch of the best accuracy, the others their last epoch."""
+        encoder = ("classifier.readers", "classifier.latent")
+        found = {
+            "0": Phase("baseline", (Group(("classifier",), lr=4e-5, weight_decay=0.01),), 500, monitor="acc2"),
+            "1": Phase("autoencode", (Group((*encoder, "decoder"), lr=5e-4),), 200, labels=(), monitor="last"),
+            "2": Phase(
+                "cluster",
+                (Group((*encoder, "decoder", "centroids", "class_head"), lr=1e-4),),
+                epochs=100,
+                labels=(),
+                monitor="last",
+            ),
+            "3": Phase("finetune", (Group(("classifier",), lr=4e-5, weight_decay=0.01),), 500, monitor="acc2"),
+        }
+        return tuple(replace(found[stage], batch=128, clip=None, patience=None) for stage in self.stages.split(","))
+
+    def _latents(self, batches: Batches) -> list[tuple[Tensor, Tensor]]:
+        """Rows (B,) and latent vectors (B, z_dim) of each batch, without dropout."""
+        with still(self):
+            return [(_rows(batch), self.classifier.encode(self.standardized(batch))) for batch in batches()]
+
+    def _drawn(self, z: Tensor, batch: Batch) -> Tensor:
+        """How far the clusters are from their target, which only rows of the training split have."""
+        q = soft_assignment(z, self.centroids)
+        return clustering_loss(q, self.target[_rows(batch)]) if self.training else 0.0 * q.sum()
+
+    def _classes(self, z: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy of the clusters' own head."""
+        label, known = self._labels(batch)
+        return _mean(F.cross_entropy(self.class_head(z), (label > 0).long(), reduction="none"), known)
+
+    def _labels(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Labels (B,) without NaN, and bool (B,), which of them count; hidden ones count outside training."""
+        label = batch.labels["M"].nan_to_num()
+        known = batch.labels["M"].isfinite() & (self.graded | (label != 0))
+        if self.training and self.labelled_fraction < 1:
+            known = known & (_lottery(_rows(batch)) < self.labelled_fraction)
+        return label, known
+
+
+def _rows(batch: Batch) -> Tensor:
+    """Positions in the split, int64 (B,)."""
+    if batch.index is None:
+        raise RecipeError("dec is trained on batches that know their rows: set Batch.index")
+    return batch.index
+
+
+def _lottery(rows: Tensor) -> Tensor:
+    """A number in [0, 1) that hangs on the row alone: int64 (B,) to float64 (B,). The finaliser of MurmurHash3."""
+    low = 0xFFFFFFFF
+    mixed = (rows + 1) & low
+    for factor, shift in ((0x85EBCA6B, 16), (0xC2B2AE35, 13)):
+        mixed = ((mixed ^ (mixed >> shift)) * factor) & low
+    return (mixed ^ (mixed >> 16)).double() / 2**32
+
+
+def _mean(errors: Tensor, known: Tensor) -> Tensor:
+    """Mean over what is known, zero when nothing is: both of one shape, to ()."""
+    return errors.masked_fill(~known, 0.0).sum() / known.sum().clamp(min=1)

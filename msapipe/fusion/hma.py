@@ -1,0 +1,256 @@
+"""Hybrid-modal attention: gates shift each modality by the others, inside the language model for the text.
+
+Lin and Hu's hybrid-modal attention network (2023), HMA: shifting gates (MSG), bidirectional attention (MBA) and a
+Huber loss of the shifts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from msapipe.errors import RecipeError
+from msapipe.fusion._aligned import lengths
+from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, masked_mean, present
+from msapipe.fusion._bridge import Bridge
+from msapipe.fusion._checks import check_dropouts, check_sizes
+from msapipe.fusion._language_model import FeatureText, LanguageModel, TextBranch, fit, with_tokens
+from msapipe.fusion._shift_gate import GateBias, ShiftGate, shift_huber
+from msapipe.fusion._text_grid import MOST_WITHOUT_TEXT, on_text_grid
+
+Modality = Literal["text", "audio", "vision"]
+Rnn = Literal["slstm", "blstm", "sgru", "bgru"]
+Route = Literal["matched", "crossed"]
+
+
+class States(nn.Module):
+    """An RNN's state at every step, as wide as its input in each direction: (B, N, D), (B, N) to (B, N, D or 2 D)."""
+
+    def __init__(self, width: int, rnn: Rnn) -> None:
+        super().__init__()
+        cell = nn.LSTM if rnn.endswith("lstm") else nn.GRU
+        self.rnn = cell(width, width, batch_first=True, bidirectional=rnn.startswith("b"))
+        self.width = width * (2 if rnn.startswith("b") else 1)
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """The states; ``mask`` is True up to a clip's end, unseen steps before it are zeros."""
+        ends = lengths(mask).clamp(min=1).cpu()
+        packed = nn.utils.rnn.pack_padded_sequence(values, ends, batch_first=True, enforce_sorted=False)
+        states, _ = nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=mask.shape[1])
+        return states
+
+
+class Hma(FusionModel):
+    """(B, T_m, D_m) per modality on the text's N steps: text states (B, N, d) and RNN states (B, N, D_m) of the others,
+    each shifted by the others, side by side through a layer (B, N, d), at [CLS] to scores (B,).
+
+    language_model: a BERT or XLNet to fine-tune over token ids: google-bert/bert-base-uncased, a folder, or
+    org/name@COMMIT. "": text features go through ``text_layers`` random transformer layers of ``text_width`` columns
+    instead, which is not the paper.   language_config: see ``_language_model``.   insert_layer: layers before the
+    text's gate.   msg: which modalities are shifted.   msg_strength: how long a shift may be at first, as a share of
+    what it shifts.   msg_norm: normalise what was shifted, as MAG does.   mba: text meets a modality before it shifts
+    it; mba_route "crossed" shifts audio by the text that met vision, as the paper's sentence has it.   mba_steps: of
+    mba_weight "matrix".   huber: keep shifts small; huber_weights: of text, audio, vision.   aligned: step k of audio
+    and vision belongs to step k of the text; longer ones, and all when not aligned, are averaged over windows, which
+    is not the paper's setting.   summary: "cls" is the first step, of an XLNet the last; a clip without text has the
+    mean.   lr_other: of all but the language model; 0: as that, and 1e-3 where there is none.
+
+    What the paper leaves open: gates have a vector as bias, the norm in MBA is one clip's, without gradient, and the
+    weights of Huber's loss are 0.1.
+    """
+
+    version = 1
+    reads_tokens = True
+    text: TextBranch | None
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        *,
+        language_model: str = "",
+        language_config: str = "",
+        text_width: int = 64,
+        text_layers: int = 3,
+        text_heads: int = 4,
+        insert_layer: int = 2,
+        rnn: Rnn = "slstm",
+        msg: tuple[Modality, ...] = ("text", "audio", "vision"),
+        msg_strength: float = 1.0,
+        msg_norm: bool = False,
+        gate_bias: GateBias = "vector",
+        mba: bool = True,
+        mba_width: int = 30,
+        mba_kernel: int = 1,
+        mba_weight: Literal["scalar", "matrix"] = "scalar",
+        mba_steps: int = 50,
+        mba_route: Route = "matched",
+        huber: bool = True,
+        huber_delta: float = 1.0,
+        huber_weights: tuple[float, float, float] = (0.1, 0.1, 0.1),
+        aligned: bool = True,
+        summary: Literal["cls", "masked_mean"] = "cls",
+        dropout: float = 0.1,
+        lr: float = 2e-5,
+        lr_other: float = 0.0,
+    ) -> None:
+        super().__init__(dims)
+        check_dropouts(dropout=dropout)
+        check_sizes(mba_steps=mba_steps)
+        self.insert_layer, self.aligned, self.at_cls = insert_layer, aligned, summary == "cls"
+        self.lr, self.lr_other, self.huber_delta = lr, lr_other, _positive(huber_delta)
+        self.huber_weights = dict(zip(("text", "audio", "vision"), huber_weights, strict=True)) if huber else {}
+        by_features = partial(FeatureText, width=text_width, depth=text_layers, heads=text_heads, dropout=dropout)
+        self.text = _branch(dims, language_model, language_config, by_features)
+        self.states = nn.ModuleDict({name: States(width, rnn) for name, width in dims.items() if name != "text"})
+        widths = self._widths()
+        gate = partial(ShiftGate, strength=msg_strength, gate_bias=gate_bias, norm=msg_norm, dropout=dropout)
+        self.gates = _gates([name for name in dims if name in msg], widths, gate)
+        self.meets = self._meetings(mba_route) if mba else {}
+        bridge = partial(Bridge, width=mba_width, kernel=mba_kernel, steps=mba_steps if mba_weight == "matrix" else 0)
+        met = sorted(set(self.meets.values()))
+        self.bridges = nn.ModuleDict({name: bridge(widths["text"], widths[name]) for name in met})
+        fused = widths.get("text", text_width)
+        self.fuse = nn.Sequential(nn.Linear(sum(widths.values()), fused), nn.ReLU(), nn.Dropout(dropout))
+        self.score = nn.Linear(fused, 1)
+
+    def _widths(self) -> dict[str, int]:
+        """Columns of each modality's states; refuses a place for the text's gate that is none."""
+        widths = {} if self.text is None else {"text": self.text.width}
+        if self.text is not None:
+            self.text.check_insertion(self.insert_layer)
+        return widths | {name: cast(int, states.width) for name, states in self.states.items()}
+
+    def _meetings(self, route: Route) -> dict[str, str]:
+        """Shifted modality to the one that the text meets before it shifts that; none without text."""
+        shifted = [name for name in self.gates if name != "text" and self.text is not None]
+        crossed = {"audio": "vision", "vision": "audio"} if route == "crossed" else {}
+        found = {name: crossed.get(name, name) for name in shifted}
+        return {name: other if other in self.dims else name for name, other in found.items()}
+
+    def forward(self, batch: Batch) -> Output:
+        """Score a batch."""
+        batch = self.standardized(with_tokens(batch))
+        words = None if self.text is None else self.text.mask(batch)
+        most = MOST_WITHOUT_TEXT if self.text is None else self.text.most
+        values, mask = on_text_grid(batch, words, list(self.states), self.aligned, most)
+        there = {name: mask & present(batch.mask[name]).unsqueeze(1) for name in self.states}
+        low = {name: rnn(values[name], mask) * there[name].unsqueeze(-1) for name, rnn in self.states.items()}
+        shifts: dict[str, Tensor] = {}
+        high = dict(low)
+        if words is not None:
+            there["text"] = fit(words, mask.shape[1])
+            high["text"] = self._text(batch, low, there["text"], shifts)
+        self._shift(high, low, there, shifts)
+        fused = self._summary(self.fuse(torch.cat([high[name] for name in self.dims], dim=2)), mask, there.get("text"))
+        return Output(
+            score=self.score(fused)[:, 0],
+            features={"fused": fused},
+            losses={
+                f"shift_{name}": self.huber_weights[name] * shift_huber(h, there[name], self.huber_delta)
+                for name, h in shifts.items()
+                if name in self.huber_weights
+            },
+            diagnostics={f"shift_{name}": h.detach().norm(dim=2) for name, h in shifts.items()},
+        )
+
+    def _text(self, batch: Batch, low: Mapping[str, Tensor], mask: Tensor, shifts: dict[str, Tensor]) -> Tensor:
+        """Text states (B, N, d), shifted between two layers; the shift is put into ``shifts``."""
+
+        def gate(states: Tensor) -> Tensor:
+            states, shifts["text"] = self.gates["text"](states, low, mask)
+            return states
+
+        inserted = gate if "text" in self.gates else None
+        states: Tensor = cast(TextBranch, self.text)(batch, mask.shape[1], self.insert_layer, inserted)
+        return states
+
+    def _shift(
+        self,
+        high: dict[str, Tensor],
+        low: Mapping[str, Tensor],
+        there: Mapping[str, Tensor],
+        shifts: dict[str, Tensor],
+    ) -> None:
+        """Replace audio and vision in ``high`` by their shifted states; the shifts are put into ``shifts``."""
+        met = {
+            name: bridge(high["text"], low[name], there["text"], there[name]) for name, bridge in self.bridges.items()
+        }
+        for name in low:
+            if name in self.gates:
+                helpers = {**high, **low}
+                if name in self.meets:
+                    helpers["text"] = met[self.meets[name]]
+                high[name], shifts[name] = self.gates[name](low[name], helpers, there[name])
+
+    def _summary(self, states: Tensor, mask: Tensor, words: Tensor | None) -> Tensor:
+        """(B, N, d) to (B, d): the step that stands for the clip, or the mean where there is no text."""
+        mean = masked_mean(states, mask)
+        if self.text is None or words is None or not self.at_cls:
+            return mean
+        at = self.text.summary(words)
+        cls = states[torch.arange(len(states), device=states.device), at]
+        return torch.where(present(words).unsqueeze(1), cls, mean)
+
+    def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
+        """Mean squared error over the clips that have a label, plus the weighted losses of the shifts."""
+        label = batch.labels["M"]
+        there = label.isfinite()
+        error = ((output.score - label.nan_to_num()) ** 2).masked_fill(~there, 0.0).sum() / there.sum().clamp(min=1)
+        for part in output.losses.values():
+            error = error + part
+        return error
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The paper's settings for MOSI: the epoch with the smallest loss; weight decay is that of MAG."""
+        other = self.lr_other or (self.lr if isinstance(self.text, LanguageModel) else 1e-3)
+        groups = (Group(lr=other, weight_decay=0.01), Group(("text.net.",), lr=self.lr, weight_decay=0.01))
+        return (
+            Phase(
+                groups=groups,
+                optimizer="adamw",
+                schedule="linear",
+                warmup=0.1,
+                epochs=40,
+                batch=48,
+                monitor="loss",
+                patience=None,
+            ),
+        )
+
+    def begin(self, phase: str, batches: Batches) -> None:
+        """Read the numbers of the language model."""
+        if isinstance(self.text, LanguageModel):
+            self.text.load()
+
+    def kept_params(self) -> dict[str, str]:
+        """Parameters to keep with a trained model, so that it is built without the checkpoint."""
+        return {"language_config": self.text.config} if isinstance(self.text, LanguageModel) else {}
+
+
+def _gates(names: Iterable[str], widths: Mapping[str, int], make: Callable[..., ShiftGate]) -> nn.ModuleDict:
+    """A gate for each, helped by all other modalities; a modality by itself has none."""
+    gates = nn.ModuleDict()
+    for name in names:
+        helpers = {other: width for other, width in widths.items() if other != name}
+        if helpers:
+            gates[name] = make(widths[name], helpers)
+    return gates
+
+
+def _branch(
+    dims: Mapping[str, int], named: str, config: str, by_features: Callable[[int], FeatureText]
+) -> TextBranch | None:
+    """A language model where one is named or configured, else layers over text features; None without text."""
+    if "text" not in dims:
+        return None
+    return LanguageModel(named, config, "hma") if named or config else by_features(dims["text"])
+
+
+def _positive(huber_delta: float) -> float:
+    if huber_delta <= 0:
+        raise RecipeError(f"huber_delta: found {huber_delta}, expected more than 0")
+    return huber_delta

@@ -1,0 +1,46 @@
+"""Late fusion by a deep network: a sub-network per modality, their vectors side by side through three layers.
+
+Williams et al., "DNN Multimodal Fusion Techniques for Predicting Video Sentiment" (2018); sub-networks and sizes of the
+MMSA collection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase
+from msapipe.fusion._subnet import Decision, Subnets, joined
+
+
+class LfDnn(FusionModel):
+    """(B, T_m, D_m) per modality to vectors (B, h_a), (B, h_v), (B, text_out), side by side to scores (B,).
+
+    hidden: units of text, audio and vision.   text_out: columns of the text's vector.   units: of the layers after
+    fusion.   Where it departs from MMSA's code: see ``_subnet``.
+    """
+
+    version = 1
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        *,
+        hidden: tuple[int, int, int] = (128, 16, 128),
+        text_out: int = 256,
+        units: int = 128,
+        dropout: float = 0.2,
+        post_dropout: float = 0.2,
+    ) -> None:
+        super().__init__(dims)
+        self.subnets = Subnets(dims, hidden, text_out, dropout)
+        self.decision = Decision(sum(self.subnets.widths.values()), units, post_dropout)
+
+    def forward(self, batch: Batch) -> Output:
+        """Score a batch."""
+        vectors = self.subnets(self.standardized(batch))
+        score, hidden = self.decision(joined(vectors))
+        return Output(score=score, features={"fused": hidden, **vectors})
+
+    def phases(self) -> tuple[Phase, ...]:
+        """MMSA's settings for MOSI."""
+        return (Phase(groups=(Group(lr=1e-3, weight_decay=1e-2),), batch=128),)

@@ -1,0 +1,72 @@
+"""Low-rank Multimodal Fusion: the outer product of the modalities, read by a weight tensor of low rank.
+
+Liu et al., "Efficient Low-rank Multimodal Fusion with Modality-Specific Factors" (2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from msapipe.errors import RecipeError
+from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase
+from msapipe.fusion._checks import check_sizes
+from msapipe.fusion._subnet import Subnets
+
+
+class Lmf(FusionModel):
+    """(B, T_m, D_m) per modality to vectors h_m, to one product a rank (B, rank), to scores (B,).
+
+    score = sum over r of w_r times the product over m of ([1; h_m] . W_m^r), plus a bias; with two modalities or one
+    it is the product of what there is. hidden: units of text, audio and vision; the text's vector has half of its
+    units.   lr, factor_lr: learning rates of the rest and of the factors.
+
+    ``fusion_weights`` and ``fusion_bias`` learn: in MMSA's code no group of the optimiser has them. Nothing is dropped
+    after fusion, as there. Where the sub-networks depart from it: see ``_subnet``.
+    """
+
+    version = 1
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        *,
+        hidden: tuple[int, int, int] = (128, 16, 128),
+        rank: int = 3,
+        dropout: float = 0.3,
+        lr: float = 1e-3,
+        factor_lr: float = 1e-3,
+    ) -> None:
+        super().__init__(dims)
+        check_sizes(rank=rank)
+        if hidden[0] < 2:
+            raise RecipeError(f"hidden: found {hidden}, expected 2 or more for text, whose vector has half of them")
+        if min(lr, factor_lr) <= 0:
+            raise RecipeError(f"lr, factor_lr: found {lr} and {factor_lr}, expected more than 0")
+        self.subnets = Subnets(dims, hidden, hidden[0] // 2, dropout)
+        self.factors = nn.ParameterDict(
+            {name: nn.Parameter(torch.empty(rank, width + 1)) for name, width in self.subnets.widths.items()}
+        )
+        self.fusion_weights = nn.Parameter(torch.empty(1, rank))
+        self.fusion_bias = nn.Parameter(torch.zeros(1))
+        for weight in (*self.factors.values(), self.fusion_weights):
+            nn.init.xavier_normal_(weight)
+        self._rates = lr, factor_lr
+
+    def forward(self, batch: Batch) -> Output:
+        """Score a batch."""
+        vectors = self.subnets(self.standardized(batch))
+        products = torch.ones_like(self.fusion_weights)
+        for name, vector in vectors.items():
+            factor = self.factors[name]
+            products = products * (factor[:, 0] + vector @ factor[:, 1:].T)
+        score = (products * self.fusion_weights).sum(dim=1) + self.fusion_bias
+        return Output(score=score, features={"fused": products, **vectors})
+
+    def phases(self) -> tuple[Phase, ...]:
+        """MMSA's settings for MOSI."""
+        lr, factor_lr = self._rates
+        groups = (Group(lr=lr, weight_decay=5e-3), Group(("factors.",), lr=factor_lr, weight_decay=5e-3))
+        return (Phase(groups=groups, batch=64),)

@@ -1,0 +1,1 @@
+"""Results as figures. Nothing heavy is imported before something is drawn."""

@@ -1,0 +1,93 @@
+"""What a model is trained on: samples with labels and splits, and what their features were made by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from msapipe.cache import file_digest
+from msapipe.errors import MsapipeError
+from msapipe.exchange import format_of
+from msapipe.train.labels import read_labels, with_labels
+from msapipe.train.split import with_splits
+from msapipe.types import Sample
+
+_SCALES = ((-1.0, 1.0), (-3.0, 3.0))
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Samples, each with a split.
+
+    name: for cards.   made_by: what the features depend on (see a model card), with "align".   scale: lowest and
+    highest label.   notes: what a user should know of what was left out.
+    """
+
+    name: str
+    samples: tuple[Sample, ...]
+    made_by: Mapping[str, Any]
+    scale: tuple[float, float]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """Modality to its number of columns."""
+        found: dict[str, int] = {}
+        for sample in self.samples:
+            for name, part in sample.features.items():
+                width = part.values.shape[1]
+                if found.setdefault(name, width) != width:
+                    raise MsapipeError(f"clip {sample.id}: {name} has {width} columns, earlier clips {found[name]}")
+        return {name: found[name] for name in ("text", "audio", "vision") if name in found}
+
+    def split(self, name: str) -> list[Sample]:
+        """The samples of train, valid or test."""
+        return [sample for sample in self.samples if sample.split == name]
+
+
+def load_data(features: Path, labels: Path | None = None, scale: tuple[float, float] | None = None) -> DataSet:
+    """Read a file of features (.safetensors of ``msapipe extract -o``, .pkl of MMSA) and its labels.
+
+    labels: a label.csv; default: label.csv beside the features, where the file has none of its own. scale: lowest and
+    highest label; default: [-1, 1] or [-3, 3], whichever holds all. Raises MsapipeError.
+    """
+    if not features.is_file():
+        raise MsapipeError(f"{features}: there is no such file; write one with: msapipe extract VIDEOS -o {features}")
+    source = format_of(features)
+    samples = list(source.read(features))
+    notes: list[str] = []
+    beside = features.parent / "label.csv"
+    if labels is None and not any(sample.labels for sample in samples):
+        if not beside.is_file():
+            raise MsapipeError(f"{features}: holds no labels, and {beside} is not there; give one with --labels")
+        labels = beside
+    if labels is not None:
+        samples, notes = with_labels(samples, read_labels(labels), labels)
+    if not any("M" in sample.labels for sample in samples):
+        raise MsapipeError(f"{features}: no clip has a label; are the ids those of {labels or 'the file'}?")
+    found = _scale(samples, scale)
+    made_by = source.made_by(features) or {
+        "features": {"file": {"sha256": file_digest(features)}},
+        "align": None,
+    }
+    return DataSet(features.name, tuple(with_splits(samples)), made_by, found, tuple(notes))
+
+
+def _scale(samples: Sequence[Sample], asked: tuple[float, float] | None) -> tuple[float, float]:
+    """The scale that was asked for, or the narrowest usual one that holds every label."""
+    for low, high in (asked,) if asked else _SCALES:
+        odd = [
+            (sample.id, label)
+            for sample in samples
+            for label in sample.labels.values()
+            if not low - 1e-6 <= label <= high + 1e-6
+        ]
+        if not odd:
+            return low, high
+    clip, label = odd[0]
+    raise MsapipeError(
+        f"clip {clip} has the label {label:g}, which lies outside [{low:g}, {high:g}] ({len(odd)} labels do); "
+        "mend it, or say the scale: --scale LOW,HIGH"
+    )

@@ -1,0 +1,118 @@
+"""The model folder: README.md for people, model.yaml for the machine, model.safetensors for the numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from msapipe.cache import file_digest
+from msapipe.train.metrics import mean_and_deviation, scheme_of
+from msapipe.train.study import Study, Trained
+
+# Names for scores, by label scale: CH-SIMS's own bins, and for wider scales the halves around 0.
+_LABELS = {
+    "sims": [{"name": "negative", "below": -0.1}, {"name": "neutral", "below": 0.1}, {"name": "positive"}],
+    "mosi": [{"name": "negative", "below": -0.5}, {"name": "neutral", "below": 0.5}, {"name": "positive"}],
+}
+
+
+def export(study: Study, runs: Sequence[Trained], target: Path, command: str) -> Trained:
+    """Write the seed with the smallest validation error as a model folder; scores are of all seeds.
+
+    model.yaml is written last: without it there is no model.
+    """
+    best = min(runs, key=lambda run: run.scores["valid"]["mae"] or 0.0)
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "model.yaml").unlink(missing_ok=True)
+    weights = target / "model.safetensors"
+    part = weights.with_suffix(".part")
+    shutil.copyfile(best.weights, part)
+    os.replace(part, weights)
+    card = _card(study, runs, best, weights, command)
+    (target / "README.md").write_text(_readme(study, runs, best, card), encoding="utf-8")
+    _write_card(target / "model.yaml", card)
+    return best
+
+
+def _card(study: Study, runs: Sequence[Trained], best: Trained, weights: Path, command: str) -> dict[str, Any]:
+    data = study.data
+    return {
+        "schema_version": 1,
+        "about": f"{study.model} trained on {data.name}, {len(study.tables['train'])} clips",
+        "use": study.model,
+        "version": study.cls.version,
+        "params": {**study.params, **best.kept_params},
+        "scale": list(data.scale),
+        "labels": _LABELS[scheme_of(data.scale)],
+        "align": data.made_by["align"],
+        "dims": study.dims,
+        "features": _of_modalities(data.made_by["features"], study.dims),
+        "weights": {"file": weights.name, "sha256": file_digest(weights), "bytes": weights.stat().st_size},
+        "trained": {
+            "dataset": data.name,
+            "split": ", ".join(f"{name} {len(table)}" for name, table in study.tables.items()),
+            "seeds": [run.seed for run in runs],
+            "command": command,
+        },
+        "calibrated": True,
+        "scores": {
+            split: {
+                name: _rounded(value) for name, value in mean_and_deviation([r.scores[split] for r in runs]).items()
+            }
+            for split in runs[0].scores
+        },
+        "licence": "that of the data it was trained on",
+        "papers": [],
+    }
+
+
+def _of_modalities(features: Mapping[str, Any], dims: Mapping[str, int]) -> dict[str, Any]:
+    """What the modalities that the model reads depend on; the others may change."""
+    return {name: part for name, part in features.items() if name in dims or name not in ("text", "audio", "vision")}
+
+
+def _rounded(value: tuple[float, float] | None) -> dict[str, float] | None:
+    return None if value is None else {"mean": round(value[0], 4), "deviation": round(value[1], 4)}
+
+
+def _write_card(path: Path, card: Mapping[str, Any]) -> None:
+    import yaml
+
+    part = path.with_suffix(".part")
+    plain = json.loads(json.dumps(dict(card)))  # tuples as lists
+    part.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    os.replace(part, path)
+
+
+def _readme(study: Study, runs: Sequence[Trained], best: Trained, card: Mapping[str, Any]) -> str:
+    """The card for people: data, command, scores with their spread, limits."""
+    about = card["trained"]
+    lines = [
+        f"# {card['about']}",
+        "",
+        f"- **Data**: {about['dataset']} ({about['split']} clips); label scale {study.data.scale}. Its licence is this",
+        "  model's too.",
+        f"- **Model**: `{study.model}` {study.params or ''}, {best.parameters:,} parameters, reads "
+        f"{', '.join(f'{name} ({width})' for name, width in study.dims.items())}.",
+        f"- **Command**: `{about['command']}`",
+        f"- **Seeds**: {', '.join(map(str, about['seeds']))}; model.safetensors is that of seed {best.seed},",
+        "  which has the smallest validation error.",
+        "",
+        "| split | metric | mean | deviation over seeds |",
+        "|---|---|---|---|",
+    ]
+    for split, scores in card["scores"].items():
+        for name, value in scores.items():
+            shown = "not defined | -" if value is None else f"{value['mean']:.4f} | {value['deviation']:.4f}"
+            lines.append(f"| {split} | {name} | {shown} |")
+    lines += [
+        "",
+        "**Limits**: the scores hold for clips like those it was trained on, through the same extraction. It must not",
+        "be used to judge people: not for hiring, policing, health or credit.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,330 @@
+"""The one loop: a model's phases over a training split, the best epoch of each kept, resumable after a kill."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from msapipe.errors import MsapipeError, RecipeError
+from msapipe.fusion._base import Batch, FusionModel, Output, Phase, owners
+from msapipe.train.evaluate import evaluate
+from msapipe.train.table import Table, to_device
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+# How much an epoch must be better to count, and the learning rate at which a cosine ends.
+LEAST_GAIN = 1e-6
+LEAST_RATE = 1e-6
+
+# How many clips a model is shown at once between epochs.
+SHOWN_AT_ONCE = 256
+
+Line = dict[str, float | int | str]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user may change of every phase; None leaves what the model's paper says.
+
+    seed: of the first weights, the order of clips and dropout.   standardize: centre and scale every column by the
+    training split.
+    """
+
+    seed: int = 1111
+    epochs: int | None = None
+    batch: int | None = None
+    lr: float | None = None
+    weight_decay: float | None = None
+    patience: int | None = None
+    monitor: str | None = None
+    standardize: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "lr", "patience"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise RecipeError(f"{name}: found {value}, expected more than 0")
+
+    def of(self, phase: Phase) -> Phase:
+        """The phase with what was changed; a learning rate goes to every group."""
+        own = {name: getattr(self, name) for name in ("epochs", "batch", "patience", "monitor")}
+        rates = {name: getattr(self, name) for name in ("lr", "weight_decay") if getattr(self, name) is not None}
+        groups = tuple(replace(group, **rates) for group in phase.groups)
+        return replace(phase, groups=groups, **{name: value for name, value in own.items() if value is not None})
+
+
+@dataclass
+class State:
+    """Where a training stands: plain values and tensors only, so that it is read without unpickling."""
+
+    phase: int = 0
+    epoch: int = 0
+    since: int = 0
+    best: float = math.inf
+    best_model: dict[str, Tensor] = field(default_factory=dict)
+    history: list[Line] = field(default_factory=list)
+
+
+class Loop:
+    """Trains one model on one split.
+
+    folder: where the state is kept, so that a killed run goes on; None keeps nothing.   tell: called with a line of
+    numbers after every epoch.
+    """
+
+    def __init__(
+        self,
+        model: FusionModel,
+        train: Table,
+        valid: Table,
+        settings: Settings,
+        fabric: Fabric,
+        folder: Path | None = None,
+        tell: Callable[[Line], None] = lambda line: None,
+    ) -> None:
+        self.model, self.train, self.valid = model, train, valid
+        self.settings, self.fabric, self.tell = settings, fabric, tell
+        self._file = folder / "state.pt" if folder else None
+        self.state = State()
+
+    def run(self) -> list[Line]:
+        """Train to the end; the model holds the last phase's best epoch. Returns a line of numbers an epoch."""
+        self._prepare()
+        saved = self._load()
+        phases = [self.settings.of(phase) for phase in self.model.phases()]
+        for number, phase in enumerate(phases):
+            if number >= self.state.phase:
+                _Running(self, phase, saved if number == self.state.phase else None).run()
+                self.state = State(phase=number + 1, history=self.state.history)
+                saved = None
+                self._save({})
+        return self.state.history
+
+    def _prepare(self) -> None:
+        if not len(self.train) or not len(self.valid):
+            raise MsapipeError("a split is empty: training needs clips in train and in valid")
+        if self.settings.standardize and self.model.standardizes:
+            for name in self.model.dims:
+                mean, spread = self.train.statistics(name)
+                self.model.get_buffer(f"center_{name}").copy_(mean)
+                self.model.get_buffer(f"spread_{name}").copy_(spread)
+        self.model.to(self.fabric.device)
+
+    def batches(self, which: Tensor, size: int) -> Iterator[Batch]:
+        """Rows of the training split on the device."""
+        for batch in self.train.batches(which, size):
+            yield to_device(batch, self.fabric.to_device)
+
+    def _load(self) -> dict[str, Any] | None:
+        if self._file is None or not self._file.is_file():
+            return None
+        saved: dict[str, Any] = torch.load(self._file, map_location=self.fabric.device, weights_only=True)
+        self.state = State(**saved["state"])
+        _put(self.model, saved["model"])
+        return saved if saved["optimizer"] else None
+
+    def save(self, more: dict[str, Any]) -> None:
+        """Keep where the training stands, whole or not at all."""
+        self._save(more)
+
+    def _save(self, more: dict[str, Any]) -> None:
+        if self._file is None or not self.fabric.is_global_zero:
+            return
+        whole = {"state": vars(self.state), "model": _everything(self.model), "optimizer": None, **more}
+        part = self._file.with_suffix(".part")
+        torch.save(whole, part)
+        os.replace(part, self._file)
+
+
+class _Running:
+    """One phase."""
+
+    def __init__(self, loop: Loop, phase: Phase, saved: dict[str, Any] | None) -> None:
+        self.loop, self.phase, self.state = loop, phase, loop.state
+        self.model = loop.model
+        self.rows = loop.train.labelled(phase.labels)
+        if not len(self.rows):
+            raise MsapipeError(f"phase {phase.name}: no clip of the training split has a label {phase.labels}")
+        self.steps = math.ceil(math.ceil(len(self.rows) / phase.batch) / phase.accumulate)
+        self._begin(saved)
+
+    def _begin(self, saved: dict[str, Any] | None) -> None:
+        if saved is None:
+            self.model.begin(self.phase.name, lambda: self.loop.batches(self.rows, SHOWN_AT_ONCE))
+        self.learning = _set_learning(self.model, self.phase)
+        self.optimizer = _optimizer(self.model, self.phase)
+        self.forward, self.optimizer = self.loop.fabric.setup(self.model, self.optimizer)
+        self.slower = 1.0
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factor)
+        if saved is not None:
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.schedule.load_state_dict(saved["schedule"])
+            self.slower = saved["slower"]
+            torch.set_rng_state(saved["random"].cpu())
+
+    def run(self) -> None:
+        """All epochs; then the model holds the best one."""
+        while self.state.epoch < self.phase.epochs and not self._enough():
+            self.state.epoch += 1
+            loss = self._epoch(self.state.epoch)
+            found = evaluate(self.model, self.loop.valid, self.loop.fabric, self.phase)
+            self._judge(found)
+            line: Line = {"phase": self.phase.name, "epoch": self.state.epoch, "loss": loss}
+            line |= {f"valid_{name}": value for name, value in found.items()}
+            self.state.history.append(line)
+            self.loop.tell(line)
+            self.loop.save(
+                {
+                    "optimizer": self.optimizer.state_dict(),
+                    "schedule": self.schedule.state_dict(),
+                    "slower": self.slower,
+                    "random": torch.get_rng_state(),
+                }
+            )
+        if self.state.best_model:
+            _put(self.model, self.state.best_model)
+
+    def _enough(self) -> bool:
+        return self.phase.patience is not None and self.state.since >= self.phase.patience
+
+    def _epoch(self, epoch: int) -> float:
+        """One pass over the training split; the mean loss."""
+        loop, phase = self.loop, self.phase
+        self.model.begin_epoch(phase.name, epoch, lambda: loop.batches(self.rows, SHOWN_AT_ONCE))
+        _train_mode(self.model, self.learning)
+        order = self.rows[torch.randperm(len(self.rows), generator=self._generator(epoch))]
+        if loop.fabric.world_size > 1:
+            order = order[loop.fabric.global_rank :: loop.fabric.world_size]
+        batches = math.ceil(len(order) / phase.batch)
+        total = 0.0
+        for number, batch in enumerate(loop.batches(order, phase.batch), 1):
+            output = self.forward(batch)
+            loss = self.model.loss(output, batch, phase.name)
+            self._check(loss, batch, epoch)
+            loop.fabric.backward(loss / phase.accumulate)
+            if number % phase.accumulate == 0 or number == batches:
+                self._step()
+            total += float(loss.detach()) * len(batch)
+            self.model.after_step(_detached(output), batch, phase.name, epoch)
+        return total / len(order)
+
+    def _step(self) -> None:
+        if self.phase.clip is not None:
+            # What needs no gradient has none: frozen parameters do not count in the norm.
+            nn.utils.clip_grad_norm_((p for p in self.model.parameters() if p.grad is not None), self.phase.clip)
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+
+    def _check(self, loss: Tensor, batch: Batch, epoch: int) -> None:
+        if not loss.isfinite():
+            rows = batch.index[:3].tolist() if batch.index is not None else []
+            named = ", ".join(self.loop.train.ids[row] for row in rows)
+            raise MsapipeError(
+                f"the loss is {float(loss.detach()):g} in phase {self.phase.name}, epoch {epoch}, in the batch of "
+                f"clips {named} ...; look at their features, or train slower: --set lr={self.phase.groups[0].lr / 10:g}"
+            )
+
+    def _generator(self, epoch: int) -> torch.Generator:
+        return torch.Generator().manual_seed(self.loop.settings.seed * 100_003 + self.state.phase * 10_007 + epoch)
+
+    def _judge(self, found: dict[str, float]) -> None:
+        """Remember the epoch when it is the best so far."""
+        monitor = self.phase.monitor
+        if monitor == "last":
+            return
+        value = found.get(monitor, math.nan)
+        error = value if monitor == "loss" or monitor.startswith("mae") else -value
+        if error < self.state.best - LEAST_GAIN:
+            self.state.best, self.state.since = error, 0
+            self.state.best_model = {name: part.detach().clone() for name, part in self.model.state_dict().items()}
+            return
+        self.state.since += 1
+        patience = max(1, (self.phase.patience or 10) // 2)
+        if self.phase.schedule == "plateau" and self.state.since % patience == 0:
+            self.slower *= 0.1
+            for group in self.optimizer.param_groups:
+                group["lr"] *= 0.1
+
+    def _factor(self, step: int) -> float:
+        """What the learning rates are multiplied by in a step."""
+        phase, every = self.phase, max(1, self.phase.epochs * self.steps)
+        warm = phase.warmup * every
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        share = min(1.0, (step - warm) / max(1.0, every - warm))
+        if phase.schedule == "linear":
+            return 1.0 - share
+        if phase.schedule == "cosine":
+            least = LEAST_RATE / max(group.lr for group in phase.groups)
+            return least + (1 - least) * 0.5 * (1 + math.cos(math.pi * share))
+        return self.slower if phase.schedule == "plateau" else 1.0
+
+
+def _set_learning(model: FusionModel, phase: Phase) -> set[str]:
+    """Freeze what the phase does not name; names of what learns."""
+    learning = set(owners(model, phase))
+    if not learning:
+        raise RecipeError(f"phase {phase.name}: no parameter begins with any of {phase.groups}")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in learning)
+    return learning
+
+
+def _train_mode(model: FusionModel, learning: set[str]) -> None:
+    """Train mode for modules in which something learns; frozen ones keep dropout and batch statistics off."""
+    model.train()
+    for name, module in model.named_modules():
+        own = [f"{name}.{part}" if name else part for part, _ in module.named_parameters()]
+        if own and not learning.intersection(own):
+            module.eval()
+
+
+def _optimizer(model: FusionModel, phase: Phase) -> torch.optim.Optimizer:
+    named = dict(model.named_parameters())
+    mine = owners(model, phase)
+    groups: list[dict[str, Any]] = []
+    for number, group in enumerate(phase.groups):
+        own = [named[name] for name, owner in mine.items() if owner == number]
+        for parameters, decay in (
+            ([p for p in own if p.ndim > 1], group.weight_decay),
+            ([p for p in own if p.ndim <= 1], 0.0),
+        ):
+            if parameters:
+                groups.append({"params": parameters, "lr": group.lr, "weight_decay": decay})
+    cls = torch.optim.AdamW if phase.optimizer == "adamw" else torch.optim.Adam
+    return cls(groups)
+
+
+def _detached(output: Output) -> Output:
+    return Output(
+        score=output.score.detach(),
+        unimodal={name: part.detach() for name, part in output.unimodal.items()},
+        features={name: part.detach() for name, part in output.features.items()},
+        diagnostics=output.diagnostics,
+    )
+
+
+def _everything(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and all buffers, also those that no model file keeps (tables of pseudo-labels)."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def _put(model: nn.Module, saved: dict[str, Tensor]) -> None:
+    """Copy numbers back; buffers that a phase has made anew take the saved ones as they are."""
+    with torch.no_grad():
+        mine = _everything(model)
+        for name, part in saved.items():
+            if name in mine and mine[name].shape == part.shape:
+                mine[name].copy_(part)
+            else:
+                owner, _, last = name.rpartition(".")
+                model.get_submodule(owner).register_buffer(last, part, persistent=False)

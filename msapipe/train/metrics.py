@@ -1,0 +1,121 @@
+"""What the field reports of a regression on sentiment, in its two conventions, computed over a whole split.
+
+CMU-MOSI and MOSEI count classes by rounding (half to even); CH-SIMS clips to [-1, 1] and bins with right-closed edges,
+in float32, in which 0 is negative. Accuracy of two classes is therefore always named by its convention.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from msapipe.errors import RecipeError
+
+Scheme = Literal["mosi", "sims"]
+Scores = dict[str, float | None]
+
+# Right-closed edges of CH-SIMS (Yu et al., 2020), as float32 because 0.1 is not the same number in float64.
+_SIMS_EDGES = {"acc3": (-0.1, 0.1), "acc5": (-0.7, -0.1, 0.1, 0.7)}
+_WEAK = 0.4
+
+
+def scheme_of(scale: tuple[float, float]) -> Scheme:
+    """The convention that belongs to a label scale: [-1, 1] is CH-SIMS's, anything wider MOSI's."""
+    return "sims" if max(abs(scale[0]), abs(scale[1])) <= 1 else "mosi"
+
+
+def score(truth: ArrayLike, predicted: ArrayLike, scheme: Scheme) -> Scores:
+    """All metrics of predictions (N,) against labels (N,); a metric that is not defined is None, never 0.
+
+    mosi: acc2_has0 (negative against not negative), f1_has0, acc2_non0 (clips labelled 0 left out), f1_non0, acc3,
+    acc5, acc7, mae, corr.   sims: acc2, f1, acc3, acc5, acc2_weak (labels within 0.4 of 0), n_weak, mae, corr, all
+    after clipping to [-1, 1].   F1 is weighted by the true classes. Raises RecipeError for lengths that differ, no
+    clips, or numbers that are not finite.
+    """
+    y, p = np.asarray(truth, np.float32).ravel(), np.asarray(predicted, np.float32).ravel()
+    if len(y) != len(p) or not len(y):
+        raise RecipeError(f"metrics need as many predictions as labels, and at least one: {len(p)} and {len(y)}")
+    if not (np.isfinite(y).all() and np.isfinite(p).all()):
+        raise RecipeError("metrics need finite labels and predictions")
+    return _mosi(y, p) if scheme == "mosi" else _sims(y, p)
+
+
+def _mosi(y: NDArray[np.float32], p: NDArray[np.float32]) -> Scores:
+    clear = y != 0
+    found: Scores = {
+        "acc2_has0": _accuracy(y >= 0, p >= 0),
+        "f1_has0": _weighted_f1(y >= 0, p >= 0),
+        "acc2_non0": _accuracy(y[clear] > 0, p[clear] > 0),
+        "f1_non0": _weighted_f1(y[clear] > 0, p[clear] > 0),
+    }
+    for classes, bound in ((3, 1), (5, 2), (7, 3)):
+        found[f"acc{classes}"] = _accuracy(np.round(y.clip(-bound, bound)), np.round(p.clip(-bound, bound)))
+    return {**found, "mae": float(np.abs(y - p).mean()), "corr": pearson(y, p)}
+
+
+def _sims(y: NDArray[np.float32], p: NDArray[np.float32]) -> Scores:
+    y, p = y.clip(-1, 1), p.clip(-1, 1)
+    weak = np.abs(y) <= np.float32(_WEAK)
+    found: Scores = {"acc2": _accuracy(y > 0, p > 0), "f1": _weighted_f1(y > 0, p > 0)}
+    for name, edges in _SIMS_EDGES.items():
+        exact = np.array(edges, np.float32)
+        found[name] = _accuracy(np.digitize(y, exact, right=True), np.digitize(p, exact, right=True))
+    found |= {"acc2_weak": _accuracy(y[weak] > 0, p[weak] > 0), "n_weak": float(weak.sum())}
+    return {**found, "mae": float(np.abs(y - p).mean()), "corr": pearson(y, p)}
+
+
+def _accuracy(y: NDArray[np.generic], p: NDArray[np.generic]) -> float | None:
+    return float((y == p).mean()) if len(y) else None
+
+
+def _weighted_f1(y: NDArray[np.bool_], p: NDArray[np.bool_]) -> float | None:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(y, p, average="weighted", zero_division=0)) if len(y) else None
+
+
+def pearson(a: ArrayLike, b: ArrayLike) -> float | None:
+    """Pearson's correlation; None where one side is constant or there are fewer than two."""
+    x, y = (np.asarray(side, np.float64) for side in (a, b))
+    x, y = x - x.mean(), y - y.mean()
+    size = float(np.sqrt((x**2).sum() * (y**2).sum()))
+    return float((x * y).sum() / size) if len(x) > 1 and size > 1e-12 else None
+
+
+def psc(coordinates: ArrayLike, errors: ArrayLike) -> float | None:
+    """Prediction-space correlation of AGFN (Wu et al.): how far errors follow a 2-D map of the fused features.
+
+    coordinates: (N, 2).   errors: (N,), |label - prediction|. Mean of the absolute correlations with both axes, in
+    [0, 1]. It depends on the map's rotation, which is arbitrary: see ``multiple_correlation``.
+    """
+    places = np.asarray(coordinates, np.float64)
+    both = [pearson(places[:, axis], errors) for axis in (0, 1)]
+    return None if None in both else float(np.mean([abs(part or 0.0) for part in both]))
+
+
+def multiple_correlation(coordinates: ArrayLike, errors: ArrayLike) -> float | None:
+    """R of the errors on both axes together, in [0, 1]; a rotation of the map does not change it."""
+    places = np.asarray(coordinates, np.float64)
+    design = np.column_stack([places, np.ones(len(places))])
+    fitted = design @ np.linalg.lstsq(design, np.asarray(errors, np.float64), rcond=None)[0]
+    return pearson(fitted, errors)
+
+
+def highest_errors(errors: ArrayLike, share: float = 0.1) -> NDArray[np.int64]:
+    """Indices of the largest ``share`` of the errors, at least one, ties by index; in order of index."""
+    values = np.asarray(errors, np.float64)
+    count = max(1, int(np.ceil(share * len(values))))
+    return np.sort(np.lexsort((np.arange(len(values)), -values))[:count])
+
+
+def mean_and_deviation(runs: list[Scores]) -> dict[str, tuple[float, float] | None]:
+    """Over seeds: metric to mean and sample standard deviation (0 for one run); None where a run has none."""
+    out: dict[str, tuple[float, float] | None] = {}
+    for name in runs[0]:
+        values = [run.get(name) for run in runs]
+        known = [value for value in values if value is not None]
+        deviation = float(np.std(known, ddof=1)) if len(known) > 1 else 0.0
+        out[name] = (float(np.mean(known)), deviation) if len(known) == len(runs) else None
+    return out

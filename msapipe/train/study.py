@@ -1,0 +1,177 @@
+"""One model on one data set with several seeds: what is trained, what came of each seed, and what is kept of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from msapipe.cache import digest
+from msapipe.errors import MsapipeError
+from msapipe.fusion import fusion_models
+from msapipe.fusion._base import FusionModel
+from msapipe.train.data import DataSet
+from msapipe.train.evaluate import predict
+from msapipe.train.loop import Line, Loop, Settings
+from msapipe.train.metrics import Scores, scheme_of, score
+from msapipe.train.table import Table
+from msapipe.types import Sample
+from msapipe.weights import Own
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+SEEDS = (1111, 1112, 1113)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of one seed.
+
+    scores: split to metrics (see ``metrics.score``).   predictions: split to clip id to score.   epochs: how many were
+    run.   seconds: wall time.   kept_params: see ``FusionModel``.   weights: the model's numbers, a safetensors file.
+    """
+
+    seed: int
+    scores: dict[str, Scores]
+    predictions: dict[str, dict[str, float]]
+    parameters: int
+    epochs: int
+    seconds: float
+    kept_params: dict[str, str]
+    weights: Path
+
+
+class Study:
+    """A model, its parameters and settings on a data set.
+
+    folder: everything is kept there, a folder a seed; a seed that is there is not trained again, and one that was
+    killed goes on. The name of the folder in it depends on all that could change a number.
+    """
+
+    def __init__(
+        self,
+        data: DataSet,
+        model: str,
+        params: Mapping[str, Any],
+        settings: Settings,
+        folder: Path,
+        modalities: Sequence[str] = (),
+    ) -> None:
+        self.data, self.model, self.params, self.settings = data, model, dict(params), settings
+        self.cls = fusion_models().get(model)
+        self.dims = {name: width for name, width in data.dims.items() if not modalities or name in modalities}
+        if not self.dims:
+            raise MsapipeError(f"{data.name} has none of the modalities {', '.join(modalities)}")
+        self.tables = {name: Table.of(data.split(name), self.dims) for name in ("train", "valid", "test")}
+        self.folder = folder / digest(self._identity())[:12]
+
+    def _identity(self) -> dict[str, Any]:
+        settings = {name: value for name, value in asdict(self.settings).items() if name != "seed"}
+        clips = [[s.id, s.split, dict(s.labels)] for s in self.data.samples]
+        made_by = digest(dict(self.data.made_by))
+        return {
+            "model": [self.model, self.cls.version, {name: _identity(value) for name, value in self.params.items()}],
+            "settings": settings,
+            "dims": self.dims,
+            "data": [made_by, digest({"clips": clips})],
+        }
+
+    def build(self, seed: int) -> FusionModel:
+        """The model before training, its first numbers from the seed."""
+        torch.manual_seed(seed)
+        return self.cls(self.dims, **self.params)
+
+    def run(self, seed: int, fabric: Fabric, tell: Callable[[Line], None] = lambda line: None) -> Trained:
+        """Train with one seed, or read what came of it before."""
+        folder = self.folder / str(seed)
+        done = _read(folder)
+        if done is not None:
+            return done
+        folder.mkdir(parents=True, exist_ok=True)
+        begun = time.perf_counter()
+        model = self.build(seed)
+        settings = Settings(**{**asdict(self.settings), "seed": seed})
+        history = Loop(model, self.tables["train"], self.tables["valid"], settings, fabric, folder, tell).run()
+        spent = time.perf_counter() - begun
+        return self._keep(folder, model, history, spent, seed, fabric)
+
+    def _keep(
+        self, folder: Path, model: FusionModel, history: list[Line], seconds: float, seed: int, fabric: Fabric
+    ) -> Trained:
+        from safetensors.torch import save_file
+
+        scores: dict[str, Scores] = {}
+        predictions: dict[str, dict[str, float]] = {}
+        for name, table in self.tables.items():
+            if len(table):
+                said = predict(model, table, fabric).score
+                predictions[name] = dict(zip(table.ids, said.tolist(), strict=True))
+                scores[name] = _scores(table, said, self.data.scale)
+        weights = folder / "model.safetensors"
+        save_file({name: part.detach().cpu().contiguous() for name, part in model.state_dict().items()}, weights)
+        found = {
+            "seed": seed,
+            "scores": scores,
+            "predictions": predictions,
+            "parameters": sum(part.numel() for part in model.parameters()),
+            "epochs": len(history),
+            "seconds": seconds,
+            "kept_params": model.kept_params(),
+        }
+        _write(folder / "history.json", history)
+        _write(folder / "result.json", found)
+        (folder / "state.pt").unlink(missing_ok=True)
+        return Trained(**found, weights=weights)  # type: ignore[arg-type]
+
+
+def _identity(value: Any) -> Any:
+    """A parameter for a key; a path to the user's own checkpoint counts by its bytes."""
+    if isinstance(value, str) and value.startswith(("/", ".", "~")) and Path(value).expanduser().exists():
+        return Own(name="", licence="", source="", where=Path(value).expanduser()).identity
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _scores(table: Table, said: Tensor, scale: tuple[float, float]) -> Scores:
+    label = table.whole.labels["M"]
+    known = label.isfinite()
+    return score(label[known].numpy(), said[known].numpy(), scheme_of(scale)) if known.any() else {}
+
+
+def _read(folder: Path) -> Trained | None:
+    try:
+        found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return Trained(**found, weights=folder / "model.safetensors")
+
+
+def _write(path: Path, value: Any) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def make_fabric(device: str = "cpu", precision: str = "32-true") -> Fabric:
+    """Lightning Fabric for "cpu", "cuda:N" or "cuda" (all GPUs, one process each)."""
+    from lightning_fabric import Fabric
+
+    kind, _, number = device.partition(":")
+    devices: Any = [int(number)] if number else 1 if kind == "cpu" else "auto"
+    fabric = Fabric(accelerator=kind, devices=devices, precision=precision)  # type: ignore[arg-type]
+    if fabric.world_size > 1:
+        fabric.launch()
+    return fabric
+
+
+def constant(count: int, train: Sequence[Sample]) -> list[float]:
+    """What always predicting the training split's mean label says: the floor that every model must beat."""
+    labels = [sample.labels["M"] for sample in train if "M" in sample.labels]
+    return [sum(labels) / len(labels)] * count

@@ -1,0 +1,102 @@
+"""A split of a data set as tensors: made once, so that a step of training copies rows and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from msapipe.fusion._base import Batch, collate
+from msapipe.types import Sample
+
+LABELS = ("M", "T", "A", "V")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Clips of a split, padded to the longest.
+
+    whole: all clips as one batch; ``index`` counts its rows.   ids, videos: of each clip.   lengths: modality to int64
+    (N,), steps up to the last valid one, at least 1.
+    """
+
+    whole: Batch
+    ids: tuple[str, ...]
+    videos: tuple[str, ...]
+    lengths: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], dims: Mapping[str, int]) -> Table:
+        """Put the features of ``dims``' modalities and all labels side by side."""
+        batch = collate([sample.features for sample in samples], dims)
+        batch.labels = {
+            name: torch.tensor([sample.labels.get(name, float("nan")) for sample in samples], dtype=torch.float32)
+            for name in LABELS
+        }
+        batch.index = torch.arange(len(samples))
+        batch.tokens = _tokens(samples)
+        steps = {name: torch.arange(1, mask.shape[1] + 1) for name, mask in batch.mask.items()}
+        lengths = {name: (mask * steps[name]).amax(dim=1).clamp(min=1) for name, mask in batch.mask.items()}
+        return cls(batch, tuple(s.id for s in samples), tuple(s.video for s in samples), lengths)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, which: Tensor) -> Batch:
+        """Some clips, padded to the longest of them."""
+        whole = self.whole
+        cut = {name: int(lengths[which].max()) for name, lengths in self.lengths.items()}
+        return replace(
+            whole,
+            values={name: values[which, : cut[name]] for name, values in whole.values.items()},
+            mask={name: mask[which, : cut[name]] for name, mask in whole.mask.items()},
+            tokens=None if whole.tokens is None else whole.tokens[which],
+            labels={name: label[which] for name, label in whole.labels.items()},
+            index=None if whole.index is None else whole.index[which],
+        )
+
+    def labelled(self, labels: Iterable[str]) -> Tensor:
+        """Rows that have one of these labels, int64; all rows for none."""
+        wanted = [self.whole.labels[name].isfinite() for name in labels]
+        there = torch.stack(wanted).any(dim=0) if wanted else torch.ones(len(self), dtype=torch.bool)
+        return there.nonzero()[:, 0]
+
+    def batches(self, which: Tensor, size: int) -> Iterator[Batch]:
+        """Rows ``which`` in this order, ``size`` at a time."""
+        for first in range(0, len(which), size):
+            yield self.rows(which[first : first + size])
+
+    def statistics(self, name: str) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of each column over all valid steps: (D,), (D,); a constant column has deviation 1."""
+        rows = self.whole.values[name][self.whole.mask[name]].double()
+        if not len(rows):
+            width = self.whole.values[name].shape[-1]
+            return torch.zeros(width), torch.ones(width)
+        spread = rows.std(dim=0, correction=0)
+        return rows.mean(dim=0).float(), torch.where(spread > 1e-6, spread, 1.0).float()
+
+
+def _tokens(samples: Sequence[Sample]) -> Tensor | None:
+    """Word-piece ids, mask and segments (N, 3, L), padded with 0; None when no clip has any."""
+    longest = max((sample.tokens.shape[1] for sample in samples if sample.tokens is not None), default=0)
+    if not longest:
+        return None
+    out = torch.zeros(len(samples), 3, longest, dtype=torch.int64)
+    for row, sample in enumerate(samples):
+        if sample.tokens is not None:
+            out[row, :, : sample.tokens.shape[1]] = torch.from_numpy(sample.tokens.copy())
+    return out
+
+
+def to_device(batch: Batch, move: Callable[[Tensor], Tensor]) -> Batch:
+    """The batch with every tensor moved."""
+    return replace(
+        batch,
+        values={name: move(part) for name, part in batch.values.items()},
+        mask={name: move(part) for name, part in batch.mask.items()},
+        tokens=None if batch.tokens is None else move(batch.tokens),
+        labels={name: move(part) for name, part in batch.labels.items()},
+        index=None if batch.index is None else move(batch.index),
+    )

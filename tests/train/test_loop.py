@@ -1,0 +1,192 @@
+"""The loop: it learns, it is the same for the same seed, it goes on after a kill, and it says what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from msapipe.errors import MsapipeError, RecipeError
+from msapipe.fusion._base import Batch, Group, Output, Phase
+from msapipe.fusion.late import Late
+from msapipe.testing import fakes
+from msapipe.train.evaluate import predict
+from msapipe.train.loop import Line, Loop, Settings
+from msapipe.train.table import Table
+from msapipe.types import Sample
+
+DIMS = {"text": 6, "audio": 4}
+
+
+def samples(count: int, seed: int = 0) -> list[Sample]:
+    """Clips whose label is a sum over the mean of their text."""
+    out = []
+    for i in range(count):
+        features = fakes.features(DIMS, steps=3 + i % 4, seed=1000 * seed + i)
+        label = float(features["text"].values.mean(0)[:3].sum())
+        out.append(Sample(f"clip{i}", features, {"M": label}))
+    return out
+
+
+@pytest.fixture
+def fabric() -> Fabric:
+    return Fabric(accelerator="cpu", devices=1)
+
+
+def loop(
+    fabric: Fabric, settings: Settings, folder: Path | None = None, model: Late | None = None, **more: object
+) -> Loop:
+    torch.manual_seed(settings.seed)
+    train, valid = (Table.of(samples(*part), DIMS) for part in ((60, 1), (30, 2)))
+    return Loop(model or Late(DIMS), train, valid, settings, fabric, folder, **more)  # type: ignore[arg-type]
+
+
+SETTINGS = Settings(epochs=40, lr=0.03, batch=16)
+
+
+def test_it_learns_and_keeps_the_best_epoch(fabric: Fabric) -> None:
+    trained = loop(fabric, SETTINGS)
+    history = trained.run()
+    errors = [float(line["valid_mae"]) for line in history]
+    assert min(errors) < 0.5 * errors[0]
+    said = predict(trained.model, trained.valid, fabric).score
+    assert float((said - trained.valid.whole.labels["M"]).abs().mean()) == pytest.approx(min(errors), abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_curve_and_another_does_not(fabric: Fabric) -> None:
+    one, same = loop(fabric, SETTINGS).run(), loop(fabric, SETTINGS).run()
+    assert one == same
+    assert loop(fabric, Settings(seed=2, epochs=40, lr=0.03, batch=16)).run() != one
+
+
+class _Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("epoch", [1, 7])
+def test_a_killed_run_goes_on_as_if_nothing_had_been(fabric: Fabric, tmp_path: Path, epoch: int) -> None:
+    whole = loop(fabric, SETTINGS)
+    expected = whole.run()
+
+    def kill(line: Line) -> None:
+        if line["epoch"] == epoch + 1:
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        loop(fabric, SETTINGS, tmp_path, tell=kill).run()
+    torch.rand(5)  # whatever happens in between
+    again = loop(fabric, SETTINGS, tmp_path)
+    assert again.run() == expected
+    for name, part in whole.model.state_dict().items():
+        assert torch.equal(part, again.model.state_dict()[name]), name
+
+
+class _Staged(Late):
+    """Heads first, then how far they are trusted."""
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (
+            Phase("heads", (Group(("heads.",), 0.03),), 3),
+            Phase("trust", (Group(("log_trust",), 0.03),), 3),
+        )
+
+
+def test_what_a_phase_does_not_name_is_frozen(fabric: Fabric) -> None:
+    model = _Staged(DIMS)
+    kept: dict[str, list[Tensor]] = {}
+
+    def tell(line: Line) -> None:
+        kept.setdefault(str(line["phase"]), []).append(model.heads["text"].get_parameter("linear.weight").clone())
+
+    history = loop(fabric, Settings(), model=model, tell=tell).run()
+    assert [line["phase"] for line in history] == ["heads"] * 3 + ["trust"] * 3
+    assert not torch.equal(kept["heads"][0], kept["heads"][1])
+    assert torch.equal(kept["trust"][0], kept["trust"][2])
+
+
+Schedule = Literal["constant", "cosine", "linear", "plateau"]
+
+
+class _Scheduled(Late):
+    """Learns too slowly to get any better, so that it is the schedule alone that counts."""
+
+    phase = Phase()
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (self.phase,)
+
+
+def rates_of(fabric: Fabric, monkeypatch: pytest.MonkeyPatch, phase: Phase) -> list[float]:
+    """The learning rate of each step, in shares of the phase's."""
+    monkeypatch.setattr(_Scheduled, "phase", replace(phase, groups=(Group(lr=1e-9),), batch=16))
+    found: list[float] = []
+    step = torch.optim.Adam.step
+
+    def seen(self: torch.optim.Adam, *arguments: object, **more: object) -> object:
+        found.append(self.param_groups[0]["lr"] / 1e-9)
+        return step(self, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.optim.Adam, "step", seen)
+    loop(fabric, Settings(), model=_Scheduled(DIMS)).run()
+    return found
+
+
+@pytest.mark.parametrize(("schedule", "last"), [("constant", 1.0), ("linear", 1 / 13), ("plateau", 1.0)])
+def test_a_schedule_warms_up_and_ends_where_it_says(
+    fabric: Fabric, monkeypatch: pytest.MonkeyPatch, schedule: Schedule, last: float
+) -> None:
+    phase = Phase(epochs=4, schedule=schedule, warmup=0.1875, patience=None)  # 3 of 16 steps
+    rates = rates_of(fabric, monkeypatch, phase)
+    assert len(rates) == 16
+    assert rates[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert rates[-1] == pytest.approx(last)
+
+
+def test_cosine_falls_along_half_a_wave(fabric: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("msapipe.train.loop.LEAST_RATE", 0.0)
+    rates = rates_of(fabric, monkeypatch, Phase(epochs=4, schedule="cosine", patience=None))
+    assert rates == pytest.approx([0.5 * (1 + np.cos(np.pi * step / 16)) for step in range(16)])
+
+
+def test_plateau_takes_a_tenth_when_nothing_gets_better(fabric: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = rates_of(fabric, monkeypatch, Phase(epochs=20, schedule="plateau", patience=4))
+    # The first epoch is the best; two without a better one, and it slows down; after four it ends.
+    assert rates == pytest.approx([1.0] * 12 + [0.1] * 8)
+
+
+class _Explodes(Late):
+    def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
+        return super().loss(output, batch, phase) * float("nan")
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_batch_named(fabric: Fabric) -> None:
+    with pytest.raises(MsapipeError, match=r"loss is nan in phase all, epoch 1, .* clip\d+"):
+        loop(fabric, SETTINGS, model=_Explodes(DIMS)).run()
+
+
+def test_statistics_are_the_training_splits_and_do_not_count_padding() -> None:
+    table = Table.of(samples(10), DIMS)
+    rows = np.concatenate([sample.features["audio"].values for sample in samples(10)])
+    mean, spread = table.statistics("audio")
+    assert np.allclose(mean, rows.mean(0), atol=1e-5)
+    assert np.allclose(spread, rows.std(0), atol=1e-5)
+
+
+def test_rows_are_padded_to_the_longest_of_them_only() -> None:
+    table = Table.of(samples(10), DIMS)
+    short = table.rows(torch.tensor([0]))
+    assert short.values["text"].shape[1] == 3 < table.whole.values["text"].shape[1]
+
+
+def test_an_empty_split_and_impossible_settings_are_said(fabric: Fabric) -> None:
+    none, some = Table.of([], DIMS), Table.of(samples(3), DIMS)
+    with pytest.raises(MsapipeError, match="a split is empty"):
+        Loop(Late(DIMS), none, some, SETTINGS, fabric).run()
+    with pytest.raises(RecipeError, match="lr: found -1"):
+        Settings(lr=-1)
