@@ -12,9 +12,12 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from msapipe.fusion._base import FusionModel
+    from msapipe.pipeline.card import Card
     from msapipe.train.data import DataSet
     from msapipe.train.loop import Line
     from msapipe.train.study import Study, Trained
+    from msapipe.types import Sample
 
 Features = Annotated[
     Path, typer.Argument(help="A .safetensors file of `msapipe extract -o`, or a .pkl of MMSA.", show_default=False)
@@ -48,6 +51,33 @@ def open_study(data: DataSet, model: str, assignments: list[str] | None, modalit
 
     params, settings = assign(fusion_models().get(model), assignments or ())
     return Study(data, model, params, settings, folder, _names(modalities))
+
+
+def open_model(model: str, data: DataSet, allow_mismatch: bool) -> tuple[Card, FusionModel]:
+    """A model folder's card and network; refused when it was trained on other features than the data's."""
+    from msapipe.pipeline.card import check_made_by, model_folder, read_card
+    from msapipe.pipeline.network import load_network
+
+    folder = model_folder(model)
+    card = read_card(folder)
+    if not allow_mismatch:
+        check_made_by(card, data.made_by, model, data.name)
+    return card, load_network(folder, card, model)
+
+
+def choose_split(data: DataSet, split: str) -> list[Sample]:
+    """The clips of train, valid, test or all."""
+    from msapipe.errors import RecipeError
+
+    samples = list(data.samples) if split == "all" else data.split(split)
+    if not samples:
+        raise RecipeError(f"--split {split}: {data.name} has no such clips; expected train, valid, test or all")
+    return samples
+
+
+def shown(value: float | None) -> str:
+    """A figure for people."""
+    return "not defined" if value is None else f"{value:.4f}"
 
 
 def run_seeds(

@@ -36,9 +36,6 @@ def embed(
     and t-SNE keeps neighbours, not distances. Averaging over seeds of t-SNE adds nothing: it begins at the two main
     components.
     """
-    from msapipe.errors import RecipeError
-    from msapipe.pipeline.card import check_made_by, model_folder, read_card
-    from msapipe.pipeline.network import load_network
     from msapipe.report.figures import check_figure, draw_embedding, save
     from msapipe.train.embedding import PERPLEXITY
     from msapipe.train.embedding import embed as embedded
@@ -46,14 +43,9 @@ def embed(
     check_figure(output)
     console = options.console(quiet)
     data = training.open_data(features, labels, scale, console)
-    folder = model_folder(model)
-    card = read_card(folder)
-    if not allow_mismatch:
-        check_made_by(card, data.made_by, model, data.name)
-    samples = list(data.samples) if split == "all" else data.split(split)
-    if not samples:
-        raise RecipeError(f"--split {split}: {data.name} has no such clips; expected train, valid, test or all")
-    found = embedded(load_network(folder, card, model), samples, seed)
+    card, network = training.open_model(model, data, allow_mismatch)
+    samples = training.choose_split(data, split)
+    found = embedded(network, samples, seed)
     save(draw_embedding(found, f"{card.use}, {data.name}, {split}: {len(found.ids)} clips"), output)
     measures = {name: getattr(found, name) for name in ("psc", "psc_p", "psc_r", "psc_r_p")}
     if as_json:
@@ -61,11 +53,7 @@ def embed(
         about = {"model": model, "data": data.name, "split": split, "clips": len(found.ids), "perplexity": PERPLEXITY}
         print(json.dumps({**about, **measures, "highest_errors": worst, "figure": str(output)}))
     else:
-        rows = [{"measure": name, "value": _shown(value)} for name, value in measures.items()]
+        rows = [{"measure": name, "value": training.shown(value)} for name, value in measures.items()]
         print(training.markdown([{"measure": "clips", "value": str(len(found.ids))}, *rows]))
     console.print(f"wrote {output}", soft_wrap=True)
     return 0
-
-
-def _shown(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.4f}"

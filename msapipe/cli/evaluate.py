@@ -24,28 +24,16 @@ def evaluate(
     quiet: options.Quiet = False,
 ) -> int:
     """Score labelled features with a trained model: accuracy in the field's conventions, F1, MAE, correlation."""
-    from msapipe.errors import RecipeError
-    from msapipe.pipeline.card import check_made_by, model_folder, read_card
-    from msapipe.pipeline.network import load_network
     from msapipe.train.evaluate import score_samples
 
     console = options.console(quiet)
     data = training.open_data(features, labels, scale, console)
-    folder = model_folder(model)
-    card = read_card(folder)
-    if not allow_mismatch:
-        check_made_by(card, data.made_by, model, data.name)
-    samples = list(data.samples) if split == "all" else data.split(split)
-    if not samples:
-        raise RecipeError(f"--split {split}: {data.name} has no such clips; expected train, valid, test or all")
-    scores = score_samples(load_network(folder, card, model), samples, card.scale)
+    card, network = training.open_model(model, data, allow_mismatch)
+    samples = training.choose_split(data, split)
+    scores = score_samples(network, samples, card.scale)
     if as_json:
         print(json.dumps({"model": model, "data": data.name, "split": split, "clips": len(samples), **scores}))
     else:
-        rows = [{"metric": name, "value": _shown(value)} for name, value in scores.items()]
+        rows = [{"metric": name, "value": training.shown(value)} for name, value in scores.items()]
         print(training.markdown([{"metric": "clips", "value": str(len(samples))}, *rows]))
     return 0
-
-
-def _shown(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.4f}"

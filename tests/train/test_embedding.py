@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from msapipe.cli import main
 from msapipe.errors import MissingLibrary, RecipeError
 from msapipe.exchange import FORMATS
 from msapipe.fusion._base import Batch, FusionModel, Output
@@ -20,6 +19,7 @@ from msapipe.train import embedding
 from msapipe.train.embedding import Embedding, chance, embed, tsne
 from msapipe.train.metrics import multiple_correlation, psc
 from msapipe.types import FeatureSequence, Sample
+from tests.program import run_program
 
 COUNT = 120
 
@@ -175,45 +175,34 @@ def test_a_figure_that_cannot_be_is_refused_at_once(tmp_path: Path, monkeypatch:
         figures.check_figure(tmp_path / "map.png")
 
 
-def run(*arguments: object) -> int:
-    """The program, in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["msapipe", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as end:
-            return int(end.code or 0)
-    return 0
-
-
 def test_from_a_model_folder_to_a_figure(quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     features, model, figure = (tmp_path / name for name in ("f.safetensors", "model", "map.png"))
     samples = [*clips(16, split="train"), *clips(8, split="valid"), *clips()]
     FORMATS.get("safetensors")().write(features, samples)
     options = ("--set", "epochs=1", "--set", "units=8", "--seeds", "1", "--device", "cpu")
-    assert run("train", features, "-m", "tfn", "-o", model, *options) == 0
+    assert run_program("train", features, "-m", "tfn", "-o", model, *options) == 0
     capsys.readouterr()
-    assert run("embed", features, "--model", model, "-o", figure, "--json") == 0
+    assert run_program("embed", features, "--model", model, "-o", figure, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["clips"], found["split"], found["perplexity"]) == (COUNT, "test", 30)
     assert 0 <= found["psc"] <= found["psc_r"] <= 1
     assert 0 < found["psc_r_p"] <= 1
     assert len(found["highest_errors"]) == 12
     assert figure.read_bytes().startswith(b"\x89PNG")
-    assert run("embed", features, "--model", model, "-o", figure) == 0
+    assert run_program("embed", features, "--model", model, "-o", figure) == 0
     assert f"| psc_r | {found['psc_r']:.4f} |" in capsys.readouterr().out
     for arguments, said in (
         (("--split", "valid"), "found 8"),
         (("--split", "dev"), "--split dev"),
         (("-o", tmp_path / "map.txt"), "a figure ends in"),
     ):
-        assert run("embed", features, "--model", model, "-o", figure, *arguments) == 2
+        assert run_program("embed", features, "--model", model, "-o", figure, *arguments) == 2
         printed = capsys.readouterr().err
         assert said in printed
         assert "Traceback" not in printed
     other = tmp_path / "other.safetensors"
     FORMATS.get("safetensors")().write(other, clips())
-    assert run("embed", other, "--model", model, "-o", figure) == 1
+    assert run_program("embed", other, "--model", model, "-o", figure) == 1
     assert "does not fit" in capsys.readouterr().err
-    assert run("embed", other, "--model", model, "-o", figure, "--allow-mismatch") == 0
+    assert run_program("embed", other, "--model", model, "-o", figure, "--allow-mismatch") == 0

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msapipe.cli import main
 from msapipe.errors import FeatureMismatch, MsapipeError, RecipeError
 from msapipe.exchange import FORMATS
 from msapipe.pipeline.card import read_card, signature
@@ -20,21 +19,9 @@ from msapipe.train.data import load_data
 from msapipe.train.labels import read_labels, with_labels
 from msapipe.train.split import check_splits, folds, with_splits
 from msapipe.types import Sample
+from tests.program import run_program
 
 DIMS = {"text": 9, "audio": 83, "vision": 18}  # those of pocket
-
-
-def run(*arguments: object) -> int:
-    """The program, in this process."""
-    import sys
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["msapipe", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as end:
-            return int(end.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +44,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(features: Path) -> Path:
     folder = features.parent / "model"
-    assert run("train", features, "-o", folder, "--set", "epochs=3", "--seeds", "1,2", "--device", "cpu") == 0
+    assert run_program("train", features, "-o", folder, "--set", "epochs=3", "--seeds", "1,2", "--device", "cpu") == 0
     return folder
 
 
@@ -74,7 +61,7 @@ def test_the_folder_holds_card_numbers_and_scores(model: Path) -> None:
 def test_trained_again_nothing_is_computed(model: Path, features: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (model / ".training").rglob("result.json")}
     assert len(before) == 2
-    assert run("train", features, "-o", model, "--set", "epochs=3", "--seeds", "1,2", "--device", "cpu") == 0
+    assert run_program("train", features, "-o", model, "--set", "epochs=3", "--seeds", "1,2", "--device", "cpu") == 0
     assert {path: path.stat().st_mtime_ns for path in (model / ".training").rglob("result.json")} == before
 
 
@@ -93,7 +80,7 @@ def test_a_recipe_changed_in_one_field_is_refused_by_name(model: Path, tmp_path:
 
 
 def test_evaluate_prints_the_metrics(model: Path, features: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("evaluate", features, "--model", model, "--json") == 0
+    assert run_program("evaluate", features, "--model", model, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["clips"] == 10
     assert set(found) >= {"acc2_has0", "acc2_non0", "f1_has0", "acc7", "mae", "corr"}
@@ -110,7 +97,7 @@ def test_compare_prints_a_row_a_model_and_the_floor(
     published.write_text("model,metric,value\nLate,mae,0.5\n")
     out = tmp_path / "out"
     arguments = ("--models", "late", "--seeds", "1,2", "--set", "epochs=2", "-o", out, "--device", "cpu")
-    assert run("compare", features, *arguments, "--published", published) == 0
+    assert run_program("compare", features, *arguments, "--published", published) == 0
     printed = capsys.readouterr().out
     assert "mean of the training split" in printed
     assert "| late |" in printed
@@ -121,7 +108,7 @@ def test_in_cross_validation_every_clip_is_tested_once(features: Path, tmp_path:
     import csv
 
     arguments = ("--models", "late", "--seeds", "1", "--set", "epochs=2", "--folds", "4", "-o", tmp_path)
-    assert run("compare", features, *arguments, "--device", "cpu") == 0
+    assert run_program("compare", features, *arguments, "--device", "cpu") == 0
     said: list[str] = []
     for path in (tmp_path / "runs").rglob("result.json"):
         said += json.loads(path.read_text())["predictions"]["test"]
@@ -134,7 +121,7 @@ def test_in_cross_validation_every_clip_is_tested_once(features: Path, tmp_path:
 def test_curves_for_tensorboard(features: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     arguments = ("--set", "epochs=2", "--seeds", "1", "--device", "cpu", "--tensorboard", tmp_path / "curves")
-    assert run("train", features, "-o", tmp_path / "m", *arguments) == 0
+    assert run_program("train", features, "-o", tmp_path / "m", *arguments) == 0
     assert len(list((tmp_path / "curves" / "1").glob("events*"))) == 1
 
 
@@ -155,7 +142,7 @@ def test_curves_for_tensorboard(features: Path, tmp_path: Path) -> None:
 def test_a_wrong_word_is_one_sentence(
     features: Path, tmp_path: Path, arguments: tuple[str, str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("train", features, "-o", tmp_path / "m", *arguments) in (1, 2)
+    assert run_program("train", features, "-o", tmp_path / "m", *arguments) in (1, 2)
     printed = capsys.readouterr().err
     assert said in " ".join(printed.split())
     assert "Traceback" not in printed

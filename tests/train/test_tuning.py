@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msapipe.cli import main
 from msapipe.errors import CacheError, MissingLibrary, MsapipeError, RecipeError
 from msapipe.exchange import FORMATS
 from msapipe.fusion.tfn import Tfn
@@ -22,21 +21,11 @@ from msapipe.train.params import assign
 from msapipe.train.study import Study, Trained, make_fabric
 from msapipe.train.tuning import Choices, Range, Search, Trial, read_space, suggest
 from msapipe.types import FeatureSequence, Sample
+from tests.program import run_program
 
 pytest.importorskip("optuna")
 
 SPACE = ("lr=1e-4..1e-1 log", "batch=8,16", "units=4..16", "hidden=[4,4,4],[8,4,8]")
-
-
-def run(*arguments: object) -> int:
-    """The program, in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["msapipe", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as end:
-            return int(end.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")
@@ -216,14 +205,14 @@ def test_the_printed_command_gives_the_printed_error(
 ) -> None:
     arguments = ("--space", "lr=1e-3..1e-1 log", "--space", "units=4,8", "--set", "epochs=1", "--trials", "2")
     common = ("--modalities", "text,audio", "--device", "cpu", "-o", tmp_path)
-    assert run("tune", features, "--model", "tfn", *arguments, *common, "--seed", "5") == 0
+    assert run_program("tune", features, "--model", "tfn", *arguments, *common, "--seed", "5") == 0
     printed = capsys.readouterr().out
     assert "| trial | lr | units | valid mae | epochs | parameters | seconds |" in printed
     assert (tmp_path / "trials.md").read_text().strip() in printed
     command = shlex.split(printed.strip().splitlines()[-1])
     assert command[:3] == ["msapipe", "train", str(features)]
     assert command[command.index("--modalities") + 1] == "text,audio"
-    assert run(*command[1:], "--seeds", "5", "--device", "cpu") == 0
+    assert run_program(*command[1:], "--seeds", "5", "--device", "cpu") == 0
     (result,) = (tmp_path / "model").rglob("result.json")
     error = json.loads(result.read_text())["scores"]["valid"]["mae"]
     assert f"valid error {error:.4f}" in printed
