@@ -17,6 +17,7 @@ from torch.nn import functional
 from msapipe.errors import RecipeError
 from msapipe.fusion._aligned import lengths
 from msapipe.fusion._checks import check_dropouts, check_sizes
+from msapipe.fusion._dropout import kept
 
 Norm = Literal["pre", "post"]
 
@@ -98,15 +99,8 @@ class Attention(nn.Module):
 
     def _thinned(self, pairs: Tensor, steps: int) -> Tensor:
         """The pairs (B, 1, Tq or 1, Tk) that dropout leaves, (B, 1, Tq, Tk)."""
-        kept = pairs & _kept((len(pairs), 1, steps, pairs.shape[-1]), self.dropout, pairs.device)
-        return torch.where(kept.any(dim=-1, keepdim=True), kept, pairs)
-
-
-def _kept(shape: tuple[int, ...], dropout: float, device: torch.device) -> Tensor:
-    """True with probability 1 - dropout, to 1/256: eight bytes a random number, which is several times as fast."""
-    count = math.prod(shape)
-    drawn = torch.empty((count + 7) // 8, dtype=torch.int64, device=device).random_(-(2**63), None)
-    return (drawn.view(torch.uint8)[:count] >= round(256 * dropout)).view(shape)
+        left = pairs & kept((len(pairs), 1, steps, pairs.shape[-1]), self.dropout, pairs.device)
+        return torch.where(left.any(dim=-1, keepdim=True), left, pairs)
 
 
 class Attend(nn.Module):

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from msapipe.errors import RecipeError
-from msapipe.fusion._attention import Attention, Dropout, Encoder, Layer, Norm, _kept, causal, sine_positions
+from msapipe.fusion._attention import Attention, Dropout, Encoder, Layer, Norm, causal, sine_positions
+from msapipe.fusion._dropout import kept
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -66,9 +67,9 @@ def test_rows_without_a_valid_key_are_zero_and_have_gradients(dropout: float) ->
 
 def test_dropout_takes_pairs_at_the_given_rate_and_never_the_last_one() -> None:
     torch.manual_seed(0)
-    kept = _kept((50, 1, 37, 53), 0.3, torch.device("cpu"))
-    assert float(kept.float().mean()) == pytest.approx(0.7, abs=0.01)
-    assert float((kept[:, 0, :-1] == kept[:, 0, 1:]).float().mean()) == pytest.approx(0.58, abs=0.01)
+    drawn = kept((50, 1, 37, 53), 0.3, torch.device("cpu"))
+    assert float(drawn.float().mean()) == pytest.approx(0.7, abs=0.01)
+    assert float((drawn[:, 0, :-1] == drawn[:, 0, 1:]).float().mean()) == pytest.approx(0.58, abs=0.01)
     attention = Attention(8, 2, 0.9)
     x, one = normal(4, 3, 8), mask(1, 1, 1, 1, steps=3)
     torch.testing.assert_close(attention.train()(x, one), attention.eval()(x, one))

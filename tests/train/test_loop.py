@@ -70,7 +70,10 @@ class _Killed(Exception):
 
 
 @pytest.mark.parametrize("epoch", [1, 7])
-def test_a_killed_run_goes_on_as_if_nothing_had_been(fabric: Fabric, tmp_path: Path, epoch: int) -> None:
+def test_a_killed_run_goes_on_as_if_nothing_had_been(
+    fabric: Fabric, tmp_path: Path, epoch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("msapipe.train.loop.SECONDS_BETWEEN_SAVES", 0.0)
     whole = loop(fabric, SETTINGS)
     expected = whole.run()
 
@@ -80,6 +83,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(fabric: Fabric, tmp_path: P
 
     with pytest.raises(_Killed):
         loop(fabric, SETTINGS, tmp_path, tell=kill).run()
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["state"]["epoch"] == epoch
     torch.rand(5)  # whatever happens in between
     again = loop(fabric, SETTINGS, tmp_path)
     assert again.run() == expected
