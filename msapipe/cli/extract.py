@@ -109,7 +109,7 @@ def _writer(output: Path) -> Exchange:
     from msapipe.errors import RecipeError
     from msapipe.exchange import format_of
 
-    writer = format_of(output)
+    writer = format_of(output, to_write=True)
     if not output.absolute().parent.is_dir():
         raise RecipeError(f"-o {output}: the folder {output.absolute().parent} is not there; make it first")
     return writer

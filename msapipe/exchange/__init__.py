@@ -14,9 +14,10 @@ FORMATS: Registry[Exchange] = Registry(
 )
 
 
-def format_of(path: Path) -> Exchange:
+def format_of(path: Path, to_write: bool = False) -> Exchange:
     """The format that the ending of a file's name says; raises RecipeError naming the known ones."""
-    classes = [FORMATS.get(name) for name in FORMATS.where()]
+    every = (FORMATS.get(name) for name in FORMATS.where())
+    classes = [cls for cls in every if cls.writes or not to_write]
     for cls in classes:
         if path.suffix in cls.suffixes:
             return cls()

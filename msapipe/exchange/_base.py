@@ -11,9 +11,10 @@ from msapipe.types import Sample
 
 
 class Exchange(ABC):
-    """suffixes: endings of file names that say this format, with the dot."""
+    """suffixes: endings of file names that say this format, with the dot.   writes: whether it can be written."""
 
     suffixes: ClassVar[tuple[str, ...]]
+    writes: ClassVar[bool] = True
 
     @abstractmethod
     def write(self, path: Path, samples: Iterable[Sample], made_by: Mapping[str, Any] | None = None) -> int:

@@ -44,6 +44,7 @@ class Mmsa(Exchange):
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".pkl", ".pickle")
+    writes: ClassVar[bool] = False
 
     def write(self, path: Path, samples: Iterable[Sample], made_by: Mapping[str, Any] | None = None) -> int:
         """Not offered yet."""
