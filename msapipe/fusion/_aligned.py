@@ -35,7 +35,7 @@ def one_grid(batch: Batch, names: Sequence[str], most: int | None = None) -> tup
     ends = {name: lengths(batch.mask[name]) for name in names}
     count = _windows(ends, most)
     window = torch.arange(int(count.max()), device=count.device)
-    values = {name: _pooled(batch.values[name], batch.mask[name], ends[name], count, window) for name in names}
+    values = {name: window_means(batch.values[name], batch.mask[name], ends[name], count, window) for name in names}
     return values, window < count.unsqueeze(1)
 
 
@@ -50,8 +50,8 @@ def _windows(ends: dict[str, Tensor], most: int | None) -> Tensor:
     return count if most is None else count.clamp(max=most)
 
 
-def _pooled(values: Tensor, mask: Tensor, end: Tensor, count: Tensor, window: Tensor) -> Tensor:
-    """Masked averages: (B, T, D), (B, T), lengths and numbers of windows (B,), (N,) to (B, N, D)."""
+def window_means(values: Tensor, mask: Tensor, end: Tensor, count: Tensor, window: Tensor) -> Tensor:
+    """Means over the valid steps of each window: (B, T, D), (B, T), lengths and windows (B,), (N,) to (B, N, D)."""
     end, count = end.view(-1, 1, 1), count.view(-1, 1, 1)
     step = torch.arange(values.shape[1], device=values.device).view(1, 1, -1)
     first = window.view(1, -1, 1) * end // count

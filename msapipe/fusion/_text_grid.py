@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from msapipe.fusion._aligned import lengths
+from msapipe.fusion._aligned import lengths, window_means
 from msapipe.fusion._base import Batch
 
 # How many steps a clip without text has at most; the corpora that were aligned to words have as many.
@@ -31,7 +31,7 @@ def on_text_grid(
     for name, end in ends.items():
         # A sequence that ends before its text is read as one that goes on, unseen, to the text's end.
         last = torch.maximum(end, count) if aligned else end
-        values[name] = _averaged(batch.values[name], batch.mask[name], last, count, step)
+        values[name] = window_means(batch.values[name], batch.mask[name], last, count, step)
     return values, step < count.unsqueeze(1)
 
 
@@ -44,13 +44,3 @@ def _steps(text: Tensor | None, ends: dict[str, Tensor], most: int) -> Tensor:
         some = torch.stack(list(ends.values())).any(dim=0)
         count = torch.where((count == 0) & some, shortest.clamp(max=bound), count)
     return count.clamp(min=1)
-
-
-def _averaged(values: Tensor, mask: Tensor, end: Tensor, count: Tensor, window: Tensor) -> Tensor:
-    """Means over the valid steps of each window: (B, T, D), (B, T), lengths and windows (B,), (N,) to (B, N, D)."""
-    end, count = end.view(-1, 1, 1), count.view(-1, 1, 1)
-    step = torch.arange(values.shape[1], device=values.device).view(1, 1, -1)
-    first = window.view(1, -1, 1) * end // count
-    after = ((window.view(1, -1, 1) + 1) * end + count - 1) // count
-    weight = ((step >= first) & (step < after) & mask.unsqueeze(1)).to(values.dtype)
-    return weight @ values / weight.sum(dim=2, keepdim=True).clamp(min=1)
