@@ -130,13 +130,13 @@ def scored(
 
     def show(row: int) -> np.ndarray:
         picture = np.zeros((*FRAME, 3), np.uint8)
-        for person, box in zip(people, (LEFT, RIGHT), strict=False):
+        for person, box in zip(people, (LEFT, RIGHT)[: len(people)], strict=True):
             x1, y1, x2, y2 = (int(side) for side in box)
             score = person[row]
             picture[y1 - 15 : y2 + 15, x1 - 20 : x2 + 20] = round(((score or 0) + 8) * 10)
         return picture
 
-    seen = [[None if x is None else box for x in person] for person, box in zip(people, (LEFT, RIGHT), strict=False)]
+    seen = [[None if x is None else box for x in person] for person, box in zip(people, (LEFT, RIGHT)[: len(people)], strict=True)]
     stage = Active(**params)
     stage._network = Bright()  # type: ignore[assignment]
     return stage.run(tracks(seen, fps, show), sound)
