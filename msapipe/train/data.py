@@ -53,9 +53,9 @@ def load_data(features: Path, labels: Path | None = None, scale: tuple[float, fl
     labels: a label.csv; default: label.csv beside the features, where the file has none of its own. scale: lowest and
     highest label; default: [-1, 1] or [-3, 3], whichever holds all. Raises MsapipeError.
     """
+    source = format_of(features)
     if not features.is_file():
         raise MsapipeError(f"{features}: there is no such file; write one with: msapipe extract VIDEOS -o {features}")
-    source = format_of(features)
     samples = list(source.read(features))
     notes: list[str] = []
     beside = features.parent / "label.csv"

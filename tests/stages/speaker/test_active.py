@@ -136,7 +136,8 @@ def scored(
             picture[y1 - 15 : y2 + 15, x1 - 20 : x2 + 20] = round(((score or 0) + 8) * 10)
         return picture
 
-    seen = [[None if x is None else box for x in person] for person, box in zip(people, (LEFT, RIGHT)[: len(people)], strict=True)]
+    places = (LEFT, RIGHT)[: len(people)]
+    seen = [[None if x is None else box for x in person] for person, box in zip(people, places, strict=True)]
     stage = Active(**params)
     stage._network = Bright()  # type: ignore[assignment]
     return stage.run(tracks(seen, fps, show), sound)
