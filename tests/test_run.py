@@ -13,7 +13,7 @@ import pytest
 
 import msapipe
 from msapipe.cache import Store
-from msapipe.errors import CacheError, MissingLibrary, MsapipeError, NothingToScore, RecipeError
+from msapipe.errors import CacheError, MissingLibrary, MissingWeights, MsapipeError, NothingToScore, RecipeError
 from msapipe.pipeline.pipeline import Pipeline
 from msapipe.pipeline.recipe import load_recipe, parse_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner, resolve_device
@@ -275,3 +275,21 @@ def test_results_do_not_depend_on_threads_or_hash_seeds(samples: Path, tmp_path:
     ]
     assert prints[0] == prints[1]
     assert prints[0].count("\n") >= 8
+
+
+def test_weights_that_are_not_here_end_the_run_with_what_to_type(samples: Path, tmp_path: Path) -> None:
+    recipe = parse_recipe(
+        "schema: 1\nstages:\n  transcript: subtitles\n  words: spread\n  text: bert\n", "mine", Path("mine.yaml")
+    )
+    clip = Clip("subtitled", samples / "subtitled.mp4")
+    said = r"^text/bert: google-bert.*fetch --pipeline mine\.yaml"
+    with Runner(recipe, Store(tmp_path), Options(offline=True)) as runner, pytest.raises(MissingWeights, match=said):
+        runner.run(clip)
+
+
+def test_a_source_whose_weights_are_not_here_is_passed_over_and_noted(samples: Path, tmp_path: Path) -> None:
+    recipe = parse_recipe("schema: 1\nstages:\n  transcript: [whisper, subtitles]\n", "mine")
+    with Runner(recipe, Store(tmp_path), Options(offline=True)) as runner:
+        outcome = runner.run(Clip("subtitled", samples / "subtitled.mp4"))
+    assert outcome.values["transcript"].source.startswith("subtitles")
+    assert any(note.startswith("transcript/whisper was passed over: openai/whisper-small") for note in outcome.notes)

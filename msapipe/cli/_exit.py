@@ -34,7 +34,7 @@ def run(app: typer.Typer) -> int:
         _say(str(error))
         return USAGE if isinstance(error, RecipeError) else FAILED
     except (KeyboardInterrupt, Abort):
-        _say("interrupted; what was finished is in the cache, and the same command goes on from there")
+        _say("interrupted; what was finished is kept, and the same command goes on from there")
         return INTERRUPTED
     except BrokenPipeError:
         # Who read the output has gone (`| head`); there is nobody left to tell.

@@ -47,20 +47,6 @@ def same(a: FaceTracks, b: FaceTracks) -> bool:
 
 
 @pytest.fixture(scope="module")
-def mtcnn() -> MTCNN:
-    stage = MTCNN()
-    stage.load("cpu")
-    return stage
-
-
-@pytest.fixture(scope="module")
-def exact() -> MTCNN:
-    stage = MTCNN(exact=True)
-    stage.load("cpu")
-    return stage
-
-
-@pytest.fixture(scope="module")
 def portrait() -> Picture:
     """A face of about 90 pixels in a picture of 200 x 200."""
     from skimage import data

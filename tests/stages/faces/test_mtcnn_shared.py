@@ -32,20 +32,6 @@ def decoder() -> Iterator[Decoder]:
         yield opened
 
 
-@pytest.fixture(scope="module")
-def exact() -> MTCNN:
-    stage = MTCNN(exact=True)
-    stage.load("cpu")
-    return stage
-
-
-@pytest.fixture(scope="module")
-def quick() -> MTCNN:
-    stage = MTCNN()
-    stage.load("cpu")
-    return stage
-
-
 def pictures(decoder: Decoder, path: Path, most: int) -> list[Picture]:
     """The first pictures, two a second, as the stage gets them: of at most the size that a recipe allows."""
     if path.suffix == ".jpg":
@@ -100,8 +86,8 @@ def test_exact_is_facenet_twice_a_second(exact: MTCNN, decoder: Decoder, path: P
 @pytest.mark.slow
 @pytest.mark.skipif(not ONE_FACE, reason=f"{MEDIA} is not there: real media lie outside the repository")
 @pytest.mark.parametrize("path", ONE_FACE, ids=named)
-def test_one_face_is_found_always_and_alone(quick: MTCNN, decoder: Decoder, path: Path) -> None:
-    found = quick.run(decoder.frames(Clip(path.name, path), MediaOptions(fps=10)))
+def test_one_face_is_found_always_and_alone(mtcnn: MTCNN, decoder: Decoder, path: Path) -> None:
+    found = mtcnn.run(decoder.frames(Clip(path.name, path), MediaOptions(fps=10)))
     assert np.mean(found.faces_per_frame == 1) >= 0.98
     assert set(found.track.tolist()) == {0}
 
