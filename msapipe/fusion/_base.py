@@ -23,7 +23,7 @@ class Batch:
     values: modality to float32 (B, T_m, D_m).   mask: modality to bool (B, T_m), True = valid step.
     tokens: int64 (B, 3, L) word-piece ids, mask and segments for models that run a language model, or None.
     labels: {"M", "T", "A", "V"} to float32 (B,), NaN where a clip has none.   index: int64 (B,), positions in the
-    training split.
+    training split.   standard: the columns are centred and scaled already.
     """
 
     values: dict[str, Tensor]
@@ -31,6 +31,7 @@ class Batch:
     tokens: Tensor | None = None
     labels: dict[str, Tensor] = field(default_factory=dict)
     index: Tensor | None = None
+    standard: bool = False
 
     def __len__(self) -> int:
         return len(next(iter(self.values.values())))
@@ -131,12 +132,15 @@ class FusionModel(nn.Module, ABC):
 
     def standardized(self, batch: Batch) -> Batch:
         """The batch with every column centred and scaled by the training split's numbers; masked steps are zero."""
-        values = {}
-        for name in self.dims:
-            center, spread = self.get_buffer(f"center_{name}"), self.get_buffer(f"spread_{name}")
-            scaled = ((batch.values[name] - center) / spread).clamp(-LIMIT, LIMIT)
-            values[name] = scaled.masked_fill(~batch.mask[name].unsqueeze(-1), 0.0)
-        return replace(batch, values=values)
+        if batch.standard:
+            return batch
+        values = {name: self.standardized_values(name, batch.values[name], batch.mask[name]) for name in self.dims}
+        return replace(batch, values=values, standard=True)
+
+    def standardized_values(self, name: str, values: Tensor, mask: Tensor) -> Tensor:
+        """The same of one modality: (B, T, D), (B, T) to (B, T, D)."""
+        center, spread = self.get_buffer(f"center_{name}"), self.get_buffer(f"spread_{name}")
+        return ((values - center) / spread).clamp(-LIMIT, LIMIT).masked_fill(~mask.unsqueeze(-1), 0.0)
 
     def kept_params(self) -> dict[str, str]:
         """Parameters that a model folder needs beside those that were given, to build the model anew."""

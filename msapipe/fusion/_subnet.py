@@ -11,12 +11,11 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
-from msapipe.fusion._aligned import lengths
 from msapipe.fusion._base import Batch, masked_mean, present
 from msapipe.fusion._checks import check_dropouts, check_sizes
-from msapipe.fusion._dropout import ByteDropout
+from msapipe.fusion._dropout import DroppedLinear
+from msapipe.fusion._lstm import LastState
 from msapipe.fusion._norm import MaskedNorm
 
 
@@ -46,16 +45,12 @@ class TextNet(nn.Module):
 
     def __init__(self, width: int, hidden: int, out: int, dropout: float) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(width, hidden, batch_first=True)
+        self.lstm = LastState(width, hidden)
         self.layers = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, out))
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
         """The clip's vector, zero where the text is missing."""
-        # Packed: most clips are much shorter than the longest of their batch.
-        steps = lengths(mask).clamp(min=1).cpu()
-        packed = pack_padded_sequence(values, steps, batch_first=True, enforce_sorted=False)
-        _, (last, _) = self.lstm(packed)
-        vector: Tensor = self.layers(last[0])
+        vector: Tensor = self.layers(self.lstm(values, mask))
         return vector.masked_fill(~present(mask).unsqueeze(1), 0.0)
 
 
@@ -91,8 +86,7 @@ class Decision(nn.Module):
         check_sizes(units=units)
         check_dropouts(post_dropout=dropout)
         self.layers = nn.Sequential(
-            ByteDropout(dropout),  # of the outer product of three modalities it is a third of a step's time
-            *(nn.Linear(width, units), nn.ReLU()),
+            *(DroppedLinear(width, units, dropout), nn.ReLU()),
             *(nn.Linear(units, units), nn.ReLU()),
         )
         self.score = nn.Linear(units, 1)

@@ -121,6 +121,10 @@ class Loop:
                 mean, spread = self.train.statistics(name)
                 self.model.get_buffer(f"center_{name}").copy_(mean)
                 self.model.get_buffer(f"spread_{name}").copy_(spread)
+            for table in (self.train, self.valid):
+                table.standardize(self.model)
+        elif self.train.whole.standard or self.valid.whole.standard:
+            raise ValueError("the tables were standardised for another model; make them anew")
         self.model.to(self.fabric.device)
 
     def batches(self, which: Tensor, size: int) -> Iterator[Batch]:

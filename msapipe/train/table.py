@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from msapipe.fusion._base import Batch, collate
+from msapipe.fusion._base import Batch, FusionModel, collate
 from msapipe.types import Sample
 
 LABELS = ("M", "T", "A", "V")
@@ -26,6 +26,7 @@ class Table:
     ids: tuple[str, ...]
     videos: tuple[str, ...]
     lengths: Mapping[str, Tensor]
+    _statistics: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, samples: Sequence[Sample], dims: Mapping[str, int]) -> Table:
@@ -69,13 +70,33 @@ class Table:
             yield self.rows(which[first : first + size])
 
     def statistics(self, name: str) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of each column over all valid steps: (D,), (D,); a constant column has deviation 1."""
-        rows = self.whole.values[name][self.whole.mask[name]].double()
-        if not len(rows):
-            width = self.whole.values[name].shape[-1]
-            return torch.zeros(width), torch.ones(width)
-        spread = rows.std(dim=0, correction=0)
-        return rows.mean(dim=0).float(), torch.where(spread > 1e-6, spread, 1.0).float()
+        """Mean and deviation of each column over all valid steps: (D,), (D,); a constant column has deviation 1.
+
+        Of the features as they were given, also when they are standardised by now.
+        """
+        if name not in self._statistics:
+            self._statistics[name] = _mean_and_deviation(self.whole.values[name][self.whole.mask[name]])
+        return self._statistics[name]
+
+    def standardize(self, model: FusionModel) -> None:
+        """Centre and scale all columns in place by the model's numbers, so that no step of training does it again.
+
+        From then on the table serves models with the same numbers only.
+        """
+        if not self.whole.standard:
+            for name in model.dims:
+                values, mask = self.whole.values[name], self.whole.mask[name]
+                self.whole.values[name] = model.standardized_values(name, values, mask)
+            self.whole.standard = True
+
+
+def _mean_and_deviation(rows: Tensor) -> tuple[Tensor, Tensor]:
+    if not len(rows):
+        width = rows.shape[-1]
+        return torch.zeros(width), torch.ones(width)
+    rows = rows.double()
+    spread = rows.std(dim=0, correction=0)
+    return rows.mean(dim=0).float(), torch.where(spread > 1e-6, spread, 1.0).float()
 
 
 def _tokens(samples: Sequence[Sample]) -> Tensor | None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from msapipe.errors import MsapipeError, RecipeError
 from msapipe.fusion._base import Batch, Group, Output, Phase
 from msapipe.fusion.late import Late
+from msapipe.fusion.tfn import Tfn
 from msapipe.testing import fakes
 from msapipe.train.evaluate import predict
 from msapipe.train.loop import Line, Loop, Settings
@@ -180,6 +181,28 @@ def test_statistics_are_the_training_splits_and_do_not_count_padding() -> None:
     mean, spread = table.statistics("audio")
     assert np.allclose(mean, rows.mean(0), atol=1e-5)
     assert np.allclose(spread, rows.std(0), atol=1e-5)
+
+
+def test_a_split_is_standardised_once_and_its_statistics_stay_those_of_the_features() -> None:
+    table, model = Table.of(samples(10), DIMS), Tfn(DIMS)
+    before = table.statistics("audio")
+    for name in DIMS:
+        mean, spread = table.statistics(name)
+        model.get_buffer(f"center_{name}").copy_(mean)
+        model.get_buffer(f"spread_{name}").copy_(spread)
+    expected = model.standardized(table.whole)
+    table.standardize(model)
+    table.standardize(model)
+    assert all(torch.equal(table.whole.values[name], expected.values[name]) for name in DIMS)
+    assert model.standardized(table.whole) is table.whole
+    assert table.statistics("audio") == before
+
+
+def test_a_standardised_split_does_not_serve_a_model_that_reads_the_features_as_they_are(fabric: Fabric) -> None:
+    train, valid = Table.of(samples(10), DIMS), Table.of(samples(5), DIMS)
+    Loop(Tfn(DIMS), train, valid, Settings(epochs=1), fabric).run()
+    with pytest.raises(ValueError, match="standardised for another model"):
+        Loop(Late(DIMS), train, valid, SETTINGS, fabric).run()
 
 
 def test_rows_are_padded_to_the_longest_of_them_only() -> None:
