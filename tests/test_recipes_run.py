@@ -23,6 +23,7 @@ OPTIONS = Options("cpu", offline=True)
 STATED: dict[str, tuple[int | None, dict[str, list[str]]]] = {
     "agfn": (None, {"text": ["bert"], "audio": ["egemaps", "mfcc"], "vision": ["action_units"]}),
     "boosting": (None, {"text": ["bert"], "audio": ["hubert"], "vision": ["video_swin"]}),
+    "boosting_finetune": (None, {"text": ["tokens"], "audio": ["samples"], "vision": ["pixels"]}),
     "chinese": (32, {"text": ["bert"], "audio": ["hubert", "mfcc"], "vision": ["resnet18", "au"]}),
     "dec": (30, {"text": ["glove"], "audio": ["mfcc"], "vision": ["action_units"]}),
     "hma": (None, {"text": ["tokens"], "audio": ["mfcc"], "vision": ["action_units"]}),

@@ -112,11 +112,14 @@ class FusionModel(nn.Module, ABC):
     version: raise it whenever the same weights give other scores.
     reads_tokens: it runs a language model over ``Batch.tokens``.
     standardizes: it has the buffers of ``standardized``; a model that normalises in a way of its own has not.
+    raw: modalities that ``standardized`` leaves as they are, because an encoder of the model's own reads them (token
+    ids, sound, pictures); padding is then that encoder's to leave out.
     """
 
     version: ClassVar[int] = 1
     standardizes: ClassVar[bool] = True
     reads_tokens: ClassVar[bool] = False
+    raw: frozenset[str] = frozenset()
 
     def __init__(self, dims: Mapping[str, int]) -> None:
         """dims: modality ("text", "audio", "vision") to the number of its columns."""
@@ -131,7 +134,10 @@ class FusionModel(nn.Module, ABC):
         """Score a batch."""
 
     def standardized(self, batch: Batch) -> Batch:
-        """The batch with every column centred and scaled by the training split's numbers; masked steps are zero."""
+        """The batch with every column centred and scaled by the training split's numbers; masked steps are zero.
+
+        Modalities of ``raw`` are left as they are.
+        """
         if batch.standard:
             return batch
         values = {name: self.standardized_values(name, batch.values[name], batch.mask[name]) for name in self.dims}
@@ -139,6 +145,8 @@ class FusionModel(nn.Module, ABC):
 
     def standardized_values(self, name: str, values: Tensor, mask: Tensor) -> Tensor:
         """The same of one modality: (B, T, D), (B, T) to (B, T, D)."""
+        if name in self.raw:
+            return values
         center, spread = self.get_buffer(f"center_{name}"), self.get_buffer(f"spread_{name}")
         return ((values - center) / spread).clamp(-LIMIT, LIMIT).masked_fill(~mask.unsqueeze(-1), 0.0)
 

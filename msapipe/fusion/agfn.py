@@ -139,6 +139,7 @@ class Agfn(FusionModel):
         self.words = None
         if "text" in dims and (language_model or language_config):
             self.words = LanguageModel(language_model, language_config, "agfn")
+            self.raw = frozenset({"text"})  # ids
         self.at_cls = text_pool == "cls" or (text_pool == "auto" and self.words is not None)
         self.encoders = nn.ModuleDict(
             {name: Recurrent(width, d, layers, dropout) for name, width in dims.items() if name != "text"}

@@ -20,16 +20,22 @@ from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Pha
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._crossmodal import Crossmodal
 from msapipe.fusion._language_model import LanguageModel, with_tokens
+from msapipe.fusion._speech_encoder import SpeechEncoder
+from msapipe.fusion._video_encoder import VideoEncoder
 
 Modality = Literal["text", "audio", "vision"]
 Fusion = Literal["sf", "tfn", "mult"]
 Regime = Literal["single", "joint", "two_step"]
 
 LETTERS = {"text": "T", "audio": "A", "vision": "V"}
+CONFIGS = {"text": "language_config", "audio": "speech_config", "vision": "video_config"}
 
 # Columns that a vector is reduced to before the outer product, and sizes of the crossmodal transformers.
 REDUCED = {"text": 32, "audio": 16, "vision": 16}
 WIDTH, HEADS, LAYERS = 40, 8, 4
+
+
+Network = LanguageModel | SpeechEncoder | VideoEncoder
 
 
 class SubNet(nn.Module):
@@ -40,10 +46,10 @@ class SubNet(nn.Module):
         self.lstm = nn.LSTM(columns, units, batch_first=True)
         self.layers = nn.Sequential(nn.Dropout(dropout), nn.Linear(units, units))
 
-    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """The states; padding behind a clip does not reach them, unseen steps are zeros."""
+    def forward(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The states and their mask; padding behind a clip does not reach them, unseen steps are zeros."""
         states, _ = self.lstm(values)
-        return self.layers(states) * mask.unsqueeze(-1)  # type: ignore[no-any-return]
+        return self.layers(states) * mask.unsqueeze(-1), mask
 
 
 class Sequences(nn.Module):
@@ -112,11 +118,15 @@ class Boosting(FusionModel):
     normalise_alpha: divided by their sum.   freeze: extractors that never learn.
 
     Extractors: features are "pretrained", as BERT, HuBERT and Video Swin gave them, and are read as they are, the
-    clip's vector their mean; or "handcrafted": audio and vision go through an LSTM of ``units``. With language_model
-    (google-bert/bert-base-chinese, a folder, or org/name@COMMIT; language_config: see ``_language_model``) the text's
-    tokens go through that, which learns, and the vector is [CLS]. Fine-tuning HuBERT and Video Swin, which the paper
-    does in its first step, is not possible here: it needs sound and pictures, and a batch holds features. Their
-    modalities begin with the paper's second step, the heads of the first being trained over frozen features.
+    clip's vector their mean; or "handcrafted": audio and vision go through an LSTM of ``units``.
+
+    Fine-tuned, as in the paper, they read what a network does in place of what it gave; without one of these a
+    modality begins with the paper's second step, over frozen features.
+    language_model: google-bert/bert-base-chinese ..., over the text of the stage tokens; the vector is [CLS].
+    speech_model: facebook/hubert-base-ls960 ..., over the audio of the stage samples; the vector is the mean.
+    video_model: swin3d_t ..., over the vision of the stage pixels; the vector is the mean.
+    Each is a name, a folder or file (./own), or org/name@COMMIT. language_config, speech_config, video_config: see
+    ``_language_model``, ``_speech_encoder``, ``_video_encoder``. Sound and pictures of a whole split lie in memory.
 
     The paper reports a product without parameters of vectors of 768, which no layer could read: hence the reduction.
     """
@@ -133,6 +143,10 @@ class Boosting(FusionModel):
         features: Literal["pretrained", "handcrafted"] = "pretrained",
         language_model: str = "",
         language_config: str = "",
+        speech_model: str = "",
+        speech_config: str = "",
+        video_model: str = "",
+        video_config: str = "",
         units: int = 32,
         hidden: int = 128,
         dropout: float = 0.1,
@@ -149,40 +163,50 @@ class Boosting(FusionModel):
         self.extractors = nn.ModuleDict()
         if "text" in dims and (language_model or language_config):
             self.extractors["text"] = LanguageModel(language_model, language_config, "boosting")
+        if "audio" in dims and (speech_model or speech_config):
+            self.extractors["audio"] = SpeechEncoder(speech_model, speech_config, dims["audio"], "boosting")
+        if "vision" in dims and (video_model or video_config):
+            self.extractors["vision"] = VideoEncoder(video_model, video_config, dims["vision"], "boosting")
+        widths = {**dims, **{name: part.width for name, part in self.networks.items()}}
+        self.raw = frozenset(self.networks)
         for name, columns in dims.items():
-            if name != "text" and features == "handcrafted":
+            if features == "handcrafted" and name not in {"text", *self.raw}:
                 self.extractors[name] = SubNet(columns, units, dropout)
-        widths = {name: units if name in self.extractors else columns for name, columns in dims.items()}
-        if self.words is not None:
-            widths["text"] = self.words.width
+                widths[name] = units
         self.fusion = _fusion(fusion, widths, dropout)
         entries = {"M": self.fusion.width, **widths}
         self.heads = nn.ModuleDict({name: _head(entries[name], hidden, dropout) for name in tasks})
 
     @property
-    def words(self) -> LanguageModel | None:
-        """The language model, where there is one."""
-        return next((part for part in self.extractors.values() if isinstance(part, LanguageModel)), None)
+    def networks(self) -> dict[str, Network]:
+        """The extractors that were trained before, by modality."""
+        return {name: part for name, part in self.extractors.items() if isinstance(part, Network)}
 
     def forward(self, batch: Batch) -> Output:
         """Score a batch, by each modality alone too where those are tasks."""
         batch = self.standardized(with_tokens(batch))
-        mask = {name: batch.mask[name] for name in self.dims}
         states: dict[str, Tensor] = {}
+        mask: dict[str, Tensor] = {}
         vectors: dict[str, Tensor] = {}
         for name in self.dims:
-            states[name] = batch.values[name]
-            if name in self.extractors and name != "text":
-                states[name] = self.extractors[name](states[name], mask[name])
-            vectors[name] = masked_mean(states[name], mask[name])
-        if self.words is not None:
-            mask["text"] = self.words.mask(batch)
-            states["text"] = self.words(batch, mask["text"].shape[1])
-            row = torch.arange(len(batch), device=mask["text"].device)
-            vectors["text"] = states["text"][row, self.words.summary(mask["text"])]
+            states[name], mask[name], vectors[name] = self._extracted(name, batch)
         fused = self.fusion(states, mask, vectors)
         scores = {name: head(fused if name == "M" else vectors[name])[:, 0] for name, head in self.heads.items()}
         return Output(score=scores.pop("M"), unimodal=scores, features={"fused": fused})
+
+    def _extracted(self, name: str, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """A modality's states (B, T, d), their mask (B, T), and the clips' vectors (B, d)."""
+        states, mask = batch.values[name], batch.mask[name]
+        if name not in self.extractors:
+            return states, mask, masked_mean(states, mask)
+        extractor = self.extractors[name]
+        if isinstance(extractor, LanguageModel):
+            mask = extractor.mask(batch)
+            states = extractor(batch, mask.shape[1])
+            row = torch.arange(len(batch), device=mask.device)
+            return states, mask, states[row, extractor.summary(mask)]
+        states, mask = extractor(states, mask)
+        return states, mask, masked_mean(states, mask)
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
         """Mean absolute error of the phase's tasks; clips without a task's label do not count in it."""
@@ -209,18 +233,20 @@ class Boosting(FusionModel):
         return Phase(name, groups, epochs=30, batch=16, labels=(letter,), monitor=f"mae_{letter}")
 
     def _group(self, name: str) -> Group:
-        """An extractor's parameters: slow where they were trained before."""
-        trained = name == "text" and self.words is not None
-        return Group((f"extractors.{name}.",), lr=1e-5 if trained else 1e-4)
+        """An extractor's parameters that learn: slowly where they were trained before."""
+        learning = getattr(self.extractors[name], "learning", ("",))
+        prefixes = tuple(f"extractors.{name}.{prefix}" for prefix in learning)
+        return Group(prefixes, lr=1e-5 if name in self.networks else 1e-4)
 
     def begin(self, phase: str, batches: Batches) -> None:
-        """Before the first phase, read the numbers of the language model."""
-        if self.words is not None and phase == self.phases()[0].name:
-            self.words.load()
+        """Before the first phase, read the numbers of the networks."""
+        if phase == self.phases()[0].name:
+            for network in self.networks.values():
+                network.load()
 
     def kept_params(self) -> dict[str, str]:
-        """Parameters to keep with a trained model, so that it is built without the checkpoint."""
-        return {} if self.words is None else {"language_config": self.words.config}
+        """Parameters to keep with a trained model, so that it is built without the checkpoints."""
+        return {CONFIGS[name]: network.config for name, network in self.networks.items()}
 
 
 def _fusion(kind: Fusion, widths: Mapping[str, int], dropout: float) -> SideBySide | Product | Sequences:

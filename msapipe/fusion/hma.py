@@ -105,6 +105,8 @@ class Hma(FusionModel):
         self.huber_weights = dict(zip(("text", "audio", "vision"), huber_weights, strict=True)) if huber else {}
         by_features = partial(FeatureText, width=text_width, depth=text_layers, heads=text_heads, dropout=dropout)
         self.text = _branch(dims, language_model, language_config, by_features)
+        if isinstance(self.text, LanguageModel):
+            self.raw = frozenset({"text"})  # ids
         self.states = nn.ModuleDict({name: States(width, rnn) for name, width in dims.items() if name != "text"})
         widths = self._widths()
         gate = partial(ShiftGate, strength=msg_strength, gate_bias=gate_bias, norm=msg_norm, dropout=dropout)

@@ -117,7 +117,7 @@ class Loop:
         if not len(self.train) or not len(self.valid):
             raise MsapipeError("a split is empty: training needs clips in train and in valid")
         if self.settings.standardize and self.model.standardizes:
-            for name in self.model.dims:
+            for name in self.model.dims.keys() - self.model.raw:
                 mean, spread = self.train.statistics(name)
                 self.model.get_buffer(f"center_{name}").copy_(mean)
                 self.model.get_buffer(f"spread_{name}").copy_(spread)

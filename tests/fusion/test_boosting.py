@@ -230,9 +230,9 @@ def test_a_language_model_gives_cls_and_is_built_again_without_its_checkpoint() 
     model = Boosting(TOKEN_DIMS, regime="joint", language_config=BERT, fusion="sf").eval()
     given = batch(TOKEN_DIMS)
     with torch.inference_mode():
-        assert model.words is not None
+        words = model.networks["text"]
         ids, mask = given.values["text"][..., 0].long(), given.mask["text"]
-        states = model.words.net(input_ids=ids * mask, attention_mask=mask.long()).last_hidden_state
+        states = words.net(input_ids=ids * mask, attention_mask=mask.long()).last_hidden_state
         fused = model(given).features["fused"]
         assert torch.allclose(fused[:, :16], states[:, 0], atol=1e-5)
         assert torch.allclose(fused[:, 16:21], masked_mean(given.values["audio"], given.mask["audio"]), atol=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import floor
 from typing import Literal
 
 import numpy as np
@@ -32,3 +33,19 @@ def on_the_clip(
     for rows, found in parts:
         values[rows] = found
     return FeatureSequence.masked(values, clip.times, clip.valid, names)
+
+
+def sampled(times: NDArray[np.float64], fps: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rows (n,) of the pictures that come first at or after each multiple of 1 / fps, and where each ends (n,).
+
+    It is the rule by which videos are decoded, with the same slack for rounded time stamps. A picture ends where the
+    next one that is kept starts.
+    """
+    kept: list[int] = []
+    due, slack = -np.inf, 0.05
+    for row, start in enumerate(times[:, 0].tolist()):
+        if start >= due:
+            kept.append(row)
+            due = (floor(start * fps + slack) + 1 - slack) / fps
+    before_next = np.array([*kept[1:], len(times)], np.int64) - 1
+    return np.array(kept, np.int64), times[before_next[: len(kept)], 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import floor, isfinite
+from math import isfinite
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from msapipe.errors import RecipeError
 from msapipe.stages._base import CheckpointStage
+from msapipe.stages.vision._crops import sampled
 from msapipe.stages.vision._swin import SwinFeatures
 from msapipe.stages.vision._swin_file import load_model
 from msapipe.types import FaceClip, FeatureSequence
@@ -119,22 +120,6 @@ class VideoSwin(CheckpointStage):
         if step * self.fps < 1.5:
             return ()
         return (f"video_swin asks for {self.fps:g} pictures a second; the clip has {1 / step:.3g}, taken as they are",)
-
-
-def sampled(times: NDArray[np.float64], fps: float) -> tuple[Ints, NDArray[np.float64]]:
-    """Rows (n,) of the pictures that come first at or after each multiple of 1 / fps, and where each ends (n,).
-
-    It is the rule by which videos are decoded, with the same slack for rounded time stamps. A picture ends where the
-    next one that is kept starts.
-    """
-    kept: list[int] = []
-    due, slack = -np.inf, 0.05
-    for row, start in enumerate(times[:, 0].tolist()):
-        if start >= due:
-            kept.append(row)
-            due = (floor(start * fps + slack) + 1 - slack) / fps
-    before_next = np.array([*kept[1:], len(times)], np.int64) - 1
-    return np.array(kept, np.int64), times[before_next[: len(kept)], 1]
 
 
 def stretches(times: NDArray[np.float64], valid: NDArray[np.bool_], longest_gap: float) -> list[tuple[int, int]]:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from msapipe.errors import RecipeError, WeightsError
 from msapipe.media import Decoder, MediaOptions
+from msapipe.stages.vision._crops import sampled
 from msapipe.stages.vision._swin import SwinFeatures, windows
 from msapipe.stages.vision._swin_file import architecture, load_model
-from msapipe.stages.vision.video_swin import VideoSwin, sampled, tiles
+from msapipe.stages.vision.video_swin import VideoSwin, tiles
 from msapipe.testing.tiny import vision_video_swin
 from msapipe.types import Clip, EncodedImages, FaceClip, FaceTracks, Speaker
 
