@@ -22,11 +22,26 @@ class Contribution:
 
 
 @dataclass(frozen=True)
+class Window:
+    """One stretch of a long clip: start and end in seconds from the clip's start, and what was found there."""
+
+    start: float
+    end: float
+    score: float
+    label: str
+    interval: tuple[float, float] | None = None
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The sentiment of a clip.
 
     score: on ``scale`` (low, high); polarity: the same on [-1, 1]; label: its name in the model's card.
     modalities: name ("text", "audio", "vision") to contribution.
+    interval: bounds between which the label that people would give lies nine times in ten, None where the model cannot
+    say.
+    timeline: of a long clip, its windows in order; () for one that was scored at once.
     keys: cache key of the features of each modality that the score was made from.
     """
 
@@ -38,6 +53,8 @@ class Prediction:
     modalities: dict[str, Contribution]
     notes: tuple[str, ...] = ()
     keys: dict[str, str] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+    timeline: tuple[Window, ...] = ()
 
     def __post_init__(self) -> None:
         low, high = self.scale
