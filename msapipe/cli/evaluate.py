@@ -134,7 +134,8 @@ def _texts(asked: _Asked, card: Card, recipe: Recipe, how: Options) -> int:
     samples = list(track(made, "texts", len(rows), console=console, transient=True, disable=not console.is_terminal))
     found = score_texts(network, card, samples, asked.model)
     _tell((*notes, *found.notes), console)
-    figures = {**found.scores, "in_interval": found.in_interval, "interval_width": found.interval_width}
+    figures = {**found.scores, "mae_rescaled": found.mae_rescaled}
+    figures |= {"in_interval": found.in_interval, "interval_width": found.interval_width}
     head = {"model": asked.model, "recipe": recipe.name, "data": str(asked.data)}
     if asked.as_json:
         print(json.dumps({**head, "split": split, "clips": len(rows), **figures}))

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from msapipe.errors import FeatureMismatch, MsapipeError, RecipeError
 from msapipe.fusion._base import FusionModel, collate
@@ -17,6 +19,8 @@ from msapipe.train.labels import Row, read_labels
 from msapipe.train.metrics import Scores, scheme_of, score
 from msapipe.types import Clip, FeatureSequence, MediaInfo, Sample, Transcript, Word
 from msapipe.weights import make_ready
+
+Floats = NDArray[np.float32]
 
 SCORED_AT_ONCE = 256
 # What there is of a text without a clip.
@@ -107,11 +111,14 @@ class TextStages:
 class TextScores:
     """How near a model comes to labels from the text alone.
 
-    scores: see ``metrics.score``.   in_interval: share of the labels between the bounds that the model gives nine
-    times in ten, and interval_width: their mean distance; None where it gives none.   notes: what a user should know.
+    scores: see ``metrics.score``.   mae_rescaled: the error when the labels' own use of the scale is known: a factor
+    and an offset, fitted on half of the videos for the other half; None for fewer than four.
+    in_interval: share of the labels between the bounds that the model gives nine times in ten, and interval_width:
+    their mean distance; None where it gives none.   notes: what a user should know.
     """
 
     scores: Scores
+    mae_rescaled: float | None
     in_interval: float | None
     interval_width: float | None
     notes: tuple[str, ...] = ()
@@ -136,11 +143,25 @@ def score_texts(network: FusionModel, card: Card, samples: Sequence[Sample], nam
     truth = torch.tensor([sample.labels["M"] for sample in samples])
     said = torch.cat([output.score for output in outputs]).clamp(*card.scale)  # as predict says it
     scores = score(truth.numpy(), said.numpy(), scheme_of(card.scale))
+    rescaled = _rescaled(truth.numpy(), said.numpy(), [sample.video for sample in samples], card.scale)
     empty = sum(not sample.features["text"].valid.any() for sample in samples)
     notes = (f"{empty} texts of which nothing was understood",) if empty else ()
     bounds = [output.interval for output in outputs if output.interval is not None]
     if len(bounds) < len(outputs):
-        return TextScores(scores, None, None, notes)
+        return TextScores(scores, rescaled, None, None, notes)
     low, high = torch.cat(bounds).clamp(*card.scale).T
     inside = (low - _ROUNDING <= truth) & (truth <= high + _ROUNDING)
-    return TextScores(scores, float(inside.float().mean()), float((high - low).mean()), notes)
+    return TextScores(scores, rescaled, float(inside.float().mean()), float((high - low).mean()), notes)
+
+
+def _rescaled(truth: Floats, said: Floats, videos: Sequence[str], scale: tuple[float, float]) -> float | None:
+    """Mean absolute error with a factor and an offset for each half of the videos, fitted on the other half."""
+    half = {video: number % 2 for number, video in enumerate(sorted(set(videos)))}
+    side = np.array([half[video] for video in videos])
+    if len(half) < 4 or any(np.ptp(said[side == one]) == 0 for one in (0, 1)):
+        return None
+    fitted = np.empty_like(truth)
+    for one in (0, 1):
+        factor, offset = np.polyfit(said[side != one], truth[side != one], 1)
+        fitted[side == one] = factor * said[side == one] + offset
+    return float(np.abs(fitted.clip(*scale) - truth).mean())

@@ -25,7 +25,7 @@ from msapipe.pipeline.recipe import Recipe, load_recipe
 from msapipe.pipeline.run import Runner
 from msapipe.stages import Stage
 from msapipe.train.heads import Reading, figures, only, reading
-from msapipe.train.transcripts import TextStages
+from msapipe.train.transcripts import TextStages, _rescaled
 from msapipe.types import Clip, FeatureSequence, Frames, Transcript, Waveform
 from tests.program import run_program
 
@@ -407,3 +407,16 @@ def test_a_recipe_cut_to_one_modality_keeps_its_keys(tmp_path: Path) -> None:
     clip = Clip("tone", tmp_path / "tone.wav")
     with Runner(whole, Store(tmp_path / "cache")) as one, Runner(voice, Store(tmp_path / "cache")) as other:
         assert other.run(clip).keys["audio"] == one.run(clip).keys["audio"]
+
+
+def test_labels_that_use_the_scale_otherwise_are_measured_by_a_scale_of_their_own() -> None:
+    random = np.random.default_rng(0)
+    said = random.uniform(-2, 2, 400).astype(np.float32)
+    truth = (0.5 * said + 0.3).astype(np.float32)
+    videos = [f"v{number // 4}" for number in range(400)]
+    assert _rescaled(truth, said, videos, (-3.0, 3.0)) == pytest.approx(0.0, abs=1e-4)
+    assert _rescaled(truth, -truth[::-1].copy(), videos, (-3.0, 3.0)) == pytest.approx(
+        np.abs(truth - 0.3).mean(), rel=0.1
+    )
+    assert _rescaled(truth[:6], said[:6], videos[:6], (-3.0, 3.0)) is None
+    assert _rescaled(truth, np.zeros_like(said), videos, (-3.0, 3.0)) is None
