@@ -63,7 +63,7 @@ def test_predict_for_people(samples: Path, cache: str) -> None:
         "vision",
         "missing",
         "transcript (pocketsphinx)",
-        "uncalibrated",
+        "was assumed",
         "time",
     ):
         assert part in done.stdout, part

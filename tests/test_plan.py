@@ -45,9 +45,9 @@ def test_a_plan_computes_nothing_and_names_every_step(clip: Clip) -> None:
         "words/spread",
         "faces/mtcnn",
         "speaker/largest",
-        "text/lexicon",
-        "audio/mfcc",
-        "vision/geometry",
+        "text/pocket",
+        "audio/prosody",
+        "vision/expression",
     ]
     assert not any(step.stored for step in planned.steps)
     assert not (clip.path.parent / "cache").exists()
@@ -76,7 +76,7 @@ def test_other_bytes_of_the_same_size_and_date_change_everything(clip: Clip) -> 
         ("peak_db: -3", "peak_db: -6", {"waveform", "transcript", "words", "text", "audio"}),
         ("min_score: 0.9", "min_score: 0.8", {"faces", "speaker", "vision"}),
         ("[sidecar, subtitles, pocketsphinx]", "[sidecar, subtitles]", {"transcript", "words", "text"}),
-        ("audio: {use: mfcc}", "audio: {use: mfcc, n_mfcc: 13}", {"audio"}),
+        ("audio: {use: prosody}", "audio: {use: prosody, window: 4.0}", {"audio"}),
     ],
 )
 def test_a_setting_changes_what_stands_behind_it(clip: Clip, old: str, new: str, slots: set[str]) -> None:

@@ -18,6 +18,7 @@ from msapipe.types import (
     Prediction,
     Speaker,
     Transcript,
+    Window,
     Word,
 )
 
@@ -62,12 +63,19 @@ def decode(kind: str, arrays: Arrays, plain: dict[str, Any]) -> Value:
         fields[spoken] = tuple(Word(**word) for word in fields[spoken])
     if kind == "Prediction":
         fields["modalities"] = {name: Contribution(**part) for name, part in fields["modalities"].items()}
+        fields["timeline"] = tuple(_window(window) for window in fields.get("timeline", ()))
     if "channels" in fields:
         fields["channels"] = {name: tuple(bounds) for name, bounds in fields["channels"].items()}
     for name, item in fields.items():
         if isinstance(item, list):
             fields[name] = tuple(item)
     return _TYPES[kind](**fields)
+
+
+def _window(plain: dict[str, Any]) -> Window:
+    """A window of which the lists are tuples again."""
+    fields: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in plain.items()}
+    return Window(**fields)
 
 
 def _plain(item: Any) -> Any:

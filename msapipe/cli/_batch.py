@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from msapipe.datasets import Refused
     from msapipe.pipeline.run import Outcome
+    from msapipe.types import Prediction
 
 
 # Where there is no terminal to draw a bar on, a line now and then says that the run lives.
@@ -60,6 +61,10 @@ class Tally:
         if outcome is not None:
             self.missing.update(outcome.missing)
             line |= {"clip_id": outcome.clip.id, "missing": outcome.missing, "notes": outcome.notes}
+            found: Prediction | None = outcome.values.get("prediction")
+            if found is not None:
+                line |= {"score": round(found.score, 4), "label": found.label}
+                line["interval"] = found.interval and [round(bound, 4) for bound in found.interval]
         if self.report is not None:
             self.report.write(json.dumps(line) + "\n")
             self.report.flush()

@@ -11,8 +11,11 @@ import typer
 from msapipe.cli import _options as options
 
 if TYPE_CHECKING:
-    from msapipe.pipeline.pipeline import Pipeline
-    from msapipe.pipeline.run import Outcome
+    from collections.abc import Iterable, Iterator
+
+    from msapipe.pipeline.predict import Model
+    from msapipe.pipeline.recipe import Recipe
+    from msapipe.pipeline.run import Outcome, Runner
     from msapipe.types import Prediction
 
 
@@ -25,6 +28,17 @@ def predict(
     cache: options.Cache = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line and clip on standard output.")
+    ] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Do not compute text, audio or vision, and score by the rest; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    timings: Annotated[
+        bool, typer.Option("--timings", help="Say of every step how long it took (--json always does).")
     ] = False,
     report: Annotated[Path | None, typer.Option(help="Write one JSON line a clip to this file.")] = None,
     jobs: options.Jobs = 0,
@@ -40,38 +54,36 @@ def predict(
     verbose: options.Verbose = False,
 ) -> int:
     """Score clips: sentiment, what each modality contributed, and what is missing."""
+    from msapipe.cache import Store
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
+    from msapipe.cli._show import show
     from msapipe.engines.local import run_clips
-    from msapipe.errors import MsapipeError, RecipeError
-    from msapipe.pipeline.pipeline import Pipeline
+    from msapipe.errors import MsapipeError
+    from msapipe.pipeline.plan import plan
     from msapipe.pipeline.recipe import load_recipe
-    from msapipe.pipeline.run import Options, resolve_device
+    from msapipe.pipeline.run import Options, Runner, resolve_device
 
     console = options.console(quiet, verbose)
     recipe = load_recipe(pipeline)
     options.accept_licences(accept_licence, recipe)
+    scorer, reduced = _model(model, recipe, without or [], allow_mismatch)
     if device not in ("auto", "cpu"):
         resolve_device(device)
     run_options = Options(device, retry=retry, must_keep=False, offline=offline)
     folder = options.cache_folder(cache)
-    with (
-        batch.report_file(report) as lines,
-        Pipeline(recipe, folder, model, run_options, allow_mismatch) as scorer,
-    ):
-        if scorer.model is None:
-            raise RecipeError(f"recipe {recipe.name} names no model; give one with --model (msapipe list models)")
+    with batch.report_file(report) as lines, Runner(reduced, Store(folder), run_options) as runner:
         tally = batch.Tally(lines)
         clips = batch.sort_out(paths, tally, limit)
         for error in tally.errors:
             console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
-        outcomes = run_clips(clips, recipe, folder, run_options, jobs)
-        for outcome in batch.with_progress(_scored(outcomes, scorer), len(clips), tally, console, printing=True):
+        outcomes = _scored(run_clips(clips, reduced, folder, run_options, jobs), scorer, runner)
+        for outcome in batch.with_progress(outcomes, len(clips), tally, console, printing=True):
             found = outcome.values.get("prediction")
             if as_json:
                 print(json.dumps(as_object(outcome, found)), flush=True)
             elif found is not None:
-                _show(outcome, found)
+                show(outcome, found, plan(outcome.clip, reduced, runner.store).steps if timings else None)
     if len(clips) > 1 and not quiet:
         batch.closing_table(tally, console, folder)
     if not clips and not tally.errors:
@@ -79,22 +91,45 @@ def predict(
     return _exit.of_counts(tally.good, tally.status["error"])
 
 
-def _scored(outcomes: Any, scorer: Pipeline) -> Any:
+def _model(name: str | None, recipe: Recipe, without: list[str], allow_mismatch: bool) -> tuple[Model, Recipe]:
+    """The model, checked against the whole recipe, and the recipe without what is switched off."""
+    from msapipe.errors import RecipeError
+    from msapipe.pipeline.predict import Model
+    from msapipe.pipeline.without import without as leave_out
+
+    name = name or recipe.model
+    if name is None:
+        raise RecipeError(f"recipe {recipe.name} names no model; give one with --model (msapipe list models)")
+    reduced = leave_out(recipe, without) if without else recipe
+    model = Model(name, recipe, allow_mismatch)
+    if without and not set(model.card.dims) & set(reduced.modalities):
+        raise RecipeError(f"--without {', '.join(without)}: model {name} reads only {', '.join(model.card.dims)}")
+    return model, reduced
+
+
+def _scored(outcomes: Iterable[Outcome], model: Model, runner: Runner) -> Iterator[Outcome]:
     """Outcomes with their prediction; a clip that cannot be scored becomes an error."""
     import time
 
     from msapipe.errors import MsapipeError
 
+    switched_off = set(model.recipe.modalities) - set(runner.recipe.modalities)
     for outcome in outcomes:
         if outcome.status != "error":
-            begun = time.perf_counter()
+            begun, loaded = time.perf_counter(), model.loading
             try:
-                whole = outcome if outcome.features else next(scorer.run([outcome.clip]))
-                outcome.values = {**whole.values, "prediction": scorer.score(whole)}
+                # What comes from a worker carries no features; they are in the cache.
+                whole = outcome if outcome.features else runner.run(outcome.clip)
+                outcome.notes += tuple(f"{name} was switched off" for name in sorted(switched_off))
+                whole.notes = outcome.notes
+                outcome.values = {**whole.values, "prediction": model.predict(whole, runner.store)}
             except MsapipeError as error:
                 outcome.status, outcome.error = "error", str(error)
-            outcome.timings["fusion"] = time.perf_counter() - begun
-            outcome.seconds += outcome.timings["fusion"]
+            spent, loading = time.perf_counter() - begun, model.loading - loaded
+            if loading > 0:
+                outcome.timings["loading"] = outcome.timings.get("loading", 0.0) + loading
+            outcome.timings["fusion"] = spent - loading
+            outcome.seconds += spent
         yield outcome
 
 
@@ -110,6 +145,7 @@ def as_object(outcome: Outcome, found: Prediction | None) -> dict[str, Any]:
         **head,
         "score": round(found.score, 4),
         "scale": list(found.scale),
+        "interval": _rounded(found.interval),
         "polarity": round(found.polarity, 4),
         "label": found.label,
         "model": found.model,
@@ -120,41 +156,15 @@ def as_object(outcome: Outcome, found: Prediction | None) -> dict[str, Any]:
             "source": words.source if words else "none",
             "language": words.language if words else None,
         },
-        "notes": [*outcome.notes, *found.notes],
+        "timeline": [
+            {**asdict(window), "score": round(window.score, 4), "interval": _rounded(window.interval)}
+            for window in found.timeline
+        ],
+        "notes": list(dict.fromkeys((*outcome.notes, *found.notes))),
         "seconds": round(outcome.seconds, 3),
         "timings": {name: round(seconds, 3) for name, seconds in outcome.timings.items()},
     }
 
 
-def _show(outcome: Outcome, found: Prediction) -> None:
-    """A prediction for people, on standard output."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from msapipe.cli._batch import escape
-
-    out = Console(highlight=False)
-    low, high = found.scale
-    colour = {"negative": "red", "positive": "green"}.get(found.label, "yellow")
-    out.print(f"[bold]{escape(str(outcome.clip.path))}[/bold]")
-    out.print(f"  [{colour} bold]{found.score:+.2f}  {found.label}[/]  on [{low:+g}, {high:+g}], model {found.model}")
-    table = Table(box=None, padding=(0, 2), show_edge=False)
-    for name in ("modality", "alone", "score without it", "coverage"):
-        table.add_column(name, justify="left" if name == "modality" else "right", style="dim" if name == "" else "")
-    for name, part in found.modalities.items():
-        if part.missing:
-            table.add_row(name, "missing", "", "0%")
-        else:
-            table.add_row(name, _number(part.score), _number(part.score_without), f"{part.coverage:.0%}")
-    out.print(table)
-    words = outcome.values.get("transcript")
-    if words is not None and words.words:
-        out.print(f"  transcript ({escape(words.source)}): {escape(words.text)}", soft_wrap=True)
-    for note in (*outcome.notes, *found.notes):
-        out.print(f"  note: {escape(note)}", soft_wrap=True)
-    spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in outcome.timings.items() if seconds >= 0.005)
-    out.print(f"  time: {outcome.seconds:.2f} s ({spent or 'all from the cache'})", style="dim", soft_wrap=True)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.2f}"
+def _rounded(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else [round(bound, 4) for bound in interval]

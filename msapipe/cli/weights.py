@@ -64,7 +64,7 @@ def listing(
     from msapipe.cli._batch import escape
     from msapipe.pipeline.recipe import load_recipe
     from msapipe.weights import accepted
-    from msapipe.weights.kinds import InPackage, size_in_words
+    from msapipe.weights.kinds import Bundled, InPackage, size_in_words
 
     recipe = load_recipe(pipeline) if pipeline else None
     accepts = {*accepted(), *(recipe.accept_licences if recipe else ())}
@@ -76,7 +76,7 @@ def listing(
         if as_json:
             print(json.dumps(_as_object(weights, stages, may)))
             continue
-        place = "in its package" if here and isinstance(weights, InPackage) else "yes" if here else "no"
+        place = "in its package" if here and isinstance(weights, Bundled | InPackage) else "yes" if here else "no"
         needs = "-" if weights.commercial else "yes" if may else "no"
         cells = (", ".join(stages), weights.name, size_in_words(weights.size), weights.licence)
         table.add_row(*map(escape, cells), "yes" if weights.commercial else "no", place, needs)

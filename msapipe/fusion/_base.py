@@ -49,7 +49,8 @@ class Output:
 
     score: float32 (B,) on the model's scale.   unimodal: modality to (B,), what each says by itself.
     features: name to (B, d), at least "fused" where there is one.   losses: name to scalar, unweighted.
-    diagnostics: gates, weights, attention, detached.
+    diagnostics: gates, weights, attention, detached.   interval: (B, 2), low and high bound between which the label
+    lies nine times in ten; None where the model cannot say.
     """
 
     score: Tensor
@@ -57,6 +58,7 @@ class Output:
     features: dict[str, Tensor] = field(default_factory=dict)
     losses: dict[str, Tensor] = field(default_factory=dict)
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
+    interval: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -1,79 +1,264 @@
-"""Late fusion: each modality gives a score by itself; the scores are averaged by how far each is trusted.
+"""Late fusion: what each modality says by itself is weighed by how sure it is of it, and the rest is arithmetic.
 
 Baltrusaitis, Ahuja and Morency, "Multimodal Machine Learning: A Survey and Taxonomy" (2019), section 5.1, call it
-model-agnostic late fusion. Each unimodal head is linear over the mean and the spread of the features over time.
+model-agnostic late fusion. The weights are those of conditioning a Gaussian: Bishop, "Pattern Recognition and Machine
+Learning" (2006), section 2.3.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from msapipe.fusion._base import Batch, Batches, FusionModel, Output, masked_mean, masked_std, present
+from msapipe.errors import RecipeError
+from msapipe.fusion._base import (
+    LIMIT,
+    Batch,
+    Batches,
+    FusionModel,
+    Output,
+    absolute_error,
+    masked_mean,
+    masked_std,
+    present,
+)
+
+# Nine in ten of a normal variable lie within so many deviations; what the reach of the interval begins as.
+NINE_IN_TEN = 1.6449
+
+# Bounds of logarithms: of a head's trust, and of what must be positive in the covariance.
+SUREST = 6.0
+LARGEST = 6.0
+
+# How much likelihoods count in the loss beside the absolute error, which is what scores are judged by.
+LIKELIHOOD = 0.3
+
+# How sentiment and what a modality says are related before anything was learned.
+ASSUMED_CORRELATION = 0.7
 
 
 class Head(nn.Module):
-    """A score in [-limit, limit] from one modality: (B, T, D), (B, T) to (B,)."""
+    """What one modality says, and how far to trust that: (B, T, D), (B, T) to (B,), (B,).
+
+    Both are linear over mean and standard deviation over time of every column and the logarithm of the number of
+    valid steps, 2 D + 1 numbers, centred and scaled by the head's own statistics.
+    """
 
     center: Tensor
     spread: Tensor
 
-    def __init__(self, width: int, limit: float) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(2 * width, 1)
-        self.limit = limit
-        self.register_buffer("center", torch.zeros(2 * width))
-        self.register_buffer("spread", torch.ones(2 * width))
+        self.linear = nn.Linear(2 * width + 1, 1)
+        self.trust = nn.Linear(2 * width + 1, 1, bias=False)
+        nn.init.zeros_(self.trust.weight)
+        self.register_buffer("center", torch.zeros(2 * width + 1))
+        self.register_buffer("spread", torch.ones(2 * width + 1))
 
-    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """The score; columns are first centred and scaled by the head's own statistics."""
-        pooled = _pooled(values, mask)
-        score: Tensor = self.limit * torch.tanh(self.linear((pooled - self.center) / self.spread)[:, 0] / self.limit)
-        return score
+    def forward(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What is said, and what to add to the modality's ``log_trust``."""
+        scaled = ((pooled(values, mask) - self.center) / self.spread).clamp(-LIMIT, LIMIT)
+        said: Tensor = self.linear(scaled)[:, 0]
+        trust: Tensor = self.trust(scaled)[:, 0]
+        return said, trust
 
 
 class Late(FusionModel):
-    """Weighted mean of unimodal scores over the modalities that are there.
+    """Expected sentiment given the modalities that are there, and how far off that may be.
 
-    (B, T_m, D_m) per modality to scores (B,) in [-limit, limit]. ``trust`` (one positive number a modality, learned)
-    says how far each is believed; a missing modality's share goes to the others.
+    (B, T_m, D_m) per modality to scores (B,) in [-limit, limit] and intervals (B, 2). The sentiment M of a clip and
+    what its text, voice and face by themselves express are jointly Gaussian, with learned means and covariance, in
+    which M is positively related to each. The head of a modality observes its latent with noise whose variance is
+    the latent's divided by exp(``log_trust`` + a linear function of the clip's features, together within +-6). The
+    score is E[M | what the heads of this clip observed]: exact, in closed form. A missing modality is an observation
+    without any precision; a clip without any modality scores the mean.
+
+    calibrated: modalities whose head already says E[M | its features], whatever its noise (a text model that was
+    trained on M is one); alone it is the score, unchanged.   limit: the largest score.
+    Output.unimodal is E[M | this head alone].   interval: score -+ ``reach`` deviations of M given the heads; the
+    wider, the less is known.   features: "fused", what each modality moves the score by (B, modalities); "belief"
+    and one a modality, mean and deviation of M (B, 2) given all of them and given this one.   diagnostics: "share",
+    how far the score follows each modality's own score (B, modalities); "deviation" (B,).
+    Raises RecipeError for a limit that is not positive, or a modality in ``calibrated`` that the model does not read.
     """
 
-    version = 1
+    version = 2
     standardizes = False
+    reach: Tensor
 
-    def __init__(self, dims: Mapping[str, int], limit: float = 3.0) -> None:
+    def __init__(self, dims: Mapping[str, int], limit: float = 3.0, calibrated: tuple[str, ...] = ()) -> None:
         super().__init__(dims)
-        self.heads = nn.ModuleDict({name: Head(width, limit) for name, width in dims.items()})
+        if limit <= 0:
+            raise RecipeError(f"limit: found {limit}, expected more than 0")
+        if unknown := [name for name in calibrated if name not in dims]:
+            raise RecipeError(f"calibrated: found {', '.join(unknown)}, this model reads {', '.join(dims)}")
+        self.limit = limit
+        self.calibrated = tuple(calibrated)
+        size = 1 + len(dims)
+        self.heads = nn.ModuleDict({name: Head(width) for name, width in dims.items()})
         self.log_trust = nn.Parameter(torch.zeros(len(dims)))
+        self.mean = nn.Parameter(torch.zeros(size))
+        self.root = nn.Parameter(torch.zeros(size, size))
+        self.register_buffer("reach", torch.tensor(NINE_IN_TEN))
+        self.assume(torch.zeros(size), (limit / 2) ** 2 * _alike(size))
 
     def forward(self, batch: Batch) -> Output:
-        """Score a batch; a clip without any modality scores 0."""
-        names = list(self.dims)
-        scores = {name: self.heads[name](batch.values[name], batch.mask[name]) for name in names}
-        there = torch.stack([present(batch.mask[name]) for name in names], dim=1)
-        trust = self.log_trust.exp() * there
-        share = trust / trust.sum(dim=1, keepdim=True).clamp(min=1e-9)
-        stacked = torch.stack([scores[name] for name in names], dim=1)
+        """Score a batch."""
+        said, trust, there = self._observed(batch)
+        mean, covariance = self.mean.double(), self.covariance()
+        own = covariance.diagonal()[1:]
+        slope = covariance[0, 1:] / own * trust / (1 + trust)  # of E[M | one head] over what that head observed
+        ready = torch.tensor([name in self.calibrated for name in self.dims], device=said.device)
+        seen = torch.where(ready, (said - mean[0]) / slope, said - mean[1:]) * there
+        weight, variance = _conditioned(covariance, trust, there)
+        alone_mean = mean[0] + slope * seen
+        alone_variance = covariance[0, 0] - covariance[0, 1:] * slope * there
+        expected = mean[0] + (weight * seen).sum(dim=1)
+        kind = self.mean.dtype
+        features = {"fused": (weight * seen).to(kind), "belief": _belief(expected, variance).to(kind)}
+        for i, name in enumerate(self.dims):
+            features[name] = _belief(alone_mean[:, i], alone_variance[:, i]).to(kind)
+        half = self.reach * variance.sqrt()
         return Output(
-            score=(share * stacked).sum(dim=1),
-            unimodal=scores,
-            features={"fused": share * stacked},
-            diagnostics={"share": share.detach()},
+            score=self._limited(expected),
+            unimodal={name: self._limited(alone_mean[:, i]) for i, name in enumerate(self.dims)},
+            features=features,
+            diagnostics={
+                "share": (weight / slope * there).to(kind).detach(),
+                "deviation": variance.sqrt().to(kind).detach(),
+            },
+            interval=self._limited(torch.stack([expected - half, expected + half], dim=1)),
         )
 
+    def _observed(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """What the heads say, variance of a latent over that of its noise, what is there: float64 (B, modalities)."""
+        found = [self.heads[name](batch.values[name], batch.mask[name]) for name in self.dims]
+        said = torch.stack([part[0] for part in found], dim=1).double()
+        trust = self.log_trust + torch.stack([part[1] for part in found], dim=1)
+        there = torch.stack([present(batch.mask[name]) for name in self.dims], dim=1)
+        return said, trust.double().clamp(-SUREST, SUREST).exp(), there.double()
+
+    def _limited(self, value: Tensor) -> Tensor:
+        return value.clamp(-self.limit, self.limit).to(self.mean.dtype)
+
+    def covariance(self) -> Tensor:
+        """Of M and the latents in the order of ``dims``: float64 (1 + modalities, 1 + modalities)."""
+        root = self.root.double()
+        positive = torch.eye(len(root), dtype=torch.bool, device=root.device)
+        positive[:, 0] = True
+        factor = torch.where(positive, root.clamp(-LARGEST, LARGEST).exp(), root.tril(-1))
+        return factor @ factor.T
+
+    @torch.no_grad()
+    def assume(self, mean: Tensor, covariance: Tensor) -> None:
+        """Set what is known without seeing anything: (1 + modalities,) and its square, M first, positive definite."""
+        factor = torch.linalg.cholesky(covariance.double())
+        root = factor.clone()
+        root[:, 0] = factor[:, 0].clamp(min=math.exp(-LARGEST)).log()
+        root.diagonal().copy_(factor.diagonal().clamp(min=math.exp(-LARGEST)).log())
+        self.root.copy_(root)
+        self.mean.copy_(mean)
+
+    def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
+        """Mean absolute error, plus how unlikely the labels are by all modalities and by each alone.
+
+        The label of a modality (T, A or V), where there is one, counts as its latent.
+        """
+        label = batch.labels["M"]
+        believed = output.features["belief"]
+        parts = []
+        for i, name in enumerate(self.dims, 1):
+            there = present(batch.mask[name])
+            alone = output.features[name]
+            parts.append(_unlikeliness(alone, label.masked_fill(~there, math.nan)))
+            if (own := batch.labels.get(name[0].upper())) is not None:
+                parts.append(_unlikeliness(self._of_latent(alone, i), own.masked_fill(~there, math.nan)))
+        error = absolute_error(believed[:, 0], label)  # before the limit, beyond which no gradient would lead back
+        return error + LIKELIHOOD * (_unlikeliness(believed, label) + torch.stack(parts).mean())
+
+    def _of_latent(self, alone: Tensor, i: int) -> Tensor:
+        """From what a head alone says of M, mean and deviation (B, 2), to what it says of its own latent ``i``."""
+        covariance = self.covariance()
+        steeper = covariance[i, i] / covariance[0, i]
+        mean = self.mean[i] + steeper * (alone[:, 0] - self.mean[0])
+        explained = covariance[0, 0] - alone[:, 1].double() ** 2
+        return _belief(mean, covariance[i, i] - steeper**2 * explained).to(alone.dtype)
+
     def begin(self, phase: str, batches: Batches) -> None:
-        """Centre and scale what the heads read by the training split."""
+        """Centre and scale what the heads read by the training split; means and covariance begin as its labels'."""
+        letters = ["M", *(name[0].upper() for name in self.dims)]
+        labels = torch.cat([_labels(batch, letters) for batch in batches()])
+        known, overall = (labels[part.isfinite()] for part in (labels.sum(dim=1), labels[:, 0]))
+        if len(known) > 10 * len(letters):
+            covariance = known.T.cov()
+            self.assume(known.mean(0), covariance + 1e-3 * covariance.diagonal().mean() * torch.eye(len(letters)))
+        elif len(overall) > 1:
+            mean, variance = overall[:, 0].mean(), overall[:, 0].var().clamp(min=1e-4)
+            self.assume(mean.repeat(len(letters)), variance * _alike(len(letters)))
+        for name, head in self.heads.items():
+            rows = torch.cat([pooled(b.values[name], b.mask[name])[present(b.mask[name])] for b in batches()])
+            if len(rows) > 1:
+                spread = rows.std(dim=0)
+                head.get_buffer("center").copy_(rows.mean(dim=0))
+                head.get_buffer("spread").copy_(torch.where(spread > 1e-3, spread, 1.0))
+
+    def begin_epoch(self, phase: str, epoch: int, batches: Batches) -> None:
+        """Let the interval hold nine in ten of the training split's labels."""
+        far: list[Tensor] = []
         with torch.no_grad():
-            for name, head in self.heads.items():
-                rows = torch.cat([_pooled(b.values[name], b.mask[name])[present(b.mask[name])] for b in batches()])
-                if len(rows) > 1:
-                    head.get_buffer("center").copy_(rows.mean(0))
-                    head.get_buffer("spread").copy_(rows.std(0).clamp(min=1e-3))
+            for batch in batches():
+                mean, deviation = self(batch).features["belief"].T
+                far.append((batch.labels["M"] - mean).abs() / deviation)
+        known = torch.cat(far)
+        known = known[known.isfinite()]
+        if len(known):
+            self.reach.copy_(torch.quantile(known, 0.9))
 
 
-def _pooled(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean and spread over time side by side: (B, T, D), (B, T) to (B, 2 D)."""
-    return torch.cat([masked_mean(values, mask), masked_std(values, mask)], dim=1)
+def pooled(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean, deviation over time, and log(1 + valid steps) side by side: (B, T, D), (B, T) to (B, 2 D + 1)."""
+    steps = mask.sum(dim=1, keepdim=True).to(values.dtype).log1p()
+    return torch.cat([masked_mean(values, mask), masked_std(values, mask), steps], dim=1)
+
+
+def _conditioned(covariance: Tensor, trust: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights (B, n) of the observations in E[M | observations] and variance (B,) of M given them.
+
+    covariance: (1 + n, 1 + n), M first.   trust: (B, n), variance of a latent over that of its noise.   there: (B, n),
+    0 where nothing was observed.   The matrix that is inverted is the identity plus a covariance: no trust, however
+    large or small, makes it singular.
+    """
+    scale = (trust / covariance.diagonal()[1:]).sqrt() * there
+    inner = scale.unsqueeze(2) * covariance[1:, 1:] * scale.unsqueeze(1)
+    inner = inner + torch.eye(trust.shape[1], dtype=trust.dtype, device=trust.device)
+    with_m = scale * covariance[0, 1:]
+    solved = torch.linalg.solve(inner, with_m)
+    return scale * solved, covariance[0, 0] - (with_m * solved).sum(dim=1)
+
+
+def _belief(mean: Tensor, variance: Tensor) -> Tensor:
+    """Mean and deviation side by side: (B,), (B,) to (B, 2)."""
+    return torch.stack([mean, variance.clamp(min=1e-8).sqrt()], dim=1)
+
+
+def _unlikeliness(belief: Tensor, label: Tensor) -> Tensor:
+    """Negative log likelihood of labels (B,) under normals (B, 2), the mean over those that are not NaN."""
+    there = label.isfinite()
+    mean, deviation = belief.T
+    each = ((label.nan_to_num() - mean) / deviation) ** 2 / 2 + deviation.log()
+    total: Tensor = each.masked_fill(~there, 0.0).sum()
+    return total / there.sum().clamp(min=1)
+
+
+def _alike(size: int) -> Tensor:
+    """A correlation matrix in which everything is related alike, and strongly."""
+    return ASSUMED_CORRELATION + (1 - ASSUMED_CORRELATION) * torch.eye(size)
+
+
+def _labels(batch: Batch, letters: list[str]) -> Tensor:
+    """Labels side by side, NaN where there are none: (B, letters), on the CPU."""
+    none = torch.full((len(batch),), math.nan)
+    return torch.stack([batch.labels.get(letter, none).cpu() for letter in letters], dim=1)

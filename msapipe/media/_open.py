@@ -23,9 +23,12 @@ from msapipe.media.regular import looks_like
 # Containers of video and sound. What is not here is refused before libav reads its header: playlists (hls, dash,
 # concat, sdp ...) open other files and addresses, picture lists read the file name as a pattern.
 FORMATS = (
-    "3g2,3gp,aac,ac3,aiff,amr,amrnb,amrwb,ape,apng,asf,au,avi,caf,dv,dts,eac3,flac,flv,gif,h264,hevc,ivf,m4v,"
-    "matroska,mjpeg,mov,mp3,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,tta,w64,wav,webm,webp,webp_pipe,wtv,wv"
+    "3g2,3gp,aac,ac3,aiff,amr,amrnb,amrwb,ape,apng,asf,au,avi,caf,dv,dts,eac3,flac,flv,gif,h264,hevc,ivf,"
+    "jpeg_pipe,m4v,matroska,mjpeg,mov,mp3,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,png_pipe,rm,tta,w64,wav,webm,"
+    "webp,webp_pipe,wtv,wv"
 )
+# A photograph is a video of one picture. Its reader is named, since by the ending libav chooses that of picture lists.
+PICTURES = {b"\xff\xd8\xff": "jpeg_pipe", b"\x89PNG": "png_pipe"}
 OPTIONS = {
     "format_whitelist": FORMATS,
     "protocol_whitelist": "file",
@@ -67,6 +70,7 @@ def open_media(path: str) -> Opened:
     try:
         container = av.open(
             "file:" + os.path.abspath(path),
+            format=next((name for start, name in PICTURES.items() if head.startswith(start)), None),
             metadata_errors="replace",
             container_options=OPTIONS,
             options={"max_pixels": str(MAX_PIXELS)},

@@ -69,8 +69,6 @@ _SIGNATURES = (
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it first"),
     (b"Rar!", "a rar archive; unpack it first"),
     (b"%PDF", "a PDF document"),
-    (b"\xff\xd8\xff", "a JPEG picture, not a video"),
-    (b"\x89PNG", "a PNG picture, not a video"),
 )
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from msapipe.cache import Store, digest
 from msapipe.cache.key import SCHEMA
@@ -14,21 +19,30 @@ from msapipe.pipeline.card import Card, check_features, model_folder, read_card
 from msapipe.pipeline.network import load_network
 from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Outcome
-from msapipe.types import Contribution, FeatureSequence, Prediction
+from msapipe.pipeline.windows import LENGTH, LONG, cut, length_of, mean, weights_of, why_whole, windows_of
+from msapipe.types import Contribution, FeatureSequence, Prediction, Window
 
 if TYPE_CHECKING:
-    from msapipe.fusion._base import FusionModel, Output
+    from msapipe.fusion._base import FusionModel
+
+# Raise it when the same features and model give another prediction.
+_VERSION = 2
+
+# So many windows go through a network side by side; what does not fit into memory must not depend on the clip.
+_BATCH = 16
 
 
 class Model:
     """A model folder, checked against a recipe; its numbers are read when a score is first computed.
 
     Raises FeatureMismatch when the recipe makes other features than it was trained on, unless ``allow_mismatch``.
+    ``loading`` is the seconds that this took so far, libraries included.
     """
 
     def __init__(self, name: str, recipe: Recipe, allow_mismatch: bool = False) -> None:
         beside = recipe.source.parent if recipe.source else None
         self.name = name
+        self.recipe = recipe
         self.folder: Path = model_folder(name, beside)
         self.card: Card = read_card(self.folder)
         self._mismatch = ""
@@ -39,49 +53,74 @@ class Model:
                 raise
             self._mismatch = str(error).splitlines()[0]
         self._network: FusionModel | None = None
+        self.loading = 0.0
 
     def predict(self, outcome: Outcome, store: Store) -> Prediction:
-        """The score of a clip whose features are there; raises NothingToScore."""
+        """The score of a clip whose features are there; raises NothingToScore.
+
+        A clip of up to 60 s is scored at once. A longer one is scored in windows of 30 s (``timeline``), and its
+        score is their mean, in which each window weighs by its words plus one for every three seconds; so are what
+        each modality says, and the score without it, of the windows that hold anything. Bounds of ``interval`` are
+        the means of the windows' bounds: the windows of a clip share a speaker, a voice and a camera, and so the
+        model's errors, so that many of them make the score no surer than one. Where features cannot be cut by time, a
+        long clip is scored at once too, and a note says so.
+        """
         features = {name: outcome.features[name] for name in self.card.dims if name in outcome.features}
+        self._check(outcome, features)
+        recipe = self._recipe_of(outcome, features)
+        key = digest(recipe)
+        entry = store.get("prediction", key)
+        if entry is not None and isinstance(entry.value, Prediction):
+            prediction = entry.value
+        else:
+            prediction = self._score(features, {name: outcome.keys[name] for name in features})
+            # The score is what was asked for; that nothing can be kept is noted with the features.
+            with contextlib.suppress(CacheError):
+                store.put("prediction", key, prediction, recipe)
+        return replace(prediction, notes=tuple(dict.fromkeys((*outcome.notes, *prediction.notes))))
+
+    def _check(self, outcome: Outcome, features: Mapping[str, FeatureSequence]) -> None:
+        """Raise NothingToScore or FeatureMismatch where these features cannot be scored."""
         if not any(part.valid.any() for part in features.values()):
-            raise NothingToScore(f"{outcome.clip.path}: nothing to score: {'; '.join(outcome.notes)}")
+            reasons = "; ".join(outcome.notes) or f"nothing was seen of {', '.join(self.card.dims)}"
+            raise NothingToScore(f"{outcome.clip.path}: nothing to score: {reasons}")
         for name, part in features.items():
             if part.values.shape[1] != self.card.dims[name]:
                 raise FeatureMismatch(
                     f"{outcome.clip.path}: {name} has {part.values.shape[1]} columns, model {self.name} reads "
                     f"{self.card.dims[name]}; {'; '.join(outcome.notes) or 'see msapipe plan'}"
                 )
-        recipe = {
+
+    def _recipe_of(self, outcome: Outcome, features: Mapping[str, FeatureSequence]) -> dict[str, Any]:
+        """What the key of a prediction is the hash of."""
+        aligned = () if self.recipe.align is None else (*outcome.features, "words")
+        return {
             "schema": SCHEMA,
             "slot": "prediction",
+            "version": _VERSION,
             "model": digest({"card": self.card.model_dump(mode="json")}),
             "inputs": {name: outcome.keys[name] for name in features},
+            # A time grid is made of the words, or of the ends of all features, also of those that are not read.
+            "align": self.recipe.align,
+            "aligned": {name: outcome.keys[name] for name in aligned if name in outcome.keys},
+            # A modality that is switched off, or could not be computed this once (a library is missing, say), must
+            # not be remembered as if there were none.
+            "missing": [name for name in self.card.dims if name not in features],
         }
-        # A modality that could not be computed this once (a library is missing, say) must not be remembered.
-        recipe["missing"] = [name for name in self.card.dims if name not in features]
-        key = digest(recipe)
-        entry = store.get("prediction", key)
-        if entry is not None and isinstance(entry.value, Prediction):
-            return entry.value
-        prediction = self._score(features, {name: outcome.keys[name] for name in features})
-        # The score is what was asked for; that nothing can be kept is noted with the features.
-        with contextlib.suppress(CacheError):
-            store.put("prediction", key, prediction, recipe)
-        return prediction
 
     def _score(self, features: Mapping[str, FeatureSequence], keys: dict[str, str]) -> Prediction:
-        import torch
-
-        from msapipe.fusion._base import collate
-
-        network = self._load()
-        with torch.inference_mode():
-            batch = collate([features], self.card.dims)
-            whole = network(batch)
-            without = {name: network(batch.without(name)) for name in self.card.dims}
-        there = {name for name, part in features.items() if part.valid.any()}
+        windows, notes = self._windows(features)
+        parts = cut(features, windows)
+        clips = list(parts.values())
+        scored = windows[list(parts)]
+        if len(parts) < len(windows):
+            left_out = len(windows) - len(parts)
+            notes = (f"{left_out} of {len(windows)} windows hold nothing to score and are left out",)
+        whole = self._ask(clips)
         low, high = self.card.scale
-        score = min(max(float(whole.score[0]), low), high)
+        weights = weights_of(clips, scored)
+        score = min(max(float(mean(whole.score, weights)), low), high)
+        bounds = None if whole.interval is None else mean(whole.interval, weights).clip(low, high)
         return Prediction(
             score=score,
             scale=(low, high),
@@ -89,10 +128,64 @@ class Model:
             label=self.card.label(score),
             model=self.name,
             modalities={
-                name: _contribution(name, features.get(name), there, whole, without[name]) for name in self.card.dims
+                name: _contribution(name, features.get(name), clips, scored, whole, self._ask(clips, name))
+                for name in self.card.dims
             },
-            notes=self._notes(),
+            notes=(*self._notes(), *notes),
             keys=keys,
+            interval=None if bounds is None else _pair(bounds),
+            timeline=self._timeline(clips, scored, whole) if len(windows) > 1 else (),
+        )
+
+    def _windows(self, features: Mapping[str, FeatureSequence]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        """Where the clip is cut, float64 (N, 2) seconds, and what is to be said about it."""
+        seconds = length_of(features)
+        at_once = np.array([[0.0, seconds]])
+        if seconds <= LONG or max(len(part.values) for part in features.values()) == 1:
+            return at_once, ()  # a single row is what a clip without a word is aligned to
+        reason = why_whole(self.recipe)
+        if reason:
+            note = f"scored at once, not in windows of {LENGTH:g} s: the model reads {reason} of the whole clip"
+            return at_once, (note,)
+        return windows_of(seconds), ()
+
+    def _ask(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> _Said:
+        """What the network says of clips, some at a time, with one modality switched off or none."""
+        network = self._load()  # and with it torch, so that its import counts as loading
+
+        import torch
+
+        from msapipe.fusion._base import collate
+
+        outputs = []
+        with torch.inference_mode():
+            for first in range(0, len(clips), _BATCH):
+                batch = collate(clips[first : first + _BATCH], self.card.dims)
+                outputs.append(network(batch if without is None else batch.without(without)))
+            low, high = self.card.scale
+            bounds = [output.interval for output in outputs if output.interval is not None]
+            return _Said(
+                torch.cat([output.score for output in outputs]).double().clamp(low, high).numpy(),
+                torch.cat(bounds).double().clamp(low, high).numpy() if bounds else None,
+                {
+                    name: torch.cat([output.unimodal[name] for output in outputs]).double().numpy()
+                    for name in outputs[0].unimodal
+                },
+            )
+
+    def _timeline(
+        self, clips: Sequence[Mapping[str, FeatureSequence]], windows: NDArray[np.float64], said: _Said
+    ) -> tuple[Window, ...]:
+        return tuple(
+            Window(
+                start=float(start),
+                end=float(end),
+                score=float(said.score[number]),
+                label=self.card.label(float(said.score[number])),
+                interval=None if said.interval is None else _pair(said.interval[number]),
+                missing=tuple(name for name in self.card.dims if not _seen(clips[number], name)),
+            )
+            for number, (start, end) in enumerate(windows)
         )
 
     def _notes(self) -> tuple[str, ...]:
@@ -101,19 +194,43 @@ class Model:
 
     def _load(self) -> FusionModel:
         if self._network is None:
+            begun = time.perf_counter()
             self._network = load_network(self.folder, self.card, self.name)
+            self.loading = time.perf_counter() - begun
         return self._network
 
 
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """What a network says of N windows: score (N,) and interval (N, 2), on the model's scale, and unimodal (N,)."""
+
+    score: NDArray[np.float64]
+    interval: NDArray[np.float64] | None
+    unimodal: dict[str, NDArray[np.float64]]
+
+
 def _contribution(
-    name: str, part: FeatureSequence | None, there: set[str], whole: Output, without: Output
+    name: str,
+    part: FeatureSequence | None,
+    clips: Sequence[Mapping[str, FeatureSequence]],
+    windows: NDArray[np.float64],
+    whole: _Said,
+    without: _Said,
 ) -> Contribution:
-    missing = name not in there
+    there = weights_of(clips, windows) * [_seen(clip, name) for clip in clips]
+    others = weights_of(clips, windows, without=name)
     alone = whole.unimodal.get(name)
-    others = there - {name}
     return Contribution(
         coverage=part.coverage if part is not None else 0.0,
-        missing=missing,
-        score=None if missing or alone is None else float(alone[0]),
-        score_without=float(without.score[0]) if others else None,
+        missing=not there.any(),
+        score=float(mean(alone, there)) if alone is not None and there.any() else None,
+        score_without=float(mean(without.score, others)) if others.any() else None,
     )
+
+
+def _seen(clip: Mapping[str, FeatureSequence], name: str) -> bool:
+    return name in clip and bool(clip[name].valid.any())
+
+
+def _pair(bounds: NDArray[np.float64]) -> tuple[float, float]:
+    return float(bounds[0]), float(bounds[1])

@@ -35,7 +35,7 @@ from msapipe.types import (
     MediaInfo,
     Transcript,
 )
-from msapipe.weights import InPackage, make_ready
+from msapipe.weights import Bundled, InPackage, make_ready
 
 log = logging.getLogger("msapipe")
 
@@ -355,7 +355,9 @@ class _Pass:
 
 def _named(step: Step) -> bool:
     """Whether a step's weights are of the user's choice, not part of an installed package."""
-    return step.use is not None and any(not isinstance(one, InPackage) for one in step.use.stage.own_weights())
+    if step.use is None:
+        return False
+    return any(not isinstance(one, Bundled | InPackage) for one in step.use.stage.own_weights())
 
 
 def align(

@@ -67,6 +67,7 @@ def evaluate(model: FusionModel, table: Table, fabric: Fabric, phase: Phase) -> 
 
 def _joined(outputs: list[Output]) -> Output:
     """Outputs of several batches one behind the other."""
+    intervals = [part.interval.float().cpu() for part in outputs if part.interval is not None]
     return Output(
         score=torch.cat([part.score.float().cpu() for part in outputs]),
         unimodal={
@@ -75,4 +76,5 @@ def _joined(outputs: list[Output]) -> Output:
         features={
             name: torch.cat([part.features[name].float().cpu() for part in outputs]) for name in outputs[0].features
         },
+        interval=torch.cat(intervals) if intervals else None,
     )

@@ -7,7 +7,7 @@ from msapipe.types.clip import Clip, Failure, MediaInfo
 from msapipe.types.faces import EncodedImages, FaceClip, FaceTracks, Speaker
 from msapipe.types.features import FeatureSequence
 from msapipe.types.media import FrameBatch, Frames, Waveform
-from msapipe.types.prediction import Contribution, Prediction
+from msapipe.types.prediction import Contribution, Prediction, Window
 from msapipe.types.sample import Sample
 from msapipe.types.words import Transcript, Word
 
@@ -27,5 +27,6 @@ __all__ = [
     "Speaker",
     "Transcript",
     "Waveform",
+    "Window",
     "Word",
 ]

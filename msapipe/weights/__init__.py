@@ -4,11 +4,12 @@ Nothing is used before its hash was checked, and nothing is downloaded at import
 """
 
 from msapipe.weights.folder import weights_folder
-from msapipe.weights.kinds import Checkpoint, Download, InPackage, Own, Weights, choose
+from msapipe.weights.kinds import Bundled, Checkpoint, Download, InPackage, Own, Weights, choose
 from msapipe.weights.licences import accept, accepted
 from msapipe.weights.ready import make_ready
 
 __all__ = [
+    "Bundled",
     "Checkpoint",
     "Download",
     "InPackage",

@@ -1,4 +1,4 @@
-"""The kinds of weights: in an installed package, a file to download, a checkpoint of a model hub, the user's own."""
+"""The kinds of weights: of msapipe itself, in another package, to download, a checkpoint of a hub, the user's own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from msapipe.errors import MissingWeights, RecipeError, WeightsError
 from msapipe.registry import did_you_mean
+from msapipe.resources import bundled
 from msapipe.weights.folder import MANIFEST, check, read_manifest, sha256_of, weights_folder
 from msapipe.weights.licences import accepted
 
@@ -84,6 +85,33 @@ class InPackage(Weights):
     def path(self) -> Path:
         """The file in the package."""
         return _in_package(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundled(Weights):
+    """A file that msapipe carries: models/``name``/``file``, beside its card and the program that trained it."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+    @property
+    def identity(self) -> str:
+        """The sha256."""
+        return self.sha256
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.bytes
+
+    def here(self) -> bool:
+        """Whether the file is there."""
+        return (bundled("models") / self.name / self.file).is_file()
+
+    def path(self) -> Path:
+        """The file."""
+        return _bundled(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,8 +262,8 @@ def size_in_words(size: int | None) -> str:
 
 def check_anew() -> None:
     """Check every hash again when it is next asked for, though it was checked in this process."""
-    _checked.cache_clear()
-    _in_package.cache_clear()
+    for checked in (_checked, _in_package, _bundled):
+        checked.cache_clear()
 
 
 @cache
@@ -256,6 +284,19 @@ def _in_package(weights: InPackage) -> Path:
         raise WeightsError(
             f"{weights.name}: {path} has sha256 {found[:16]}..., expected {weights.sha256[:16]}...; "
             f"reinstall {install} in the version that msapipe pins"
+        )
+    return path
+
+
+@cache
+def _bundled(weights: Bundled) -> Path:
+    path = bundled("models") / weights.name / weights.file
+    if not path.is_file():
+        raise WeightsError(f"{weights.name}: {path} is missing; reinstall msapipe")
+    found = sha256_of(path)
+    if found != weights.sha256:
+        raise WeightsError(
+            f"{weights.name}: {path} has sha256 {found[:16]}..., expected {weights.sha256[:16]}...; reinstall msapipe"
         )
     return path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -35,6 +36,21 @@ def test_variable_rate_keeps_the_stamps_of_the_file(decoder: Decoder, tmp_path: 
     np.testing.assert_allclose(found[:, 0], times, atol=1e-6)
     np.testing.assert_allclose(found[:-1, 1], times[1:], atol=1e-6)
     assert found[-1, 1] > times[-1]
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo.webp", "photo%03d.jpg", "named_like.mp4"])
+def test_a_photograph_is_a_video_of_one_picture(decoder: Decoder, tmp_path: Path, name: str) -> None:
+    kind = ".png" if name.endswith("mp4") else Path(name).suffix
+    found, data = cv2.imencode(kind, corner()[:, :, ::-1])
+    assert found
+    (tmp_path / name).write_bytes(data.tobytes())
+    (tmp_path / "photo001.jpg").write_bytes(b"another file, which must not be opened")
+    info = decoder.probe(tmp_path / name)
+    assert info.video is not None
+    assert "64x48" in info.video
+    pixels, _, _ = read(decoder, Clip("a", tmp_path / name))
+    assert pixels.shape == (1, 48, 64, 3)
+    np.testing.assert_allclose(pixels[0], corner(), atol=6)
 
 
 def test_25_to_10_a_second_does_not_drift(decoder: Decoder, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ OTHER = {
     "zip": (archive(), "a zip archive"),
     "empty": (b"", "empty"),
     "zeros": (bytes(100_000), "zero bytes"),
-    "jpeg": (b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(50), "a JPEG picture"),
+    "jpeg": (b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(50), "nothing in it can be decoded"),
     "random": (bytes(os.urandom(65536)), "no video or sound|neither|nothing in it"),
     "headless mp4": (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41\0\0\xff\xffmdat" + bytes(999), "cut short.*moov"),
     "mpd": (b'<?xml version="1.0"?><MPD><BaseURL>http://127.0.0.1:9/x</BaseURL></MPD>', "DASH playlist.*refused"),

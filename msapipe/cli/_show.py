@@ -1,0 +1,128 @@
+"""A prediction for people, on standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from msapipe.cli._batch import escape
+from msapipe.pipeline.windows import LENGTH
+
+if TYPE_CHECKING:
+    from msapipe.pipeline.plan import Step
+    from msapipe.pipeline.run import Outcome
+    from msapipe.types import Prediction
+
+# So many windows of a long clip are named one by one; the line above them draws all.
+_MOST_ROWS = 20
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def show(outcome: Outcome, found: Prediction, steps: Sequence[Step] | None = None) -> None:
+    """The score and what it comes from; ``steps``, the plan of the clip, stands for a table of timings."""
+    out = Console(highlight=False)
+    low, high = found.scale
+    out.print(f"[bold]{escape(str(outcome.clip.path))}[/bold]", soft_wrap=True)
+    score = f"[{_colour(found.label)} bold]{found.score:+.2f}{_bounds(found.interval)}  {escape(found.label)}[/]"
+    out.print(f"  {score}  on [{low:+g}, {high:+g}], model {escape(found.model)}", soft_wrap=True)
+    _show_modalities(out, found)
+    if found.timeline:
+        _show_timeline(out, found)
+    words = outcome.values.get("transcript")
+    if words is not None and words.words:
+        out.print(f"  transcript ({escape(words.source)}): {escape(words.text)}", soft_wrap=True)
+    for note in dict.fromkeys((*outcome.notes, *found.notes)):
+        out.print(f"  note: {escape(note)}", soft_wrap=True)
+    if steps is None:
+        spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in outcome.timings.items() if seconds >= 0.005)
+        out.print(f"  time: {outcome.seconds:.2f} s ({spent or 'all from the cache'})", style="dim", soft_wrap=True)
+    else:
+        _show_timings(out, outcome, steps)
+
+
+def _show_modalities(out: Console, found: Prediction) -> None:
+    table = _table("modality", "alone", "score without it", "coverage")
+    for name, part in found.modalities.items():
+        if part.missing:
+            table.add_row(name, "missing", "", "0%")
+        else:
+            table.add_row(name, _number(part.score), _number(part.score_without), f"{part.coverage:.0%}")
+    out.print(table)
+
+
+def _show_timeline(out: Console, found: Prediction) -> None:
+    """All windows as one line of blocks, and the first of them with their times and scores."""
+    if not out.options.ascii_only:
+        first, last = found.timeline[0], found.timeline[-1]
+        out.print(f"  {_clock(first.start)} {_line(found)} {_clock(last.end)}", soft_wrap=True)
+    table = _table("from", "to", "score", "", "missing")
+    for window in found.timeline[:_MOST_ROWS]:
+        score = f"[{_colour(window.label)}]{window.score:+.2f}{_bounds(window.interval)}[/]"
+        missing = ", ".join(window.missing)
+        table.add_row(_clock(window.start), _clock(window.end), score, escape(window.label), missing)
+    out.print(table)
+    if len(found.timeline) > _MOST_ROWS:
+        out.print(f"  ... {len(found.timeline) - _MOST_ROWS} more windows (--json prints all)")
+
+
+def _line(found: Prediction) -> str:
+    """A block a window, the higher the better its score, and a dot for one in which there was nothing to score."""
+    low, high = found.scale
+    blocks = {}
+    for window in found.timeline:
+        step = int((window.score - low) / (high - low) * len(_BLOCKS))
+        blocks[int(window.start // LENGTH)] = _BLOCKS[min(step, len(_BLOCKS) - 1)]
+    return "".join(blocks.get(number, "·") for number in range(min(blocks), max(blocks) + 1))
+
+
+def _show_timings(out: Console, outcome: Outcome, steps: Sequence[Step]) -> None:
+    """Seconds of everything that was computed, and what came from the cache."""
+    spent = dict(outcome.timings)
+    spent["other"] = max(0.0, outcome.seconds - sum(spent.values()))
+    table = _table("time", "seconds", "share")
+    if "loading" in spent:
+        _time_row(table, "loading", spent.pop("loading"), outcome.seconds)
+    for name in dict.fromkeys(step.name for step in steps):
+        if name in spent:
+            _time_row(table, name, spent.pop(name), outcome.seconds)
+        else:
+            stored = any(step.stored for step in steps if step.name == name)
+            table.add_row(name, "cached" if stored else "not needed", "")
+    for name, seconds in spent.items():
+        _time_row(table, name, seconds, outcome.seconds)
+    _time_row(table, "in all", outcome.seconds, outcome.seconds)
+    out.print(table)
+
+
+def _time_row(table: Table, name: str, seconds: float, whole: float) -> None:
+    table.add_row(name, f"{seconds:.2f}", f"{seconds / whole:.0%}" if whole > 0 else "")
+
+
+def _table(*columns: str) -> Table:
+    """A table without lines, its first column to the left and the others to the right."""
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number else "left", no_wrap=True)
+    return table
+
+
+def _colour(label: str) -> str:
+    return {"negative": "red", "positive": "green"}.get(label, "yellow")
+
+
+def _bounds(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" [{interval[0]:+.1f}, {interval[1]:+.1f}]"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
+
+
+def _clock(seconds: float) -> str:
+    """Seconds as 1:30, or 1:02:03 from an hour on."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,62 @@
+"""Windows of sound and the speech in them: what the stage ``prosody`` and its training both cut sound into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.stages._speech import RATE, SpeechDetector
+from msapipe.stages.audio._prosody_statistics import statistics
+
+SILENCE = 1e-4  # peak below which sound is silence: three steps of 16 bits
+LEAST_SPEECH = 0.2  # seconds in a window, of which anything is said
+_PEAK = 0.9  # to which sound is brought before speech is looked for: its loudness must not matter
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SpeechWindow:
+    """A stretch of sound, ``start`` to ``end`` in seconds of the whole, and the ``spans`` of speech in it, from its
+    own beginning on.
+    """
+
+    start: float
+    end: float
+    samples: Floats
+    spans: tuple[tuple[float, float], ...]
+
+    @property
+    def speech(self) -> float:
+        """Seconds of speech."""
+        return sum(end - start for start, end in self.spans)
+
+    @property
+    def has_speech(self) -> bool:
+        """Whether there is enough speech to say anything of it."""
+        return self.speech >= LEAST_SPEECH
+
+    def statistics(self) -> NDArray[np.float64]:
+        """Of the speech in it: (D,)."""
+        return statistics(self.samples, self.spans)
+
+
+def speech_windows(samples: Floats, detector: SpeechDetector, seconds: float) -> list[SpeechWindow]:
+    """16 kHz sound in equal windows of about so many seconds: one up to 1.5 times of it, none of no sound."""
+    if not len(samples):
+        return []
+    peak = float(np.abs(samples).max())
+    spans = detector.spans(samples * np.float32(_PEAK / peak)) if peak >= SILENCE else []
+    total = len(samples) / RATE
+    count = max(1, int(np.ceil(total / seconds - 0.5)))
+    edges = np.round(np.linspace(0, len(samples), count + 1)).astype(int)
+    return [_cut(samples, spans, int(first), int(last)) for first, last in pairwise(edges)]
+
+
+def _cut(samples: Floats, spans: list[tuple[float, float]], first: int, last: int) -> SpeechWindow:
+    start, end = first / RATE, last / RATE
+    inside = [(max(a, start) - start, min(b, end) - start) for a, b in spans if a < end and b > start]
+    return SpeechWindow(start, end, samples[first:last], tuple(inside))

@@ -1,0 +1,95 @@
+"""How it is said: angry, happy, neutral or sad, valence and arousal of the voice, learned from acted German."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.errors import RecipeError
+from msapipe.stages._base import Stage
+from msapipe.stages._speech import SILERO, SpeechDetector, at_16k
+from msapipe.stages.audio._prosody_classifier import EMOTIONS, VoiceClassifier, arousal, valence
+from msapipe.stages.audio._prosody_statistics import NAMES as STATISTICS
+from msapipe.stages.audio._prosody_windows import SILENCE, SpeechWindow, speech_windows
+from msapipe.types import FeatureSequence, Waveform
+from msapipe.weights import Bundled, Weights
+
+_VOICE = Bundled(
+    name="pocket_voice",
+    file="voice.safetensors",
+    sha256="8f012b18d0a3e62fa90e54d2003d417c053327bbd7e65ae644c4a8bf78f20cae",
+    bytes=221284,
+    licence="Apache-2.0",
+    source="models/pocket_voice/train.py, from EMO-DB (Burkhardt et al., 2005)",
+)
+
+# Columns that are statistics of the window as they are, and what they are called here.
+_SHOWN = {
+    "pitch_p50": "pitch_semitones",
+    "pitch_range": "pitch_range",
+    "voiced_share": "voiced",
+    "syllable_rate": "syllable_rate",
+    "alpha_ratio_mean": "alpha_ratio",
+}
+_PLACES = [STATISTICS.index(name) for name in _SHOWN]
+
+NAMES = (*EMOTIONS, "valence", "arousal", "speech", *_SHOWN.values())
+
+
+@dataclass
+class Prosody(Stage):
+    """The emotion that a voice sounds like, a row for every ``window`` seconds of sound: (T, 12).
+
+    Sound is cut into equal windows of about ``window`` seconds (up to 1.5 times as much is one row). In the speech of
+    each, found by Silero VAD, 130 statistics of cepstrum, spectrum, pitch, level, rhythm and modulation are taken at
+    16 kHz, none of which depends on loudness; a support vector machine with a softmax judges them.
+
+    Columns: angry, happy, neutral, sad (probabilities, sum 1, as if all four were equally frequent); valence,
+    P(happy) - P(angry) - P(sad) in [-1, 1]; arousal, P(angry) + P(happy) - P(neutral) - P(sad) in [-1, 1]; speech
+    (share of the window, (0, 1]); pitch_semitones (median f0, above 55 Hz, 5...38, 0 where nothing is voiced) and
+    pitch_range (its 10th to 90th percentile, semitones); voiced (share of the speech); syllable_rate (peaks of the
+    level a second of speech, 0...20); alpha_ratio (level of 1-5 kHz over that of 50 Hz-1 kHz, dB, about -30...10).
+
+    valid: at least 0.2 s of speech in the window. A note says when there is sound but no speech in all of it.
+
+    What it says of spontaneous speech, or of any language but German, is not known: it was learned from 269 sentences
+    that eight German actors spoke (Burkhardt et al., "A Database of German Emotional Speech", 2005). Arousal is
+    fairly sure there, anger against happiness is not; see models/pocket_voice/README.md. Not for judging people.
+    """
+
+    weights: ClassVar[tuple[Weights, ...]] = (SILERO, _VOICE)
+
+    window: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.window <= 30:
+            raise RecipeError(f"prosody: window {self.window} must lie between 1 and 30 (seconds)")
+
+    def load(self, device: str) -> None:
+        """Read the speech detector and the classifier."""
+        self._detector = SpeechDetector()
+        self._classifier = VoiceClassifier.read(_VOICE.path())
+
+    def run(self, waveform: Waveform) -> FeatureSequence:
+        """Sound of any length and rate to (T, 12)."""
+        samples = at_16k(waveform)
+        windows = speech_windows(samples, self._detector, self.window)
+        values = np.zeros((len(windows), len(NAMES)), np.float32)
+        valid = np.array([window.has_speech for window in windows], bool)
+        for row in np.flatnonzero(valid):
+            values[row] = self._judged(windows[row])
+        times = np.array([(window.start, window.end) for window in windows], np.float64).reshape(-1, 2)
+        unspoken = not valid.any() and len(samples) > 0 and np.abs(samples).max() >= SILENCE
+        notes = ("no speech heard: there is sound, but nothing is said of a voice",) if unspoken else ()
+        return FeatureSequence(values, np.minimum(times, waveform.seconds), valid, NAMES, notes=notes)
+
+    def _judged(self, window: SpeechWindow) -> NDArray[np.float64]:
+        """The row of a window with speech: (12,)."""
+        statistics = window.statistics()
+        said = self._classifier.probabilities(statistics[None])
+        share = window.speech / (window.end - window.start)
+        shown = np.nan_to_num(statistics[_PLACES])
+        return np.concatenate([said[0], valence(said), arousal(said), [min(share, 1.0)], shown])

@@ -1,0 +1,176 @@
+"""The net that reads expressions, and the pictures that it reads: training and use share both."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.errors import WeightsError
+from msapipe.types import FaceClip
+from msapipe.types.faces import ALIGNED_112, similarity
+
+if TYPE_CHECKING:
+    import torch
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+EMOTIONS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+NEGATIVE = ("anger", "disgust", "fear", "sadness")
+
+SIDE = 64  # pixels of the picture that the net sees
+WIDTHS = (24, 24, 48, 96, 160)
+EMBEDDING = 32
+
+# ArcFace's landmarks from the middle of our crop, which is tighter and lies lower: a wide open mouth should be inside.
+_TEMPLATE = (ALIGNED_112 - np.array([56, 62], np.float32)) * np.float32(SIDE / 97)
+
+
+def picture(clip: FaceClip, row: int, field: int = SIDE) -> Bytes:
+    """The speaker's face, upright, the eyes 23 pixels apart: grey, uint8 (field, field); black in rows without one.
+
+    ``field`` is how much is seen round the same middle; training cuts its pictures out of larger ones. What lies
+    outside the video's picture repeats its edge.
+    """
+    import cv2
+
+    if not clip.valid[row]:
+        return np.zeros((field, field), np.uint8)
+    square = np.asarray(cv2.cvtColor(clip.square(row), cv2.COLOR_RGB2GRAY), np.uint8)
+    left, top, right, bottom = _inside(clip, row, square.shape[0])
+    seen = square[top:bottom, left:right]
+    if _too_large(clip, row):
+        return filling(seen, field)
+    points = clip.landmarks_in_square(row, square.shape[0])
+    return _warped(seen, points - np.array([left, top], np.float32), _TEMPLATE, field)
+
+
+def filling(seen: Bytes, field: int = SIDE) -> Bytes:
+    """The middle of a grey picture (H, W) that a face fills, its shorter side as wide as the crop."""
+    height, width = seen.shape
+    corners = np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]], np.float32) * np.float32(0.5)
+    middle = np.array([width / 2, height / 2], np.float32)
+    return _warped(seen, corners * np.float32(min(seen.shape)) + middle, corners * np.float32(SIDE), field)
+
+
+def normalised(pictures: Bytes) -> Floats:
+    """Pictures uint8 (n, H, W) as float32 (n, 1, H, W), each with mean 0 and standard deviation 1."""
+    flat = pictures.reshape(len(pictures), -1).astype(np.float32)
+    flat = (flat - flat.mean(1, keepdims=True)) / (flat.std(1, keepdims=True) + np.float32(1))
+    return np.asarray(flat.reshape(len(pictures), 1, *pictures.shape[1:]), np.float32)
+
+
+def _too_large(clip: FaceClip, row: int) -> bool:
+    """Whether the box is larger than the video's picture: MTCNN's landmarks of a face that fills it are wrong."""
+    height, width = clip.frame_size
+    return bool(np.any(clip.boxes[row, 2:] - clip.boxes[row, :2] > (width, height)))
+
+
+def _inside(clip: FaceClip, row: int, size: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of what the video's picture has of the square, when that is scaled to ``size``."""
+    x, y, side = (float(value) for value in clip.squares[row])
+    height, width = clip.frame_size
+    edges = np.array([max(-x, 0), max(-y, 0), min(width - x, side), min(height - y, side)]) * size / side
+    left, top = (int(edge) for edge in np.ceil(edges[:2] - 1e-3))
+    right, bottom = (int(edge) for edge in np.floor(edges[2:] + 1e-3))
+    left, top = min(max(left, 0), size - 1), min(max(top, 0), size - 1)
+    return left, top, max(right, left + 1), max(bottom, top + 1)
+
+
+def _warped(seen: Bytes, points: Floats, template: Floats, field: int) -> Bytes:
+    """A grey picture (H, W), moved, turned and scaled so that ``points`` come to the template about the middle."""
+    import cv2
+
+    # Twice as large, then the mean of every four: a warp alone would leave out pixels of large faces.
+    matrix = similarity(points, template * np.float32(2) + np.float32(field))
+    warped = cv2.warpAffine(
+        seen, matrix, (2 * field, 2 * field), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(cv2.resize(warped, (field, field), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def network(normed: bool = False) -> Any:
+    """The residual net: float (n, 1, 64, 64) to the mean of its last layer (n, 160), and two linear heads on that.
+
+    ``head`` gives a logit for each of the emotions, ``embedding`` the 32 numbers. ``normed`` nets have a batch norm
+    behind every convolution, for training; in the others, those for use, it is folded into the convolution.
+
+    After He et al., "Deep Residual Learning for Image Recognition" (2016).
+    """
+    import torch
+    from torch import nn
+
+    def convolution(before: int, after: int, size: int, stride: int) -> nn.Module:
+        made = nn.Conv2d(before, after, size, stride, size // 2, bias=not normed)
+        return nn.Sequential(made, nn.BatchNorm2d(after)) if normed else made
+
+    class Residual(nn.Module):
+        def __init__(self, before: int, after: int) -> None:
+            super().__init__()
+            stride = 2 if after > before else 1
+            self.first = convolution(before, after, 3, stride)
+            self.second = convolution(after, after, 3, 1)
+            self.past = convolution(before, after, 1, stride) if after > before else nn.Identity()
+
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            return torch.relu(self.past(pictures) + self.second(torch.relu(self.first(pictures))))
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = convolution(1, WIDTHS[0], 5, 2)
+            self.blocks = nn.Sequential(*(Residual(*pair) for pair in pairwise(WIDTHS)))
+            self.head = nn.Linear(WIDTHS[-1], len(EMOTIONS))
+            self.embedding = nn.Linear(WIDTHS[-1], EMBEDDING)
+
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            return torch.as_tensor(self.blocks(torch.relu(self.stem(pictures))).mean((2, 3)))
+
+    return Net()
+
+
+def folded(net: Any) -> Any:
+    """A trained net for use, in eval mode: every batch norm folded into the convolution before it."""
+    from torch import nn
+    from torch.nn.utils import fuse_conv_bn_eval
+
+    made = network()
+    for name, module in net.eval().named_modules():
+        if isinstance(module, nn.Sequential) and isinstance(module[1], nn.BatchNorm2d):
+            convolution: Any = module[0]
+            made.set_submodule(name, fuse_conv_bn_eval(convolution, module[1]))
+    made.head.load_state_dict(net.head.state_dict(), strict=True)
+    made.embedding.load_state_dict(net.embedding.state_dict(), strict=True)
+    return made.eval().requires_grad_(False)
+
+
+def pooled(net: Any, pictures: torch.Tensor) -> torch.Tensor:
+    """The mean of the net's last layer over each picture (n, 1, 64, 64) and its mirror image: (n, 160)."""
+    import torch
+
+    both = net(torch.cat([pictures, pictures.flip(3)]))
+    return torch.as_tensor((both[: len(pictures)] + both[len(pictures) :]) / 2)
+
+
+def load_net(path: Path) -> Any:
+    """The net for use with the numbers of a file, float32, in eval mode, on the CPU.
+
+    Raises WeightsError when the file does not hold exactly this net.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state = {name: tensor.float() for name, tensor in load_file(path).items()}
+        with torch.device("meta"):  # draws no random numbers only to overwrite them
+            net = network()
+        net.load_state_dict(state, strict=True, assign=True)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(f"{path} cannot be read as the net of expressions: {reason}; reinstall msapipe") from error
+    return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
