@@ -14,13 +14,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 from msapipe.cli._exit import stop_if_asked
 from msapipe.errors import MsapipeError
-from msapipe.types import Clip
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from msapipe.datasets import Refused
+    from msapipe.datasets import Example, Refused
     from msapipe.pipeline.run import Outcome
 
 
@@ -70,17 +69,18 @@ class Tally:
         return self.status["ok"] + self.status["partial"]
 
 
-def sort_out(arguments: list[str], tally: Tally, limit: int | None) -> list[Clip]:
-    """The clips that the arguments name; what is no clip is counted and reported."""
+def sort_out(arguments: list[str], tally: Tally, limit: int | None, dataset: str = "") -> list[Example]:
+    """The clips that the arguments name, with their labels; what is no clip is counted and reported."""
+    from msapipe.datasets import Refused
     from msapipe.pipeline.inputs import find_clips
 
-    clips: list[Clip] = []
-    for item in find_clips(arguments):
-        if not isinstance(item, Clip):
+    examples: list[Example] = []
+    for item in find_clips(arguments, dataset):
+        if isinstance(item, Refused):
             tally.refuse(item)
-        elif limit is None or len(clips) < limit:
-            clips.append(item)
-    return clips
+        elif limit is None or len(examples) < limit:
+            examples.append(item)
+    return examples
 
 
 @contextmanager

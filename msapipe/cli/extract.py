@@ -14,6 +14,7 @@ from msapipe.cli import _options as options
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from msapipe.datasets import Example
     from msapipe.exchange import Exchange
     from msapipe.pipeline.recipe import Recipe
     from msapipe.types import Clip
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 def extract(
     paths: options.Paths,
     pipeline: options.Recipe = "pocket",
+    dataset: options.DataSet = "",
     cache: options.Cache = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the features of all clips to this .safetensors file.")
@@ -57,7 +59,8 @@ def extract(
     folder = options.cache_folder(cache)
     with batch.report_file(report) as lines:
         tally = batch.Tally(lines)
-        clips = batch.sort_out(paths, tally, limit)
+        examples = {example.clip.id: example for example in batch.sort_out(paths, tally, limit, dataset)}
+        clips = [example.clip for example in examples.values()]
         for error in tally.errors:
             console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
         if dry_run:
@@ -67,21 +70,20 @@ def extract(
             resolve_device(device)
         run_options = Options(device, overwrite, retry, offline=offline)
         outcomes = run_clips(clips, recipe, folder, run_options, jobs)
-        done: list[Clip] = []
+        done: set[str] = set()
         with contextlib.closing(outcomes):  # stopped early, it ends its processes at once
             for outcome in batch.with_progress(outcomes, len(clips), tally, console):
                 if outcome.status != "error":
-                    done.append(outcome.clip)
+                    done.add(outcome.clip.id)
                 elif fail_fast:
                     break
-        place = {clip.id: number for number, clip in enumerate(clips)}
-        done.sort(key=lambda clip: place[clip.id])
+        good = [example for name, example in examples.items() if name in done]
         if writer is not None and output is not None:
-            _write(writer, output, done, recipe, folder, console)
+            _write(writer, output, good, recipe, folder, console)
         if save_crops is not None:
-            _save_crops(save_crops, done, recipe, folder, console)
+            _save_crops(save_crops, [example.clip for example in good], recipe, folder, console)
         if save_tracks is not None:
-            _save_tracks(save_tracks, done, recipe, folder, console)
+            _save_tracks(save_tracks, [example.clip for example in good], recipe, folder, console)
     if not quiet:
         batch.closing_table(tally, console, folder)
     return _exit.of_counts(tally.good, tally.status["error"])
@@ -115,7 +117,9 @@ def _writer(output: Path) -> Exchange:
     return writer
 
 
-def _write(writer: Exchange, output: Path, clips: list[Clip], recipe: Recipe, folder: Path, console: Console) -> None:
+def _write(
+    writer: Exchange, output: Path, examples: list[Example], recipe: Recipe, folder: Path, console: Console
+) -> None:
     from msapipe.cache import Store
     from msapipe.pipeline.card import signature
     from msapipe.pipeline.run import Runner
@@ -123,10 +127,11 @@ def _write(writer: Exchange, output: Path, clips: list[Clip], recipe: Recipe, fo
 
     def samples() -> Iterator[Sample]:
         with Runner(recipe, Store(folder)) as runner:
-            for clip in clips:
-                outcome = runner.run(clip)
+            for example in examples:
+                outcome = runner.run(example.clip)
                 words = outcome.values.get("transcript")
-                yield Sample(clip.id, outcome.features, text=words.text if words is not None else "")
+                text = words.text if words is not None else ""
+                yield Sample(example.clip.id, outcome.features, example.labels, example.split, example.video, text)
 
     count = writer.write(output, samples(), {"features": signature(recipe), "align": recipe.align})
     console.print(f"wrote the features of {count} clips to {output}")

@@ -62,7 +62,7 @@ def predict(
         if scorer.model is None:
             raise RecipeError(f"recipe {recipe.name} names no model; give one with --model (msapipe list models)")
         tally = batch.Tally(lines)
-        clips = batch.sort_out(paths, tally, limit)
+        clips = [example.clip for example in batch.sort_out(paths, tally, limit)]
         for error in tally.errors:
             console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
         outcomes = run_clips(clips, recipe, folder, run_options, jobs)
