@@ -119,6 +119,33 @@ def test_a_damaged_entry_is_computed_again(outcomes: dict[str, Outcome], sample_
     assert victim.read_bytes() == whole
 
 
+def test_a_glance_says_what_reading_everything_says(outcomes: dict[str, Outcome], sample_cache: Path) -> None:
+    with Runner(load_recipe("pocket"), Store(sample_cache)) as runner:
+        for name, outcome in outcomes.items():
+            glance, whole = runner.glance(outcome.clip), runner.look_up(outcome.clip)
+            assert glance is not None, name
+            assert whole is not None, name
+            for part in ("status", "missing", "notes", "coverage", "keys", "computed"):
+                assert getattr(glance, part) == getattr(whole, part), (name, part)
+            assert not glance.features, name
+
+
+@pytest.mark.parametrize("slot", ["faces", "vision", "summary"])
+def test_a_glance_misses_what_was_taken_away(
+    slot: str, outcomes: dict[str, Outcome], sample_cache: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    shutil.copytree(sample_cache, cache)
+    shutil.rmtree(cache / slot)
+    clip = outcomes["positive"].clip
+    with Runner(load_recipe("pocket"), Store(cache)) as runner:
+        found = runner.glance(clip)
+        assert (found is None) == (slot != "summary"), "a summary is made anew from the results"
+        assert runner.run(clip).computed == (slot != "summary")
+        assert runner.glance(clip) is not None
+        assert (cache / slot).is_dir()
+
+
 def test_a_sidecar_comes_before_speech_recognition(pocket: Pipeline, samples: Path, tmp_path: Path) -> None:
     shutil.copy(samples / "no_face.mp4", tmp_path / "clip.mp4")
     (tmp_path / "clip.txt").write_text("This was a terrible, awful day.")
