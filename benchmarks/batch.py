@@ -58,12 +58,17 @@ def make(root: Path, clips: int, layout: str) -> None:
             source = (bad if damaged else good)[number // 20 % len(bad) if damaged else number % len(good)]
             place = root / "Raw" / video / f"{clip}.mp4"
             place.parent.mkdir(parents=True, exist_ok=True)
-            # A box that players pass over makes other bytes of the same clip.
-            tail = b"" if damaged or source.suffix != ".mp4" else struct.pack(">I4sI", 12, b"free", number)
-            place.write_bytes(source.read_bytes() + tail)
+            place.write_bytes(source.read_bytes() + (b"" if damaged else _tail(source, number)))
             label = {name: f"{chance.uniform(-scale, scale):.1f}" for name in columns if name.startswith("label")}
             mode = ("train", "train", "train", "valid", "test")[number // 10 % 5]
             table.writerow({"video_id": video, "clip_id": clip, "text": "a good film", "mode": mode, **label})
+
+
+def _tail(source: Path, number: int) -> bytes:
+    """What players pass over, a free box or a padding packet: other bytes of the same clip."""
+    if source.suffix == ".mp4":
+        return struct.pack(">I4sI", 12, b"free", number)
+    return struct.pack(">IHI", 0x1BE, 4, number)
 
 
 def _mosi(number: int) -> tuple[str, str]:

@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from msapipe.cli import cache, compare, doctor, embed, evaluate, extract, listing, plan, predict, train, tune, weights
+from msapipe.cli import (
+    cache,
+    compare,
+    data,
+    doctor,
+    embed,
+    evaluate,
+    extract,
+    listing,
+    plan,
+    predict,
+    train,
+    tune,
+    weights,
+)
 
 app = typer.Typer(
     name="msapipe",
@@ -46,5 +60,6 @@ app.command("tune")(tune.tune)
 app.command("embed")(embed.embed)
 app.command("list")(listing.listing)
 app.command("doctor")(doctor.doctor)
+app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
 app.add_typer(weights.app, name="weights")

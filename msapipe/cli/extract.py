@@ -29,6 +29,9 @@ def extract(
         Path | None, typer.Option("--output", "-o", help="Write the features of all clips to this .safetensors file.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write one JSON line a clip to this file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write counts, failures by cause, coverage and times as a page to this file.")
+    ] = None,
     save_crops: Annotated[Path | None, typer.Option(help="Write the speaker's face crops below this folder.")] = None,
     save_tracks: Annotated[
         Path | None, typer.Option(help="Write who is in sight and who speaks when, as JSON, below this folder.")
@@ -36,6 +39,9 @@ def extract(
     jobs: options.Jobs = 0,
     device: options.Device = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many clips.")] = None,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Only share I of N, of whole videos; the shares may use one cache.")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be computed, and stop.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first clip that fails.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute also what is in the cache.")] = False,
@@ -51,15 +57,21 @@ def extract(
     from msapipe.engines.local import run_clips
     from msapipe.pipeline.recipe import load_recipe
     from msapipe.pipeline.run import Options, resolve_device
+    from msapipe.pipeline.shard import Shard
+    from msapipe.report.extraction import write_run
+    from msapipe.report.html import check_page
 
     console = options.console(quiet, verbose)
     recipe = load_recipe(pipeline)
     options.accept_licences(accept_licence, recipe)
+    share = Shard.parse(shard) if shard else None
     writer = _writer(output) if output else None
+    if html is not None:
+        check_page(html)
     folder = options.cache_folder(cache)
     with batch.report_file(report) as lines:
         tally = batch.Tally(lines)
-        examples = {example.clip.id: example for example in batch.sort_out(paths, tally, limit, dataset)}
+        examples = {example.clip.id: example for example in batch.sort_out(paths, tally, limit, dataset, share)}
         clips = [example.clip for example in examples.values()]
         for error in tally.errors:
             console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
@@ -69,7 +81,7 @@ def extract(
         if device not in ("auto", "cpu"):
             resolve_device(device)
         run_options = Options(device, overwrite, retry, offline=offline)
-        outcomes = run_clips(clips, recipe, folder, run_options, jobs)
+        outcomes = run_clips(clips, recipe, folder, run_options, jobs, brief=True)
         done: set[str] = set()
         with contextlib.closing(outcomes):  # stopped early, it ends its processes at once
             for outcome in batch.with_progress(outcomes, len(clips), tally, console):
@@ -84,6 +96,9 @@ def extract(
             _save_crops(save_crops, [example.clip for example in good], recipe, folder, console)
         if save_tracks is not None:
             _save_tracks(save_tracks, [example.clip for example in good], recipe, folder, console)
+    if html is not None:
+        write_run(html, tally.numbers, recipe.name, tally.seconds)
+        console.print(f"wrote {html}", markup=False)
     if not quiet:
         batch.closing_table(tally, console, folder)
     return _exit.of_counts(tally.good, tally.status["error"])
