@@ -9,6 +9,7 @@ import typer
 from msapipe.cli import (
     cache,
     compare,
+    convert,
     data,
     doctor,
     embed,
@@ -58,6 +59,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("tune")(tune.tune)
 app.command("embed")(embed.embed)
+app.command("convert")(convert.convert)
 app.command("list")(listing.listing)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")

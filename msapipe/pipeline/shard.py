@@ -36,5 +36,5 @@ class Shard:
         """Whether a clip, or what was refused, belongs to this shard."""
         # Only names below the root count: it may be mounted elsewhere on each machine.
         name = item.path.name if isinstance(item, Refused) else item.video or item.clip.id
-        number = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big")
+        number = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "big")
         return number % self.count == self.number - 1
