@@ -79,3 +79,28 @@ def concatenate(channels: Mapping[str, FeatureSequence]) -> FeatureSequence:
         tuple(names),
         bounds,
     )
+
+
+def align_channels(
+    channels: dict[str, dict[str, FeatureSequence]], words: Transcript | None, to: str | int | None
+) -> dict[str, FeatureSequence]:
+    """Channels of each modality on the recipe's time grid, side by side.
+
+    A clip without a word (or token) to align to has one step, which is all of it.
+    """
+    if to is None:
+        return {name: concatenate(parts) for name, parts in channels.items()}
+    every = [part for parts in channels.values() for part in parts.values()]
+    seconds = max((float(part.times[:, 1].max()) for part in every if len(part.times)), default=0.0)
+    if isinstance(to, int):
+        grid = uniform_grid(to, seconds)
+    elif to == "words":
+        grid = word_grid(words or Transcript())
+    else:
+        grid = next(iter(channels["text"].values())).times if "text" in channels else uniform_grid(0, seconds)
+    if not len(grid):
+        grid = uniform_grid(1, seconds)
+    return {
+        name: concatenate({channel: resample(part, grid) for channel, part in parts.items()})
+        for name, parts in channels.items()
+    }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import subprocess
@@ -12,12 +13,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msapipe.cache import Store, digest, index
+from msapipe.cache import Store, _files, digest, file_digest, index
 from msapipe.cache.codec import Value, decode, encode
 from msapipe.cache.store import entry_bytes
 from msapipe.errors import CacheError
 from msapipe.testing import fakes
-from msapipe.types import Contribution, Failure, FeatureSequence, MediaInfo, Prediction, Speaker, Transcript, Word
+from msapipe.types import (
+    Contribution,
+    Failure,
+    FeatureSequence,
+    MediaInfo,
+    Prediction,
+    Speaker,
+    Summary,
+    Transcript,
+    Word,
+)
 
 KEY = "ab" * 32
 
@@ -33,6 +44,7 @@ def values() -> list[Value]:
         Transcript((Word("caf\u00e9", 0.1, 0.2, 0.5), Word("\U0001f600", estimated=True)), "en", "sidecar"),
         MediaInfo("mp4", "h264", None, 3.0, (Word("cue", 1.0, 2.0),), ("a note",)),
         Failure("the decoder died"),
+        Summary(("text",), ("text is missing",), {"audio": 0.5}, (("media", KEY), ("audio", KEY))),
         Prediction(1.0, (-3.0, 3.0), 1 / 3, "positive", "pocket", {"text": part}, ("n",), {"text": KEY}),
         None,
     ]
@@ -143,3 +155,25 @@ def test_codec_refuses_parts_that_do_not_fit() -> None:
     arrays["valid"] = arrays["valid"][:-1]
     with pytest.raises(ValueError, match="valid must be bool"):
         decode(kind, arrays, plain)
+
+
+def test_a_file_is_read_again_whenever_it_may_have_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip, cache = tmp_path / "clip.mp4", tmp_path / "cache"
+    clip.write_bytes(b"first")
+    cache.mkdir()
+    assert Store(cache).file_digest(clip) == hashlib.sha256(b"first").hexdigest()
+    assert not (cache / "files.jsonl").exists(), "it has changed a moment ago and may do so again unseen"
+    monkeypatch.setattr(_files, "_SETTLED_SECONDS", -1.0)
+    reads: list[Path] = []
+    monkeypatch.setattr(_files, "file_digest", lambda path: reads.append(path) or file_digest(path))
+    for _ in range(3):
+        assert Store(cache).file_digest(clip) == hashlib.sha256(b"first").hexdigest()
+    assert len(reads) == 1
+    old = clip.stat()
+    clip.write_bytes(b"other")
+    os.utime(clip, ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert Store(cache).file_digest(clip) == hashlib.sha256(b"other").hexdigest(), "same name, size and date"
+    with (cache / "files.jsonl").open("a") as file:
+        file.write('torn [1, 2\n["a"]\n')
+    assert Store(cache).file_digest(clip) == hashlib.sha256(b"other").hexdigest()
+    assert len(reads) == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from msapipe.datasets import READERS, Refused
+from msapipe.datasets import READERS, Example, Refused
 from msapipe.pipeline.inputs import find_clips
 from msapipe.testing.contract import check_reader
 from msapipe.types import Clip
@@ -22,8 +22,12 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "tree"
 
 
+def clips(arguments: list[str]) -> list[Clip]:
+    return [item.clip for item in find_clips(arguments) if isinstance(item, Example)]
+
+
 def names(arguments: list[str], tree: Path) -> list[str]:
-    return [clip.path.relative_to(tree).as_posix() for clip in find_clips(arguments) if isinstance(clip, Clip)]
+    return [clip.path.relative_to(tree).as_posix() for clip in clips(arguments)]
 
 
 def refused(arguments: list[str]) -> dict[str, Refused]:
@@ -36,14 +40,9 @@ def test_a_folder_is_searched_through_and_nothing_is_dropped_in_silence(tree: Pa
 
 
 def test_ids_are_unique_and_files_are_taken_once(tree: Path) -> None:
-    clips = [
-        clip for clip in find_clips([str(tree), str(tree / "b.mp4"), str(tree / "deep")]) if isinstance(clip, Clip)
-    ]
-    ids = [clip.id for clip in clips]
+    ids = [clip.id for clip in clips([str(tree), str(tree / "b.mp4"), str(tree / "deep")])]
     assert len(set(ids)) == len(ids) == 5
-    two = [
-        item.id for item in find_clips([str(tree / "b.mp4"), str(tree / "deep" / "b.mp4")]) if isinstance(item, Clip)
-    ]
+    two = [clip.id for clip in clips([str(tree / "b.mp4"), str(tree / "deep" / "b.mp4")])]
     assert two == ["b.mp4", (tree / "deep" / "b.mp4").as_posix()]
 
 
@@ -98,7 +97,7 @@ def test_names_of_any_bytes(tree: Path) -> None:
     path = os.fsencode(tree) + b"/bad\xff\xfe\n -i.mp4"
     with open(path, "wb") as file:
         file.write(b"x")
-    assert os.fsdecode(path) in [str(clip.path) for clip in find_clips([str(tree)]) if isinstance(clip, Clip)]
+    assert os.fsdecode(path) in [str(clip.path) for clip in clips([str(tree)])]
 
 
 def test_the_folder_reader_keeps_the_contract(tree: Path) -> None:

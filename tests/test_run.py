@@ -14,9 +14,10 @@ import pytest
 import msapipe
 from msapipe.cache import Store
 from msapipe.errors import CacheError, MissingLibrary, MissingWeights, MsapipeError, NothingToScore, RecipeError
+from msapipe.pipeline.device import resolve_device
 from msapipe.pipeline.pipeline import Pipeline
 from msapipe.pipeline.recipe import load_recipe, parse_recipe
-from msapipe.pipeline.run import Options, Outcome, Runner, resolve_device
+from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.testing.media import make_clip
 from msapipe.types import Clip, FeatureSequence, Transcript
 
@@ -116,6 +117,33 @@ def test_a_damaged_entry_is_computed_again(outcomes: dict[str, Outcome], sample_
         computed = [runner.run(outcome.clip).computed for outcome in outcomes.values()]
     assert sum(computed) == 1
     assert victim.read_bytes() == whole
+
+
+def test_a_glance_says_what_reading_everything_says(outcomes: dict[str, Outcome], sample_cache: Path) -> None:
+    with Runner(load_recipe("pocket"), Store(sample_cache)) as runner:
+        for name, outcome in outcomes.items():
+            glance, whole = runner.glance(outcome.clip), runner.look_up(outcome.clip)
+            assert glance is not None, name
+            assert whole is not None, name
+            for part in ("status", "missing", "notes", "coverage", "keys", "computed"):
+                assert getattr(glance, part) == getattr(whole, part), (name, part)
+            assert not glance.features, name
+
+
+@pytest.mark.parametrize("slot", ["faces", "vision", "summary"])
+def test_a_glance_misses_what_was_taken_away(
+    slot: str, outcomes: dict[str, Outcome], sample_cache: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    shutil.copytree(sample_cache, cache)
+    shutil.rmtree(cache / slot)
+    clip = outcomes["positive"].clip
+    with Runner(load_recipe("pocket"), Store(cache)) as runner:
+        found = runner.glance(clip)
+        assert (found is None) == (slot != "summary"), "a summary is made anew from the results"
+        assert runner.run(clip).computed == (slot != "summary")
+        assert runner.glance(clip) is not None
+        assert (cache / slot).is_dir()
 
 
 def test_a_sidecar_comes_before_speech_recognition(pocket: Pipeline, samples: Path, tmp_path: Path) -> None:
@@ -244,14 +272,14 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
 
 def test_words_and_steps_as_time_grids(samples: Path, sample_cache: Path, outcomes: dict[str, Outcome]) -> None:
-    from msapipe.pipeline.run import align
+    from msapipe.align import align_channels
 
     outcome = outcomes["positive"]
     channels = {name: {name: part} for name, part in outcome.features.items()}
-    for name, part in align(channels, None, 32).items():
+    for name, part in align_channels(channels, None, 32).items():
         assert len(part.values) == 32, name
     words = outcome.values["words"]
-    for part in align(channels, words, "words").values():
+    for part in align_channels(channels, words, "words").values():
         assert len(part.values) == len(words.words)
 
 

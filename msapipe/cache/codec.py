@@ -17,16 +17,18 @@ from msapipe.types import (
     MediaInfo,
     Prediction,
     Speaker,
+    Summary,
     Transcript,
     Window,
     Word,
 )
 
 Arrays = dict[str, NDArray[Any]]
-Value = FeatureSequence | FaceTracks | Speaker | Transcript | MediaInfo | Failure | Prediction | None
+Value = FeatureSequence | FaceTracks | Speaker | Transcript | MediaInfo | Failure | Summary | Prediction | None
 
 _TYPES = {
-    kind.__name__: kind for kind in (FeatureSequence, FaceTracks, Speaker, Transcript, MediaInfo, Failure, Prediction)
+    kind.__name__: kind
+    for kind in (FeatureSequence, FaceTracks, Speaker, Transcript, MediaInfo, Failure, Summary, Prediction)
 }
 
 
@@ -64,6 +66,8 @@ def decode(kind: str, arrays: Arrays, plain: dict[str, Any]) -> Value:
     if kind == "Prediction":
         fields["modalities"] = {name: Contribution(**part) for name, part in fields["modalities"].items()}
         fields["timeline"] = tuple(_window(window) for window in fields.get("timeline", ()))
+    if kind == "Summary":
+        fields["filled"] = tuple((slot, key) for slot, key in fields["filled"])
     if "channels" in fields:
         fields["channels"] = {name: tuple(bounds) for name, bounds in fields["channels"].items()}
     for name, item in fields.items():

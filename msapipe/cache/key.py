@@ -1,7 +1,7 @@
 """The name that a result is kept under: a hash of all that could change it, known before anything runs.
 
 Not in a key: device, batch size, workers, limits, paths and clip ids. A renamed file is found again; a file whose
-bytes changed is not, whatever its size and date.
+bytes changed is not.
 """
 
 from __future__ import annotations

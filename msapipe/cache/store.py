@@ -21,6 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from msapipe.cache import index
+from msapipe.cache._files import Files
 from msapipe.cache.codec import Arrays, Value, decode, encode
 from msapipe.errors import CacheError
 
@@ -42,17 +43,26 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root).expanduser().absolute()
+        self._root = os.fspath(self.root)
+        self._files = Files(self.root)
         self._mine: Path | None = None
         self._alive: FileLock | None = None
         self._owner = 0
 
     def path(self, slot: str, key: str) -> Path:
         """Where the entry is, or would be."""
-        return self.root / slot / key[:2] / f"{key}{SUFFIX}"
+        return Path(self._place(slot, key))
+
+    def _place(self, slot: str, key: str) -> str:
+        return f"{self._root}/{slot}/{key[:2]}/{key}{SUFFIX}"
 
     def has(self, slot: str, key: str) -> bool:
         """Whether the entry is there; only ``get`` says whether it is whole."""
-        return self.path(slot, key).is_file()
+        return os.path.isfile(self._place(slot, key))
+
+    def file_digest(self, path: Path) -> str:
+        """sha256 of the bytes of a file, 64 hex digits; what was read once is known as long as the file is the same."""
+        return self._files.digest(path)
 
     def get(self, slot: str, key: str) -> Entry | None:
         """The entry, its checksum verified; None when it is absent or damaged (it is then computed again)."""

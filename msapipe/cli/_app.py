@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from msapipe.cli import cache, compare, doctor, embed, evaluate, extract, listing, plan, predict, train, tune, weights
+from msapipe.cli import (
+    cache,
+    compare,
+    convert,
+    data,
+    doctor,
+    embed,
+    evaluate,
+    extract,
+    listing,
+    plan,
+    predict,
+    train,
+    tune,
+    weights,
+)
 
 app = typer.Typer(
     name="msapipe",
@@ -44,7 +59,9 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("tune")(tune.tune)
 app.command("embed")(embed.embed)
+app.command("convert")(convert.convert)
 app.command("list")(listing.listing)
 app.command("doctor")(doctor.doctor)
+app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
 app.add_typer(weights.app, name="weights")

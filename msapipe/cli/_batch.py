@@ -14,14 +14,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 from msapipe.cli._exit import stop_if_asked
 from msapipe.errors import MsapipeError
-from msapipe.types import Clip
+from msapipe.report.extraction import RunNumbers, by_modality
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from msapipe.datasets import Refused
+    from msapipe.datasets import Example, Refused
     from msapipe.pipeline.run import Outcome
+    from msapipe.pipeline.shard import Shard
     from msapipe.types import Prediction
 
 
@@ -31,61 +32,77 @@ _SAY_EVERY_SECONDS = 30.0
 
 @dataclass
 class Tally:
-    """Counts of a run, and its report file."""
+    """The numbers of a run, and its report file."""
 
     report: IO[str] | None = None
-    status: Counter[str] = field(default_factory=Counter)
-    missing: Counter[str] = field(default_factory=Counter)
+    numbers: RunNumbers = field(default_factory=RunNumbers)
     errors: list[str] = field(default_factory=list)
-    computed: int = 0
     begun: float = field(default_factory=time.perf_counter)
 
     def add(self, outcome: Outcome) -> None:
         """Count a clip and write its report line."""
-        self._line(outcome.clip.path, outcome.status, outcome.computed, outcome.error, outcome.seconds, outcome)
+        self.numbers.add(outcome)
+        coverage = {name: round(share, 4) for name, share in outcome.coverage.items()}
+        more: dict[str, Any] = {
+            "clip_id": outcome.clip.id,
+            "missing": outcome.missing,
+            "notes": outcome.notes,
+            "coverage": coverage,
+        }
+        found: Prediction | None = outcome.values.get("prediction")
+        if found is not None:
+            bounds = found.interval and [round(bound, 4) for bound in found.interval]
+            more |= {"score": round(found.score, 4), "label": found.label, "interval": bounds}
+        self._line(outcome.clip.path, outcome.status, outcome.computed, outcome.error, outcome.seconds, more)
 
     def refuse(self, item: Refused) -> None:
         """Count something that was found and is no clip."""
+        self.numbers.refuse(item)
         status = "skipped" if item.skipped else "error"
-        self._line(item.path, status, False, item.reason if item.skipped else f"{item.path}: {item.reason}", 0.0, None)
+        self._line(item.path, status, False, item.reason if item.skipped else f"{item.path}: {item.reason}", 0.0, {})
 
     def _line(
-        self, path: Path, status: str, computed: bool, error: str | None, seconds: float, outcome: Outcome | None
+        self, path: Path, status: str, computed: bool, error: str | None, seconds: float, more: dict[str, Any]
     ) -> None:
-        self.status[status] += 1
-        self.computed += computed
         if status == "error" and error:
             self.errors.append(error)
-        line: dict[str, Any] = {"file": str(path), "status": status, "computed": computed, "error": error}
-        line["seconds"] = round(seconds, 3)
-        if outcome is not None:
-            self.missing.update(outcome.missing)
-            line |= {"clip_id": outcome.clip.id, "missing": outcome.missing, "notes": outcome.notes}
-            found: Prediction | None = outcome.values.get("prediction")
-            if found is not None:
-                line |= {"score": round(found.score, 4), "label": found.label}
-                line["interval"] = found.interval and [round(bound, 4) for bound in found.interval]
         if self.report is not None:
-            self.report.write(json.dumps(line) + "\n")
+            line = {"file": str(path), "status": status, "computed": computed, "error": error}
+            self.report.write(json.dumps({**line, "seconds": round(seconds, 3), **more}) + "\n")
             self.report.flush()
 
     @property
     def good(self) -> int:
         """Clips of which there are results."""
-        return self.status["ok"] + self.status["partial"]
+        return self.numbers.good
+
+    @property
+    def status(self) -> Counter[str]:
+        """How many clips, and other files, ended how."""
+        return self.numbers.status
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the run began."""
+        return time.perf_counter() - self.begun
 
 
-def sort_out(arguments: list[str], tally: Tally, limit: int | None) -> list[Clip]:
-    """The clips that the arguments name; what is no clip is counted and reported."""
+def sort_out(
+    arguments: list[str], tally: Tally, limit: int | None, dataset: str = "", shard: Shard | None = None
+) -> list[Example]:
+    """The clips (of a shard) that the arguments name, with their labels; what is no clip is counted and reported."""
+    from msapipe.datasets import Refused
     from msapipe.pipeline.inputs import find_clips
 
-    clips: list[Clip] = []
-    for item in find_clips(arguments):
-        if not isinstance(item, Clip):
+    examples: list[Example] = []
+    for item in find_clips(arguments, dataset):
+        if shard is not None and not shard.holds(item):
+            continue
+        if isinstance(item, Refused):
             tally.refuse(item)
-        elif limit is None or len(clips) < limit:
-            clips.append(item)
-    return clips
+        elif limit is None or len(examples) < limit:
+            examples.append(item)
+    return examples
 
 
 @contextmanager
@@ -150,27 +167,34 @@ def _progress(console: Console) -> Progress:
     )
 
 
+# A terminal is for the frequent ones; all are in the report.
+_CAUSES_SHOWN = 5
+
+
 def closing_table(tally: Tally, console: Console, cache: Path) -> None:
     """What came of the run."""
     from rich.table import Table
 
-    seconds = time.perf_counter() - tally.begun
+    numbers, status = tally.numbers, tally.status
     table = Table(show_header=False, box=None)
-    table.add_row("clips", str(sum(tally.status.values()) - tally.status["skipped"]))
-    table.add_row("  ok", str(tally.status["ok"]))
-    table.add_row("  partial", f"{tally.status['partial']}{_by_modality(tally.missing)}")
-    table.add_row("  error", str(tally.status["error"]))
-    if tally.status["skipped"]:
-        table.add_row("other files", f"{tally.status['skipped']} passed over (named in the report)")
-    table.add_row("computed", str(tally.computed))
-    table.add_row("from the cache", str(tally.good - tally.computed if tally.good > tally.computed else 0))
-    table.add_row("time", f"{seconds:.1f} s")
+    table.add_row("clips", str(status.total() - status["skipped"]))
+    table.add_row("  ok", str(status["ok"]))
+    table.add_row("  partial", f"{status['partial']}{by_modality(numbers.missing)}")
+    table.add_row("  error", str(status["error"]))
+    for because, count in numbers.causes.most_common(_CAUSES_SHOWN):
+        table.add_row("", escape(f"{count} x {because}"))
+    if len(numbers.causes) > _CAUSES_SHOWN:
+        table.add_row("", f"and {len(numbers.causes) - _CAUSES_SHOWN} causes more")
+    if status["skipped"]:
+        table.add_row("other files", f"{status['skipped']} passed over (named in the report)")
+    if numbers.coverage:
+        shares = (f"{name} {share:.0%}" for name, share in numbers.mean_coverage().items())
+        table.add_row("coverage", f"{', '.join(shares)} of the steps")
+    table.add_row("computed", str(numbers.computed))
+    table.add_row("from the cache", str(numbers.cached))
+    table.add_row("time", f"{tally.seconds:.1f} s")
     table.add_row("cache", escape(str(cache)))
     console.print(table)
-
-
-def _by_modality(missing: Counter[str]) -> str:
-    return f" (missing {', '.join(f'{name} in {count}' for name, count in missing.most_common())})" if missing else ""
 
 
 def escape(text: str) -> str:

@@ -25,6 +25,15 @@ Recipe = Annotated[
     str,
     typer.Option("--pipeline", "-p", envvar="MSAPIPE_PIPELINE", help="Recipe: a name (msapipe list) or a .yaml file."),
 ]
+DataSet = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        "-d",
+        help="How folders are read (msapipe list): mosi, sims, table ...",
+        show_default="table where there is a label.csv, else every media file",
+    ),
+]
 Cache = Annotated[
     Path | None,
     typer.Option("--cache", envvar="MSAPIPE_CACHE", help="Folder of results.", show_default="the user's cache folder"),

@@ -84,7 +84,7 @@ def run_seeds(
     study: Study, seeds: str, device: str, precision: str, console: Console, tensorboard: Path | None = None
 ) -> list[Trained]:
     """Train once a seed, with a line an epoch, and curves below ``tensorboard``."""
-    from msapipe.pipeline.run import resolve_device
+    from msapipe.pipeline.device import resolve_device
     from msapipe.train.study import make_fabric
 
     fabric = make_fabric(resolve_device(device), precision)

@@ -131,7 +131,7 @@ def _ffmpeg() -> Iterator[Check]:
 
 def _device(name: str) -> Iterator[Check]:
     from msapipe.errors import RecipeError
-    from msapipe.pipeline.run import resolve_device
+    from msapipe.pipeline.device import resolve_device
 
     try:
         import torch

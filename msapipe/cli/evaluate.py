@@ -122,8 +122,8 @@ def _texts(asked: _Asked, card: Card, recipe: Recipe, how: Options) -> int:
 
     from msapipe.cli._exit import OK
     from msapipe.pipeline.card import model_folder
+    from msapipe.pipeline.device import resolve_device
     from msapipe.pipeline.network import load_network
-    from msapipe.pipeline.run import resolve_device
     from msapipe.train.transcripts import TextStages, read_texts, score_texts
 
     rows, notes = read_texts(asked.data, card.scale)
@@ -148,7 +148,7 @@ def _folder(asked: _Asked, recipe: Recipe, cache: Path, how: Options, jobs: int)
     """Photographs or sounds through the recipe's stages of that modality, and how often the head is right."""
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
-    from msapipe.pipeline.run import resolve_device
+    from msapipe.pipeline.device import resolve_device
     from msapipe.train.heads import figures, modality_of, only, read_emotions
 
     table = asked.labels or asked.data / "labels.csv"

@@ -14,6 +14,7 @@ from msapipe.cli import _options as options
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from msapipe.datasets import Example
     from msapipe.exchange import Exchange
     from msapipe.pipeline.recipe import Recipe
     from msapipe.types import Clip
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
 def extract(
     paths: options.Paths,
     pipeline: options.Recipe = "pocket",
+    dataset: options.DataSet = "",
     cache: options.Cache = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the features of all clips to this .safetensors file.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write one JSON line a clip to this file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write counts, failures by cause, coverage and times as a page to this file.")
+    ] = None,
     save_crops: Annotated[Path | None, typer.Option(help="Write the speaker's face crops below this folder.")] = None,
     save_tracks: Annotated[
         Path | None, typer.Option(help="Write who is in sight and who speaks when, as JSON, below this folder.")
@@ -34,6 +39,9 @@ def extract(
     jobs: options.Jobs = 0,
     device: options.Device = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many clips.")] = None,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Only share I of N, of whole videos; the shares may use one cache.")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be computed, and stop.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first clip that fails.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute also what is in the cache.")] = False,
@@ -47,17 +55,25 @@ def extract(
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
     from msapipe.engines.local import run_clips
+    from msapipe.pipeline.device import resolve_device
     from msapipe.pipeline.recipe import load_recipe
-    from msapipe.pipeline.run import Options, resolve_device
+    from msapipe.pipeline.run import Options
+    from msapipe.pipeline.shard import Shard
+    from msapipe.report.extraction import write_run
+    from msapipe.report.html import check_page
 
     console = options.console(quiet, verbose)
     recipe = load_recipe(pipeline)
     options.accept_licences(accept_licence, recipe)
+    share = Shard.parse(shard) if shard else None
     writer = _writer(output) if output else None
+    if html is not None:
+        check_page(html)
     folder = options.cache_folder(cache)
     with batch.report_file(report) as lines:
         tally = batch.Tally(lines)
-        clips = batch.sort_out(paths, tally, limit)
+        examples = {example.clip.id: example for example in batch.sort_out(paths, tally, limit, dataset, share)}
+        clips = [example.clip for example in examples.values()]
         for error in tally.errors:
             console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
         if dry_run:
@@ -66,22 +82,24 @@ def extract(
         if device not in ("auto", "cpu"):
             resolve_device(device)
         run_options = Options(device, overwrite, retry, offline=offline)
-        outcomes = run_clips(clips, recipe, folder, run_options, jobs)
-        done: list[Clip] = []
+        outcomes = run_clips(clips, recipe, folder, run_options, jobs, brief=True)
+        done: set[str] = set()
         with contextlib.closing(outcomes):  # stopped early, it ends its processes at once
             for outcome in batch.with_progress(outcomes, len(clips), tally, console):
                 if outcome.status != "error":
-                    done.append(outcome.clip)
+                    done.add(outcome.clip.id)
                 elif fail_fast:
                     break
-        place = {clip.id: number for number, clip in enumerate(clips)}
-        done.sort(key=lambda clip: place[clip.id])
+        good = [example for name, example in examples.items() if name in done]
         if writer is not None and output is not None:
-            _write(writer, output, done, recipe, folder, console)
+            _write(writer, output, good, recipe, folder, console)
         if save_crops is not None:
-            _save_crops(save_crops, done, recipe, folder, console)
+            _save_crops(save_crops, [example.clip for example in good], recipe, folder, console)
         if save_tracks is not None:
-            _save_tracks(save_tracks, done, recipe, folder, console)
+            _save_tracks(save_tracks, [example.clip for example in good], recipe, folder, console)
+    if html is not None:
+        write_run(html, tally.numbers, recipe.name, tally.seconds)
+        console.print(f"wrote {html}", markup=False)
     if not quiet:
         batch.closing_table(tally, console, folder)
     return _exit.of_counts(tally.good, tally.status["error"])
@@ -115,7 +133,9 @@ def _writer(output: Path) -> Exchange:
     return writer
 
 
-def _write(writer: Exchange, output: Path, clips: list[Clip], recipe: Recipe, folder: Path, console: Console) -> None:
+def _write(
+    writer: Exchange, output: Path, examples: list[Example], recipe: Recipe, folder: Path, console: Console
+) -> None:
     from msapipe.cache import Store
     from msapipe.pipeline.card import signature
     from msapipe.pipeline.run import Runner
@@ -123,10 +143,11 @@ def _write(writer: Exchange, output: Path, clips: list[Clip], recipe: Recipe, fo
 
     def samples() -> Iterator[Sample]:
         with Runner(recipe, Store(folder)) as runner:
-            for clip in clips:
-                outcome = runner.run(clip)
+            for example in examples:
+                outcome = runner.run(example.clip)
                 words = outcome.values.get("transcript")
-                yield Sample(clip.id, outcome.features, text=words.text if words is not None else "")
+                text = words.text if words is not None else ""
+                yield Sample(example.clip.id, outcome.features, example.labels, example.split, example.video, text)
 
     count = writer.write(output, samples(), {"features": signature(recipe), "align": recipe.align})
     console.print(f"wrote the features of {count} clips to {output}")

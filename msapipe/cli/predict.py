@@ -60,9 +60,10 @@ def predict(
     from msapipe.cli._show import show
     from msapipe.engines.local import run_clips
     from msapipe.errors import MsapipeError
+    from msapipe.pipeline.device import resolve_device
     from msapipe.pipeline.plan import plan
     from msapipe.pipeline.recipe import load_recipe
-    from msapipe.pipeline.run import Options, Runner, resolve_device
+    from msapipe.pipeline.run import Options, Runner
 
     console = options.console(quiet, verbose)
     recipe = load_recipe(pipeline)
@@ -74,7 +75,7 @@ def predict(
     folder = options.cache_folder(cache)
     with batch.report_file(report) as lines, Runner(reduced, Store(folder), run_options) as runner:
         tally = batch.Tally(lines)
-        clips = batch.sort_out(paths, tally, limit)
+        clips = [example.clip for example in batch.sort_out(paths, tally, limit)]
         for error in tally.errors:
             console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
         outcomes = _scored(run_clips(clips, reduced, folder, run_options, jobs), scorer, runner)

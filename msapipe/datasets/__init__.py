@@ -1,6 +1,9 @@
 """Where clips come from. One file per data set; the name of the file is the name of the reader."""
 
-from msapipe.datasets._base import Example, Reader, Refused
+from pathlib import Path
+
+from msapipe.datasets._base import Example, Reader, Refused, Split
+from msapipe.datasets._rows import LABELS, Row, Unreadable, rows
 from msapipe.registry import Registry
 
 READERS: Registry[Reader] = Registry(
@@ -10,4 +13,16 @@ READERS: Registry[Reader] = Registry(
     "msapipe.datasets",
 )
 
-__all__ = ["READERS", "Example", "Reader", "Refused"]
+
+def reader_of(root: Path, name: str = "") -> Reader:
+    """The reader called ``name``, or the one that recognises the folder; a folder that none does is just a folder."""
+    if name:
+        return READERS.get(name)(root)
+    for known in READERS.where():
+        cls = READERS.get(known)
+        if cls.recognises(root):
+            return cls(root)
+    return READERS.get("folder")(root)
+
+
+__all__ = ["LABELS", "READERS", "Example", "Reader", "Refused", "Row", "Split", "Unreadable", "reader_of", "rows"]

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from msapipe.types import Clip
 
@@ -18,11 +18,13 @@ class Example:
     """One clip of a data set.
 
     labels: "M" and, where modalities were labelled apart, "T", "A", "V".   split: None when there is none.
+    video: what it was cut from, "" when it is a file of its own; clips of one video are never in two splits.
     """
 
     clip: Clip
     labels: Mapping[str, float] = field(default_factory=dict)
     split: Split | None = None
+    video: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,20 @@ class Refused:
 class Reader(ABC):
     """Reads a data set from its root. Making one reads nothing; iterating opens no video.
 
-    scale: lowest and highest label, None when it has no labels.
+    scale: lowest and highest label, None when it has no labels, or when they may have any scale.
+    language: of what is said, as "en" or "zh"; None when not known.
     """
 
-    scale: tuple[float, float] | None = None
+    scale: ClassVar[tuple[float, float] | None] = None
+    language: ClassVar[str | None] = None
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether a folder looks like this data set, and like no other; where none does, it is a plain folder."""
+        return False
 
     @abstractmethod
     def read(self) -> Iterator[Example | Refused]:

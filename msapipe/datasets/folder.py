@@ -7,18 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from msapipe.datasets._base import Example, Reader, Refused
+from msapipe.datasets._media import MEDIA_SUFFIXES
 from msapipe.sidecars import sidecar_of
 from msapipe.types import Clip
 
-# Names that say "this is a clip". A file with another name can still be given by itself.
-MEDIA_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "3gp", "ogv"),
-        *("gif", "webp", "vob", "mxf", "wav", "flac", "mp3", "m4a", "aac", "ogg", "oga", "opus", "wma", "aif", "aiff"),
-        *("amr", "caf"),
-    )
-)
 # They name other files: a clip is one file. They are told, not passed over in silence.
 PLAYLIST_SUFFIXES = frozenset({".m3u8", ".m3u", ".mpd", ".pls", ".ffconcat", ".sdp"})
 

@@ -54,7 +54,7 @@ def _run(runner: Runner, clip: dict[str, Any]) -> dict[str, Any]:
         outcome = runner.run(Clip(**{**clip, "path": Path(clip["path"])}))
     except EndsRun as error:
         return {"ended": [type(error).__name__, str(error)]}
-    names = ("status", "computed", "error", "missing", "notes", "seconds", "timings", "keys")
+    names = ("status", "computed", "error", "missing", "coverage", "notes", "seconds", "timings", "keys")
     return {name: getattr(outcome, name) for name in names}
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from queue import Queue, SimpleQueue
@@ -28,19 +28,21 @@ _SECONDS_TO_STOP = 1.0
 
 
 def run_clips(
-    clips: Iterable[Clip], recipe: Recipe, cache: Path, options: Options, jobs: int = 0
+    clips: Iterable[Clip], recipe: Recipe, cache: Path, options: Options, jobs: int = 0, brief: bool = False
 ) -> Generator[Outcome]:
     """One outcome a clip, in order of completion.
 
     jobs: worker processes; 0: one a core when enough clips are left to compute to pay for starting them. What is
-    stored is looked up in this process. Outcomes that come from a worker carry no features (the cache does).
+    stored is looked up in this process; brief: without reading it. Outcomes that come from a worker, or are brief,
+    carry no features (the cache does).
     Raises EndsRun when no clip can succeed: results must be kept and cannot be, or weights are missing.
     """
     with Runner(recipe, Store(cache), options) as runner:
+        look = runner.glance if brief else runner.look_up
         source = iter(clips)
         held: list[Clip] = []
         for clip in source:
-            outcome = runner.look_up(clip)
+            outcome = look(clip)
             if outcome is not None:
                 yield outcome
             elif jobs == 1:
@@ -48,7 +50,7 @@ def run_clips(
             else:
                 held.append(clip)
                 if jobs > 1 or len(held) > _WORTH_A_POOL:
-                    yield from _Pool(runner, jobs or _cores()).run(itertools.chain(held, source))
+                    yield from _Pool(runner, jobs or _cores(), look).run(itertools.chain(held, source))
                     return
         for clip in held:
             yield runner.run(clip)
@@ -135,9 +137,9 @@ def _reap(process: int) -> None:
 class _Pool:
     """Workers, each led by a thread that hands it clips and replaces it when it dies."""
 
-    def __init__(self, runner: Runner, jobs: int) -> None:
+    def __init__(self, runner: Runner, jobs: int, look: Callable[[Clip], Outcome | None]) -> None:
         recipe = runner.recipe
-        self.runner, self.jobs = runner, jobs
+        self.runner, self.jobs, self.look = runner, jobs, look
         self._start = {
             "recipe": {"text": recipe.text, "name": recipe.name, "source": str(recipe.source or "")},
             "cache": str(runner.store.root),
@@ -157,7 +159,7 @@ class _Pool:
         flying = 0
         try:
             for clip in clips:
-                outcome = self.runner.look_up(clip)
+                outcome = self.look(clip)
                 if outcome is not None:
                     yield outcome
                     continue

@@ -15,12 +15,19 @@ FORMATS: Registry[Exchange] = Registry(
 
 
 def format_of(path: Path, to_write: bool = False) -> Exchange:
-    """The format that the ending of a file's name says; raises RecipeError naming the known ones."""
+    """The format that the ending of a name says, or, for a folder to read, its content.
+
+    Raises RecipeError naming the known endings.
+    """
     every = (FORMATS.get(name) for name in FORMATS.where())
     classes = [cls for cls in every if cls.writes or not to_write]
     for cls in classes:
         if path.suffix in cls.suffixes:
             return cls()
+    if path.is_dir() and not to_write:
+        for cls in classes:
+            if cls.recognises(path):
+                return cls()
     known = ", ".join(suffix for cls in classes for suffix in cls.suffixes)
     raise RecipeError(f"{path}: no format is called {path.suffix!r} (known endings: {known})")
 

@@ -1,4 +1,4 @@
-"""What a file format is: it writes the features of many clips to one file, and reads them back."""
+"""What a file format is: it writes the features of many clips to one file or folder, and reads them back."""
 
 from __future__ import annotations
 
@@ -11,10 +11,20 @@ from msapipe.types import Sample
 
 
 class Exchange(ABC):
-    """suffixes: endings of file names that say this format, with the dot.   writes: whether it can be written."""
+    """suffixes: endings of names that say this format, with the dot.   writes: whether it can be written.
+
+    loses: what does not come back as it was written, to the reason: times, valid, names, channels, notes, labels,
+    split, video, text, tokens, made_by (see ``Sample`` and ``FeatureSequence``).
+    """
 
     suffixes: ClassVar[tuple[str, ...]]
     writes: ClassVar[bool] = True
+    loses: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        """Whether a folder, whatever its name, holds files of this format."""
+        return False
 
     @abstractmethod
     def write(self, path: Path, samples: Iterable[Sample], made_by: Mapping[str, Any] | None = None) -> int:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import MsapipeError, RecipeError
+from msapipe.errors import MsapipeError
 from msapipe.exchange._base import Exchange
+from msapipe.exchange._mmsa_splits import LABELS, MODALITIES, SPLITS, Splits
+from msapipe.exchange._whole import made_whole
 from msapipe.types import FeatureSequence, Sample
 
 # All that such a file may name. Everything else, and so every piece of code, is refused.
@@ -26,13 +29,6 @@ _ALLOWED = {
     ("numpy", "dtype"),
     ("_codecs", "encode"),
 }
-_LABELS = {
-    "M": "regression_labels",
-    "T": "regression_labels_T",
-    "A": "regression_labels_A",
-    "V": "regression_labels_V",
-}
-_MODALITIES = ("text", "audio", "vision")
 
 
 class Mmsa(Exchange):
@@ -41,19 +37,41 @@ class Mmsa(Exchange):
     text_bert (N, 3, L): token ids, mask and segments. A step counts up to the clip's length (``audio_lengths`` where
     there are any, else the mask of ``text_bert``, else the last row that is not zero); a zero row before it is a step
     at which nothing was seen. NaN and infinity become 0. The format holds no times: step i is written [i, i + 1).
+
+    Written are all keys that MMSA's loader reads in either setting of ``need_data_aligned``, float32, and the lengths
+    of text too. Clips are filled up with zeros to the longest, or to ``steps`` ({"text": 50, "audio": 500, "vision":
+    375}), at which longer ones are cut; where all modalities of every clip have as many steps, all arrays have (an
+    aligned file). A modality that a clip lacks is one step of zeros. A file is written in a stream and read as a whole.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".pkl", ".pickle")
-    writes: ClassVar[bool] = False
+    loses: ClassVar[Mapping[str, str]] = {
+        "times": "step i is read back as second i to i + 1",
+        "valid": "a step that was seen and is zero in all columns is read back as not seen",
+        "names": "columns have no names in it",
+        "channels": "columns of several stages stand side by side",
+        "notes": "it has no place for them",
+        "made_by": "models trained on it do not know which recipe made the features",
+    }
+
+    def __init__(self, steps: Mapping[str, int] | None = None) -> None:
+        self.steps = steps
 
     def write(self, path: Path, samples: Iterable[Sample], made_by: Mapping[str, Any] | None = None) -> int:
-        """Not offered yet."""
-        raise RecipeError(f"-o {path}: pickles of MMSA are read, not written; write a .safetensors file")
+        """Write clips, each with a label and a split; raises MsapipeError for what MMSA cannot load."""
+        count = 0
+        with made_whole(path) as work, closing(Splits(path, work, self.steps)) as splits:
+            for sample in samples:
+                splits.add(sample)
+                count += 1
+            with (work / "made").open("wb") as file:
+                splits.write(file)
+        return count
 
     def read(self, path: Path) -> Iterator[Sample]:
         """All clips, split by split; raises MsapipeError naming the split and key that does not fit."""
         splits = _load(path)
-        for split in ("train", "valid", "test"):
+        for split in SPLITS:
             if split in splits:
                 yield from _samples(path, split, splits[split])
 
@@ -74,7 +92,7 @@ def _load(path: Path) -> dict[str, dict[str, Any]]:
         raise MsapipeError(f"{path}: refused: {error}") from error
     except Exception as error:  # a damaged pickle fails in ways of its own
         raise MsapipeError(f"{path}: not a pickle of MMSA: {type(error).__name__}: {error}") from error
-    if not isinstance(found, dict) or not {"train", "valid", "test"} & set(found):
+    if not isinstance(found, dict) or not set(SPLITS) & set(found):
         raise MsapipeError(f"{path}: not a pickle of MMSA: expected a dictionary with train, valid and test")
     return found
 
@@ -83,15 +101,13 @@ def _samples(path: Path, split: str, data: dict[str, Any]) -> Iterator[Sample]:
     if not isinstance(data, dict) or "id" not in data:
         raise MsapipeError(f"{path}: {split}: expected a dictionary with the key 'id'")
     ids = [str(item) for item in np.asarray(data["id"]).tolist()]
-    arrays = {name: _array(path, split, name, data[name], len(ids)) for name in _MODALITIES if name in data}
+    arrays = {name: _array(path, split, name, data[name], len(ids)) for name in MODALITIES if name in data}
     labels = {
-        letter: np.asarray(data[key], np.float32).ravel()
-        for letter, key in _LABELS.items()
-        if data.get(key) is not None
+        letter: np.asarray(data[key], np.float32).ravel() for letter, key in LABELS.items() if data.get(key) is not None
     }
     for letter, values in labels.items():
         if len(values) != len(ids):
-            raise MsapipeError(f"{path}: {split}: {_LABELS[letter]} has {len(values)} rows for {len(ids)} ids")
+            raise MsapipeError(f"{path}: {split}: {LABELS[letter]} has {len(values)} rows for {len(ids)} ids")
     texts = data.get("raw_text")
     for row, clip in enumerate(ids):
         yield Sample(
@@ -121,7 +137,7 @@ def _length(data: dict[str, Any], name: str, row: int) -> int | None:
     if data.get(f"{name}_lengths") is not None:
         return int(data[f"{name}_lengths"][row])
     steps = None if data.get("text_bert") is None else np.asarray(data["text_bert"][row])[1]
-    aligned = all(np.shape(data[part])[1] == len(steps) for part in _MODALITIES if part in data and steps is not None)
+    aligned = all(np.shape(data[part])[1] == len(steps) for part in MODALITIES if part in data and steps is not None)
     return int(steps.sum()) if steps is not None and (name == "text" or aligned) else None
 
 

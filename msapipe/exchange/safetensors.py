@@ -3,77 +3,98 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 from msapipe.errors import MsapipeError
 from msapipe.exchange._base import Exchange
+from msapipe.exchange._shard import Shard
+from msapipe.exchange._whole import made_whole
 from msapipe.types import FeatureSequence, Sample
+
+_SPLITS = ("train", "valid", "test")
 
 
 class Safetensors(Exchange):
-    """Nothing is lost: values float32 (T, D), times float64 (T, 2), valid bool (T,), names, channels, labels, split.
+    """Nothing is lost: values float32 (T, D), times float64 (T, 2), valid bool (T,), tokens int64 (3, L), and all else.
 
-    The header field ``msapipe`` is JSON: {"made_by": {...}, "clips": [{"id": ..., "labels": {"M": 1.2}, "split": ...,
-    "video": ..., "text": ..., "modalities": {"text": {"names": [...], "channels": {...}}}}]}.
+    The header field ``msapipe`` is JSON: {"made_by": {...}, "columns": [{"names": [...], "channels": {...}}], "clips":
+    [{"id": ..., "labels": {"M": 1.2}, "split": ..., "video": ..., "text": ..., "modalities": {"text": {"columns": 0,
+    "notes": []}}}]}; "columns" of a modality is an index into that list.
+
+    per_split: write a folder of files, ``train-00001-of-00003.safetensors``, none much above ``most_bytes``; clips
+    without a split go to ``all-...``. Either is read.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
 
-    def write(self, path: Path, samples: Iterable[Sample], made_by: Mapping[str, Any] | None = None) -> int:
-        """Write all samples; they are held in memory until the file is complete."""
-        from safetensors.numpy import save_file
+    def __init__(self, per_split: bool = False, most_bytes: int = 10**9) -> None:
+        self.per_split, self.most_bytes = per_split, most_bytes
 
-        arrays: dict[str, Any] = {}
-        head: list[dict[str, Any]] = []
-        for number, sample in enumerate(samples):
-            about = {}
-            for name, part in sample.features.items():
-                at = f"{number}/{name}"
-                arrays |= {f"{at}/values": part.values, f"{at}/times": part.times, f"{at}/valid": part.valid}
-                about[name] = {"names": part.names, "channels": part.channels}
-            head.append(
-                {
-                    "id": sample.id,
-                    "labels": dict(sample.labels),
-                    "split": sample.split,
-                    "video": sample.video,
-                    "text": sample.text,
-                    "modalities": about,
-                }
-            )
-        part_file = path.with_name(f".{path.name}.part")
-        try:
-            save_file(
-                arrays,
-                part_file,
-                {"msapipe": json.dumps({"made_by": dict(made_by or {}), "clips": head}, sort_keys=True)},
-            )
-            os.replace(part_file, path)
-        finally:
-            part_file.unlink(missing_ok=True)
-        return len(head)
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        """Whether it holds .safetensors files."""
+        return any(folder.glob("*.safetensors"))
+
+    def write(self, path: Path, samples: Iterable[Sample], made_by: Mapping[str, Any] | None = None) -> int:
+        """Write all samples, one in memory at a time."""
+        count = 0
+        with made_whole(path, self.per_split) as work, ExitStack() as at_end:
+            shards: dict[str, list[Shard]] = {}
+            for sample in samples:
+                name = sample.split or "all" if self.per_split else ""
+                own = shards.setdefault(name, [])
+                if not own or (self.per_split and own[-1].bytes >= self.most_bytes):
+                    if own:
+                        own[-1].finish(made_by or {})
+                    own.append(Shard(work / f"{name}{len(own)}"))
+                    at_end.callback(own[-1].close)
+                own[-1].add(sample)
+                count += 1
+            if not self.per_split:
+                shard = shards[""][0] if count else Shard(work / "0")
+                shard.finish(made_by or {}).rename(work / "made")
+                return count
+            (work / "made").mkdir()
+            for name, own in shards.items():
+                own[-1].finish(made_by or {})
+                for number, shard in enumerate(own, 1):
+                    shard.file.rename(work / "made" / f"{name}-{number:05}-of-{len(own):05}.safetensors")
+        return count
 
     def read(self, path: Path) -> Iterator[Sample]:
-        """The samples in order."""
-        with _opened(path) as (file, head):
-            for number, clip in enumerate(head["clips"]):
-                yield Sample(
-                    clip["id"],
-                    {name: _part(file, f"{number}/{name}", about) for name, about in clip["modalities"].items()},
-                    clip["labels"],
-                    clip["split"],
-                    clip["video"],
-                    clip["text"],
-                )
+        """The samples in order; those of a folder split by split."""
+        for each in _files(path):
+            with _opened(each) as (file, head):
+                for number, clip in enumerate(head["clips"]):
+                    yield _sample(file, head, number, clip)
 
     def made_by(self, path: Path) -> dict[str, Any]:
         """What the features depend on."""
-        with _opened(path) as (_, head):
+        with _opened(_files(path)[0]) as (_, head):
             return dict(head["made_by"])
+
+
+def _files(path: Path) -> list[Path]:
+    """The file itself, or those of a folder: train, valid, test, others; raises MsapipeError when one is missing."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.safetensors"), key=lambda file: (_place(file), file.name))
+    if not found:
+        raise MsapipeError(f"{path}: expected .safetensors files in this folder, found none")
+    for file in found:
+        name, _, count = file.stem.rpartition("-of-")
+        own = [other for other in found if other.name.startswith(f"{name.rpartition('-')[0]}-")]
+        if name and count.isdigit() and len(own) != int(count):
+            raise MsapipeError(f"{path}: {file.name} says that it is one of {int(count)} files, found {len(own)}")
+    return found
+
+
+def _place(file: Path) -> int:
+    split = file.stem.partition("-")[0]
+    return _SPLITS.index(split) if split in _SPLITS else len(_SPLITS)
 
 
 @contextmanager
@@ -85,16 +106,21 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
         with safe_open(str(path), framework="numpy") as file:
             yield file, json.loads((file.metadata() or {})["msapipe"])
     except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+        if isinstance(error, MsapipeError):
+            raise
         raise MsapipeError(
             f"{path}: not a feature file of msapipe: {error}; write one with: msapipe extract -o"
         ) from error
 
 
-def _part(file: Any, at: str, about: Mapping[str, Any]) -> FeatureSequence:
-    return FeatureSequence(
-        file.get_tensor(f"{at}/values"),
-        file.get_tensor(f"{at}/times"),
-        file.get_tensor(f"{at}/valid"),
-        tuple(about["names"]),
-        {channel: (low, high) for channel, (low, high) in about["channels"].items()},
-    )
+def _sample(file: Any, head: Mapping[str, Any], number: int, clip: Mapping[str, Any]) -> Sample:
+    features = {}
+    for name, about in clip["modalities"].items():
+        # Before columns were told once a file, each clip had its own.
+        columns = head["columns"][about["columns"]] if "columns" in about else about
+        values, times, valid = (file.get_tensor(f"{number}/{name}/{field}") for field in ("values", "times", "valid"))
+        channels = {channel: (low, high) for channel, (low, high) in columns["channels"].items()}
+        notes = tuple(about.get("notes", ()))
+        features[name] = FeatureSequence(values, times, valid, tuple(columns["names"]), channels, notes)
+    tokens = file.get_tensor(f"{number}/tokens") if clip.get("tokens") else None
+    return Sample(clip["id"], features, clip["labels"], clip["split"], clip["video"], clip["text"], tokens)

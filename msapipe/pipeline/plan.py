@@ -58,11 +58,11 @@ class Plan:
 def plan(clip: Clip, recipe: Recipe, store: Store) -> Plan:
     """Name every step of ``recipe`` for ``clip``.
 
-    Reads the bytes of the file (for its hash) and of a sidecar, nothing else. Raises NotMedia when the path is no
+    Reads the bytes of the file (for its hash, once) and of a sidecar, nothing else. Raises NotMedia when the path is no
     regular file.
     """
     check_regular_file(clip.path)
-    file = file_digest(clip.path)
+    file = store.file_digest(clip.path)
     span = {"start": clip.start, "end": clip.end}
     source = {"schema": SCHEMA, "version": MEDIA_VERSION, "file": file}
     options = asdict(recipe.media)
@@ -84,17 +84,11 @@ def plan(clip: Clip, recipe: Recipe, store: Store) -> Plan:
 
 
 def _step(use: Use, keys: Mapping[str, str], store: Store) -> Step:
-    stage = use.stage
-    recipe = stage_key(
-        use.slot,
-        use.name,
-        stage.version,
-        stage.params(),
-        [weights.identity for weights in stage.own_weights()],
-        {slot: keys[slot] for slot in sorted(use.needs())},
-    )
+    params, weights = use.identity
+    inputs = {slot: keys[slot] for slot in sorted(use.needs())}
+    recipe = stage_key(use.slot, use.name, use.stage.version, params, weights, inputs)
     key = digest(recipe)
-    return Step(use.slot, use.channel, use, type(stage).needs(), key, recipe, store.has(use.slot, key))
+    return Step(use.slot, use.channel, use, use.asks, key, recipe, store.has(use.slot, key))
 
 
 def _sidecar(clip: Clip) -> list[str] | None:

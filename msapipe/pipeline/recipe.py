@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,7 +41,21 @@ class Use:
 
     def needs(self) -> tuple[str, ...]:
         """The slots that it reads, with face_clip resolved to faces and speaker."""
-        return tuple(slot for name in type(self.stage).needs() for slot in _MADE_OF.get(name, (name,)))
+        return self._needs
+
+    @cached_property
+    def asks(self) -> tuple[str, ...]:
+        """What its ``run`` asks for."""
+        return type(self.stage).needs()
+
+    @cached_property
+    def _needs(self) -> tuple[str, ...]:
+        return tuple(slot for name in self.asks for slot in _MADE_OF.get(name, (name,)))
+
+    @cached_property
+    def identity(self) -> tuple[dict[str, Any], list[str]]:
+        """Parameters and weights for the key, the same for every clip: asked for once."""
+        return self.stage.params(), [weights.identity for weights in self.stage.own_weights()]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from msapipe.align import concatenate, resample, uniform_grid, word_grid
+from msapipe.align import align_channels
 from msapipe.cache import Entry, Store, digest
 from msapipe.errors import (
     CacheError,
@@ -19,22 +19,14 @@ from msapipe.errors import (
     MissingLibrary,
     MissingWeights,
     MsapipeError,
-    RecipeError,
     WeightsError,
 )
 from msapipe.media import Decoder, Limits
+from msapipe.pipeline.device import resolve_device
 from msapipe.pipeline.plan import Plan, Step, plan
 from msapipe.pipeline.recipe import Recipe
 from msapipe.stages import MODALITIES, Stage
-from msapipe.types import (
-    Clip,
-    FaceClip,
-    FaceTracks,
-    Failure,
-    FeatureSequence,
-    MediaInfo,
-    Transcript,
-)
+from msapipe.types import Clip, FaceClip, FaceTracks, Failure, FeatureSequence, MediaInfo, Summary, Transcript
 from msapipe.weights import Bundled, InPackage, make_ready
 
 log = logging.getLogger("msapipe")
@@ -64,7 +56,8 @@ class Outcome:
     """What became of one clip.
 
     status: ok, partial (a modality is missing), error, skipped.   computed: whether anything had to be computed.
-    missing: names of the modalities of which nothing was seen.   seconds: wall time in all.
+    missing: names of the modalities of which nothing was seen.   coverage: modality to its share of valid steps, in
+    [0, 1].   seconds: wall time in all.
     timings: seconds per step that was computed, in order; "loading" is libraries and weights.
     values: what fills each slot (not kept for batches).
     """
@@ -74,6 +67,7 @@ class Outcome:
     computed: bool = False
     error: str | None = None
     missing: tuple[str, ...] = ()
+    coverage: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     timings: dict[str, float] = field(default_factory=dict)
@@ -113,6 +107,24 @@ class Runner:
             return self._outcome(clip, compute=False)
         except _NotStored:
             return None
+
+    def glance(self, clip: Clip) -> Outcome | None:
+        """As ``look_up``, without features: a summary is read, and its results are only seen to be there."""
+        if self.options.overwrite or self.options.retry:
+            return None
+        begun = time.perf_counter()
+        try:
+            planned = plan(clip, self.recipe, self.store)
+        except (MsapipeError, OSError):
+            return self.look_up(clip)
+        entry = self.store.get("summary", _summary_key(planned, self.recipe))
+        known = entry.value if entry is not None else None
+        if not isinstance(known, Summary) or not all(self.store.has(slot, key) for slot, key in known.filled):
+            return self.look_up(clip)
+        status: Status = "partial" if known.missing else "ok"
+        outcome = Outcome(clip, status, missing=known.missing, notes=known.notes, coverage=known.coverage)
+        outcome.keys, outcome.seconds = dict(planned.keys), time.perf_counter() - begun
+        return outcome
 
     def _outcome(self, clip: Clip, compute: bool) -> Outcome:
         begun = time.perf_counter()
@@ -170,6 +182,8 @@ class _Pass:
         self.channels: dict[str, dict[str, FeatureSequence]] = {}
         self.notes: list[str] = []
         self.absent: dict[str, str] = {}
+        self.filled: list[tuple[str, str]] = []
+        self.lasting = True  # whether it would come out the same next time: a library may be installed by then
 
     def run(self) -> None:
         """Fill every slot from the cache or by computing; what cannot be filled is said in the outcome."""
@@ -183,6 +197,7 @@ class _Pass:
                 self._quarantine(error)
                 raise
             except (MissingLibrary, WeightsError) as error:
+                self.lasting = False
                 if self._another_may(step):
                     self._note(f"{step.name} was passed over: {error}")
                 elif isinstance(error, MissingWeights) or (isinstance(error, WeightsError) and _named(step)):
@@ -201,6 +216,7 @@ class _Pass:
         entry = None if self.runner.options.overwrite else self.runner.store.get(step.slot, step.key)
         if entry is None:
             entry = self._compute(step)
+        self.filled.append((step.slot, step.key))
         self._note(*entry.notes)
         self._fill(step, entry.value)
 
@@ -241,6 +257,7 @@ class _Pass:
         except CacheError as error:
             if self.runner.options.must_keep:
                 raise
+            self.lasting = False
             self._note(f"nothing was kept: {error}")
 
     def _input(self, name: str) -> Any:
@@ -297,17 +314,30 @@ class _Pass:
         """Say what is missing and why, and put the channels of each modality together."""
         outcome = self.outcome
         recipe = self.runner.recipe
-        outcome.features = align(self.channels, self.values.get("words"), recipe.align)
+        outcome.features = align_channels(self.channels, self.values.get("words"), recipe.align)
         outcome.missing = tuple(
             name for name in recipe.modalities if name not in outcome.features or not outcome.features[name].valid.any()
         )
+        outcome.coverage = {
+            name: outcome.features[name].coverage if name in outcome.features else 0.0 for name in recipe.modalities
+        }
         for name in outcome.missing:
             self._note(f"{name} is missing: {self._reason(name)}")
         if self._undecodable():
             raise MediaError(f"{self.plan.clip.path}: neither a picture nor a sound in it could be decoded")
         outcome.notes = tuple(self.notes)
+        self._sum_up()
         outcome.values = {**self.values, **outcome.features}
         outcome.status = "partial" if outcome.missing else "ok"
+
+    def _sum_up(self) -> None:
+        """Keep what came of the clip beside its results, so that a later run need not read them to know it."""
+        key = _summary_key(self.plan, self.runner.recipe)
+        if not self.lasting or (self.runner.store.has("summary", key) and not self.outcome.computed):
+            return
+        summary = Summary(self.outcome.missing, self.outcome.notes, self.outcome.coverage, tuple(self.filled))
+        with contextlib.suppress(CacheError):  # then the results are read, which is no harm
+            self.runner.store.put("summary", key, summary, {"slot": "summary", "of": dict(self.plan.keys)})
 
     def _undecodable(self) -> bool:
         """Whether the file declares pictures or sound, and not one of either came out of it."""
@@ -353,50 +383,13 @@ class _Pass:
         return digest(self._failure_recipe())
 
 
+def _summary_key(planned: Plan, recipe: Recipe) -> str:
+    steps = [[step.slot, step.channel, step.key] for step in planned.steps]
+    return digest({"slot": "summary", "steps": steps, "align": recipe.align})
+
+
 def _named(step: Step) -> bool:
     """Whether a step's weights are of the user's choice, not part of an installed package."""
     if step.use is None:
         return False
     return any(not isinstance(one, Bundled | InPackage) for one in step.use.stage.own_weights())
-
-
-def align(
-    channels: dict[str, dict[str, FeatureSequence]], words: Transcript | None, to: str | int | None
-) -> dict[str, FeatureSequence]:
-    """Channels of each modality on the recipe's time grid, side by side.
-
-    A clip without a word (or token) to align to has one step, which is all of it.
-    """
-    if to is None:
-        return {name: concatenate(parts) for name, parts in channels.items()}
-    every = [part for parts in channels.values() for part in parts.values()]
-    seconds = max((float(part.times[:, 1].max()) for part in every if len(part.times)), default=0.0)
-    if isinstance(to, int):
-        grid = uniform_grid(to, seconds)
-    elif to == "words":
-        grid = word_grid(words or Transcript())
-    else:
-        grid = next(iter(channels["text"].values())).times if "text" in channels else uniform_grid(0, seconds)
-    if not len(grid):
-        grid = uniform_grid(1, seconds)
-    return {
-        name: concatenate({channel: resample(part, grid) for channel, part in parts.items()})
-        for name, parts in channels.items()
-    }
-
-
-def resolve_device(name: str) -> str:
-    """ "auto" to the first GPU, or the CPU; raises RecipeError for a GPU that is not there."""
-    if name == "cpu":
-        return name
-    import torch
-
-    there = torch.cuda.device_count()
-    if name == "auto":
-        return "cuda:0" if there else "cpu"
-    kind, _, number = name.partition(":")
-    if kind != "cuda" or not (number or "0").isdigit():
-        raise RecipeError(f"device {name!r}: expected auto, cpu or cuda:N")
-    if int(number or 0) >= there:
-        raise RecipeError(f"device {name!r}: this machine has {there} GPUs that torch can use; type --device cpu")
-    return f"cuda:{number or 0}"

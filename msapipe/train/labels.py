@@ -2,91 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from msapipe.datasets import LABELS, Row, rows
 from msapipe.errors import MsapipeError
 from msapipe.types import Sample
 
-_COLUMNS = {"M": "label", "T": "label_T", "A": "label_A", "V": "label_V"}
-_NAMES = ("file", "id", "clip", "clip_id")
-_SPLITS = {"train": "train", "valid": "valid", "val": "valid", "dev": "valid", "test": "test"}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line: the clip's name ("video/clip", or as it is written), its labels, split and words."""
-
-    line: int
-    name: str
-    video: str
-    labels: Mapping[str, float]
-    split: str | None
-    text: str
-
 
 def read_labels(path: Path) -> list[Row]:
-    """Read label.csv: columns by name, ``label`` and one of clip_id (with or without video_id), file, id.
-
-    Also label_T, label_A, label_V, mode (train, valid, test) and text; ids are text, leading zeros stay. Raises
-    MsapipeError naming the line.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            start = file.read(4096)
-            file.seek(0)
-            reader = csv.DictReader(file, dialect=_dialect(start))
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            named = next((name for name in _NAMES if name in columns), None)
-            if named is None or not set(columns) & set(_COLUMNS.values()):
-                raise MsapipeError(
-                    f"{path}: found the columns {', '.join(columns) or 'none'}; "
-                    "expected clip_id (or file, or id) and label"
-                )
-            rows = [_row(path, number, entry, named) for number, entry in enumerate(reader, 2)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MsapipeError(f"{path}: cannot be read as a table of labels: {error}") from error
-    seen: dict[str, int] = {}
-    for row in rows:
-        if row.name in seen:
-            raise MsapipeError(f"{path}: line {row.line}: clip {row.name} stands on line {seen[row.name]} already")
-        seen[row.name] = row.line
-    return rows
-
-
-def _dialect(start: str) -> type[csv.Dialect]:
-    first = start.splitlines()[0] if start.splitlines() else ""
-
-    class Found(csv.excel):
-        delimiter = max(",;\t", key=first.count)
-
-    return Found
-
-
-def _row(path: Path, number: int, entry: Mapping[str, str | None], named: str) -> Row:
-    labels: dict[str, float] = {}
-    for letter, column in _COLUMNS.items():
-        text = (entry.get(column) or "").strip()
-        if not text:
-            continue
-        try:
-            labels[letter] = float(text)
-        except ValueError:
-            labels[letter] = math.nan
-        if not math.isfinite(labels[letter]):
-            raise MsapipeError(f"{path}: line {number}: {column} is {text!r}, expected a number")
-    mode = (entry.get("mode") or entry.get("split") or "").strip().lower()
-    if mode and mode not in _SPLITS:
-        raise MsapipeError(f"{path}: line {number}: mode is {mode!r}, expected train, valid or test")
-    video, clip = (entry.get("video_id") or "").strip(), (entry.get(named) or "").strip()
-    if not clip:
-        raise MsapipeError(f"{path}: line {number}: the column {named} is empty")
-    name = f"{video}/{clip}" if video and named == "clip_id" else clip
-    return Row(number, name, video or name, labels, _SPLITS.get(mode), (entry.get("text") or "").strip())
+    """Read label.csv (see ``datasets.rows``); MsapipeError names the first line that is not right."""
+    found: list[Row] = []
+    for row in rows(path, list(LABELS.values())):
+        if not isinstance(row, Row):
+            raise MsapipeError(f"{path}: line {row.line}: {row.reason}")
+        found.append(row)
+    return found
 
 
 def with_labels(samples: Iterable[Sample], rows: Iterable[Row], path: Path) -> tuple[list[Sample], list[str]]:

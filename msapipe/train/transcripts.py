@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from msapipe.align import align_channels
+from msapipe.datasets import Row
 from msapipe.errors import FeatureMismatch, MsapipeError, RecipeError
 from msapipe.fusion._base import FusionModel, collate
 from msapipe.pipeline.card import Card
 from msapipe.pipeline.recipe import Recipe, Use
-from msapipe.pipeline.run import align
-from msapipe.train.labels import Row, read_labels
+from msapipe.train.labels import read_labels
 from msapipe.train.metrics import Scores, scheme_of, score
 from msapipe.types import Clip, FeatureSequence, MediaInfo, Sample, Transcript, Word
 from msapipe.weights import make_ready
@@ -94,7 +95,7 @@ class TextStages:
                 break
         slots["words"] = words
         channels = {use.channel: use.stage.run(**{name: slots[name] for name in use.needs()}) for use in self._text}
-        return align({"text": channels}, words, self.recipe.align)
+        return align_channels({"text": channels}, words, self.recipe.align)
 
     def samples(self, rows: Iterable[Row], source: Path) -> Iterator[Sample]:
         """The features of each row with its labels."""

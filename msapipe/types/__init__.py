@@ -3,7 +3,7 @@
 Times are seconds from the start of the clip, in float64, as half-open intervals [start, end).
 """
 
-from msapipe.types.clip import Clip, Failure, MediaInfo
+from msapipe.types.clip import Clip, Failure, MediaInfo, Summary
 from msapipe.types.faces import EncodedImages, FaceClip, FaceTracks, Speaker
 from msapipe.types.features import FeatureSequence
 from msapipe.types.media import FrameBatch, Frames, Waveform
@@ -25,6 +25,7 @@ __all__ = [
     "Prediction",
     "Sample",
     "Speaker",
+    "Summary",
     "Transcript",
     "Waveform",
     "Window",

@@ -54,3 +54,16 @@ class Failure:
     """
 
     message: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of a clip of which everything is stored.
+
+    missing, notes, coverage: as an outcome has them.   filled: slot and key of every result that it was made of.
+    """
+
+    missing: tuple[str, ...]
+    notes: tuple[str, ...]
+    coverage: dict[str, float]
+    filled: tuple[tuple[str, str], ...]

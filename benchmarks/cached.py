@@ -1,0 +1,119 @@
+"""A data set of which everything is stored: how long ``extract`` takes to find out, and to write it all to one file.
+
+``--clips`` files of a few bytes get results of the sizes of CMU-MOSEI's features (text 50 x 768, audio 500 x 74, vision
+375 x 35 at most, lengths drawn like MOSI's), put into the cache under the keys of a recipe; then the program runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from msapipe.cache import Store
+from msapipe.cache.store import entry_bytes
+from msapipe.pipeline.plan import plan
+from msapipe.pipeline.recipe import load_recipe
+from msapipe.types import Clip, EncodedImages, FaceTracks, FeatureSequence, MediaInfo, Speaker, Transcript, Word
+
+COLUMNS = {"text": 768, "audio": 74, "vision": 35}
+STEPS_A_SECOND = {"text": 3.0, "audio": 20.0, "vision": 15.0}
+
+
+def values(random: np.random.Generator) -> dict[str, object]:
+    """What fills each slot of one clip."""
+    seconds = float(np.clip(random.lognormal(np.log(4.2), 0.6), 1, 25))
+    found: dict[str, object] = {
+        "media": MediaInfo("mov,mp4", "h264 360x288 25 fps", "aac 44100 Hz", seconds),
+        "transcript": Transcript((Word("word", 0.0, 1.0),), "en", "given"),
+        "words": Transcript((Word("word", 0.0, 1.0),), "en", "given"),
+    }
+    frames = int(10 * seconds)
+    times = np.stack([np.arange(frames), np.arange(1, frames + 1)], 1) / 10.0
+    rows = np.arange(frames)
+    found["faces"] = FaceTracks(
+        times,
+        (288, 360),
+        np.zeros(frames, np.int64),
+        rows.astype(np.int64),
+        np.ones((frames, 4), np.float32),
+        np.ones((frames, 5, 2), np.float32),
+        np.ones(frames, np.float32),
+        np.ones((frames, 3), np.float32),
+        EncodedImages.join([random.bytes(4000) for _ in rows]),
+    )
+    found["speaker"] = Speaker(np.zeros(frames, np.int64), np.ones(frames, np.float32))
+    for name, width in COLUMNS.items():
+        steps = max(1, int(STEPS_A_SECOND[name] * seconds))
+        grid = np.stack([np.arange(steps), np.arange(1, steps + 1)], 1) / STEPS_A_SECOND[name]
+        found[name] = FeatureSequence(
+            random.standard_normal((steps, width), np.float32),
+            grid,
+            np.ones(steps, bool),
+            tuple(map(str, range(width))),
+        )
+    return found
+
+
+def fill(root: Path, cache: Path, clips: int, recipe_name: str) -> None:
+    """The files of a data set, and what is stored of them."""
+    recipe, store, random = load_recipe(recipe_name), Store(cache), np.random.default_rng(1)
+    rows = ["video_id,clip_id,text,label,mode"]
+    for number in range(clips):
+        video, clip = f"video{number // 10:05}", f"{number % 10}"
+        path = root / "Raw" / video / f"{clip}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(f"clip {number}".encode())
+        mode = ("train", "train", "valid", "test")[number // 10 % 4]
+        rows.append(f"{video},{clip},word,{random.uniform(-3, 3):.2f},{mode}")
+        made = values(random)
+        for step in plan(Clip(f"{video}/{clip}", path, text="word"), recipe, store).steps:
+            value = made[step.slot]
+            place = store.path(step.slot, step.key)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(entry_bytes(value, dict(step.recipe), ()))
+    (root / "label.csv").write_text("\n".join(rows) + "\n")
+
+
+def run(*command: str) -> tuple[float, int]:
+    """Seconds, and the most memory that the program held (MB)."""
+    begun = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "msapipe", *command])
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"msapipe {' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
+    return time.perf_counter() - begun, used.ru_maxrss // 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=25_000)
+    parser.add_argument("--pipeline", default="pocket")
+    parser.add_argument("--formats", nargs="*", default=["safetensors"], help="endings of the files to write")
+    parser.add_argument("--folder", type=Path, help="keep the data set here, and use what is there")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        folder = asked.folder or Path(made)
+        root, cache = folder / "data", folder / "cache"
+        if not (root / "label.csv").is_file():
+            fill(root, cache, asked.clips, asked.pipeline)
+        common = ("extract", str(root), "--pipeline", asked.pipeline, "--cache", str(cache), "--quiet")
+        for what in ("first", "second"):
+            seconds, memory = run(*common)
+            print(f"{asked.clips} clips, nothing to do, {what} run: {seconds:.1f} s, at most {memory} MB", flush=True)
+        for suffix in asked.formats:
+            out = folder / f"out.{suffix}"
+            seconds, memory = run(*common, "-o", str(out))
+            print(f"and written to .{suffix}: {seconds:.1f} s, at most {memory} MB", flush=True)
+    print(f"this program held {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""A folder with label.csv (or label.parquet): one line a clip, below Raw/<video_id>/<clip_id>.mp4 or where it says."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import cast
+
+from msapipe.datasets._base import Example, Reader, Refused, Split
+from msapipe.datasets._media import MEDIA_SUFFIXES
+from msapipe.datasets._rows import Row, rows
+from msapipe.types import Clip
+
+TABLES = ("label.csv", "labels.csv", "label.tsv", "label.parquet", "labels.parquet")
+
+
+class Table(Reader):
+    """Clips of the lines of a table, in its order; for its columns see ``rows``.
+
+    A clip lies where ``file`` says, else at Raw/video_id/clip_id or video_id/clip_id below the root, with any ending
+    of a media file. With ``start`` or ``end`` it is a stretch of Raw/video_id, which is not cut. The clip's id is
+    "video_id/clip_id". Refused with the number of their line: what cannot be read, clips that stand twice, that are
+    not there, whose labels lie outside ``scale``, and whatever leads out of the root.
+    """
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """There is such a table."""
+        return cls is Table and _table_of(root) is not None
+
+    def read(self) -> Iterator[Example | Refused]:
+        """Line by line; see Reader."""
+        table = _table_of(self.root)
+        if table is None:
+            yield Refused(self.root, f"no table of clips is there; expected one of {', '.join(TABLES)}", skipped=False)
+            return
+        files = _Files(self.root)
+        for row in rows(table):
+            if isinstance(row, Row):
+                yield self._one(table, row, files)
+            else:
+                yield Refused(table, f"line {row.line}: {row.reason}", skipped=False)
+
+    def _one(self, table: Path, row: Row, files: _Files) -> Example | Refused:
+        try:
+            self._check(row)
+            found = files.find(_places(row))
+        except ValueError as error:
+            return Refused(table, f"line {row.line}: {error}", skipped=False)
+        clip = Clip(row.name, found, row.start or 0.0, row.end, row.text or None)
+        return Example(clip, row.labels, cast("Split | None", row.split), row.video)
+
+    def _check(self, row: Row) -> None:
+        """Raise ValueError for a label outside the scale."""
+        low, high = self.scale or (-math.inf, math.inf)
+        for letter, label in row.labels.items():
+            if not low <= label <= high:
+                raise ValueError(f"label {letter} of {row.name} is {label:g}, expected {low:g} to {high:g}")
+
+
+class _Files:
+    """The media files below a root; each folder is listed once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.top = root, root.resolve()
+        self._folders: dict[Path, dict[str, str]] = {}
+
+    def find(self, places: list[PurePosixPath]) -> Path:
+        """The first that is there, with any ending of a media file where none is written; raises ValueError."""
+        for place in places:
+            if place.is_absolute() or ".." in place.parts:
+                raise ValueError(f"{place} leads out of {self.root}")
+        for place in places:
+            here = self._named(self.root / place.parent)
+            name = here.get(place.name)
+            if name is not None:
+                found = self.root / place.parent / name
+                if not found.resolve().is_relative_to(self.top):
+                    raise ValueError(f"{found} is a link that leads out of {self.root}")
+                return found
+        raise ValueError(f"there is no media file {' or '.join(map(str, places))}")
+
+    def _named(self, folder: Path) -> dict[str, str]:
+        """Names with and without ending to the names of media files."""
+        if folder not in self._folders:
+            names = sorted(os.listdir(folder), reverse=True) if folder.is_dir() else []
+            media = [name for name in names if os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES]
+            self._folders[folder] = {os.path.splitext(name)[0]: name for name in media} | {n: n for n in media}
+        return self._folders[folder]
+
+
+def _table_of(root: Path) -> Path | None:
+    return next((root / name for name in TABLES if (root / name).is_file()), None)
+
+
+def _places(row: Row) -> list[PurePosixPath]:
+    """Where the clip of a row may lie below the root, likeliest first."""
+    if row.file:
+        return [PurePosixPath(row.file)]
+    name = PurePosixPath(row.video if row.start is not None or row.end is not None else row.name)
+    return [PurePosixPath(name) if name.is_absolute() else "Raw" / name, name]

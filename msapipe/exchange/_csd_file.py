@@ -1,0 +1,121 @@
+"""One computational sequence of the CMU Multimodal SDK: an HDF5 file of features with intervals in seconds.
+
+``/<root>/data/<entry>/features`` (T, ...) and ``/intervals`` (T, 2); ``/<root>/metadata/<key>``, one JSON text each.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.errors import MissingLibrary, MsapipeError
+
+OWN = "msapipe"  # key of the metadata that only msapipe reads
+# What the SDK asks of every sequence.
+REQUIRED = (
+    "root name",
+    "computational sequence description",
+    "dimension names",
+    "computational sequence version",
+    "alignment compatible",
+    "dataset name",
+    "dataset version",
+    "creator",
+    "contact",
+    "featureset bib citation",
+    "dataset bib citation",
+)
+# A comma is missing in the SDK's list, so that it asks for these two as one key.
+_FUSED = "dimension namescomputational sequence version"
+
+
+def library() -> Any:
+    """h5py; raises MissingLibrary."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingLibrary('.csd needs a package; type: uv pip install "msapipe[csd]"') from error
+    return h5py
+
+
+class CsdWriter:
+    """Writes one sequence: ``add`` its entries, then ``close`` it with what its columns are."""
+
+    def __init__(self, file: Path, root: str) -> None:
+        self._file = library().File(file, "w")
+        self._root = root
+        self._group = self._file.create_group(root)
+        self._data = self._group.create_group("data", track_order=True)
+
+    def add(self, entry: str, features: NDArray[Any], intervals: NDArray[np.float64]) -> None:
+        """features (T, D) and intervals (T, 2), in seconds."""
+        group = self._data.create_group(entry)
+        group.create_dataset("features", data=features)
+        group.create_dataset("intervals", data=intervals)
+
+    def finish(self, about: Mapping[str, Any]) -> None:
+        """Write the metadata: what ``about`` says; every other key that the SDK asks for is there and empty."""
+        h5py = library()
+        metadata: dict[str, Any] = dict.fromkeys(REQUIRED, "")
+        metadata |= {"root name": self._root, "computational sequence version": "1.0", "alignment compatible": True}
+        metadata |= {"creator": "msapipe", "uuid": str(uuid.uuid4()), "md5": None, **about}
+        metadata[_FUSED] = metadata["dimension names"]
+        group = self._group.create_group("metadata")
+        for key, value in metadata.items():
+            group.create_dataset(key, data=[json.dumps(value)], shape=(1,), dtype=h5py.string_dtype())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The group of entries of a file and its metadata, read as the SDK does; MsapipeError for any other file."""
+    h5py = library()
+    try:
+        with h5py.File(path, "r") as file:
+            root = next(iter(file), None)
+            missing = [part for part in ("data", "metadata") if root is None or part not in file[root]]
+            if missing:
+                raise MsapipeError(
+                    f"{path}: not a computational sequence: expected the groups ROOT/data and ROOT/metadata"
+                )
+            metadata = {key: _json(value) for key, value in file[root]["metadata"].items()}
+            yield file[root]["data"], {"root name": root, **metadata}
+    except OSError as error:
+        if isinstance(error, MsapipeError):
+            raise
+        raise MsapipeError(f"{path}: not an HDF5 file, or a damaged one: {error}") from error
+
+
+def _json(value: Any) -> Any:
+    """Newer files hold JSON, older ones plain text."""
+    text = value[0]
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def entry_of(path: Path, data: Any, entry: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Features (T, D), of any type, and intervals (T, 2); raises MsapipeError naming the entry that does not fit."""
+    try:
+        features, intervals = np.asarray(data[entry]["features"]), np.asarray(data[entry]["intervals"], np.float64)
+    except (KeyError, ValueError, TypeError) as error:
+        raise MsapipeError(f"{path}: {entry}: expected features and intervals: {error}") from error
+    if features.ndim < 2 or intervals.shape != (len(features), 2):
+        raise MsapipeError(
+            f"{path}: {entry}: expected features (T, D) and intervals (T, 2), "
+            f"found {features.shape} and {intervals.shape}"
+        )
+    return features.reshape(len(features), math.prod(features.shape[1:])), intervals

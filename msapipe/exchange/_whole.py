@@ -1,0 +1,32 @@
+"""Files and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from msapipe.errors import MsapipeError, RecipeError
+
+
+@contextmanager
+def made_whole(path: Path, folder: bool = False) -> Iterator[Path]:
+    """A new folder beside ``path`` to work in; what stands there as ``made`` at the end becomes ``path``.
+
+    A file replaces the one that is there; a folder (``folder``) replaces nothing: then RecipeError comes at once.
+    MsapipeError when something cannot be written; then nothing is left.
+    """
+    if path.is_dir() or (folder and path.exists()):
+        raise RecipeError(f"{path}: is there already; remove it, or name another")
+    if not path.absolute().parent.is_dir():
+        raise RecipeError(f"{path}: the folder {path.absolute().parent} is not there; make it first")
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as work:
+            yield Path(work)
+            os.replace(Path(work) / "made", path)
+    except MsapipeError:
+        raise
+    except OSError as error:
+        raise MsapipeError(f"{path}: cannot be written: {error}") from error

@@ -1,0 +1,22 @@
+"""Which processor the networks run on."""
+
+from __future__ import annotations
+
+from msapipe.errors import RecipeError
+
+
+def resolve_device(name: str) -> str:
+    """ "auto" to the first GPU, or the CPU; raises RecipeError for a GPU that is not there."""
+    if name == "cpu":
+        return name
+    import torch
+
+    there = torch.cuda.device_count()
+    if name == "auto":
+        return "cuda:0" if there else "cpu"
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or not (number or "0").isdigit():
+        raise RecipeError(f"device {name!r}: expected auto, cpu or cuda:N")
+    if int(number or 0) >= there:
+        raise RecipeError(f"device {name!r}: this machine has {there} GPUs that torch can use; type --device cpu")
+    return f"cuda:{number or 0}"

@@ -1,0 +1,136 @@
+"""A label.csv to begin with: a line for every media file of a folder, for people to fill in the labels."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from msapipe.datasets import Example, reader_of
+from msapipe.datasets.folder import PLAYLIST_SUFFIXES, Folder
+from msapipe.datasets.table import Table
+from msapipe.errors import MsapipeError
+from msapipe.stages.transcript.sidecar import Sidecar
+from msapipe.train.split import with_splits
+from msapipe.types import Clip, Sample
+
+COLUMNS = ("file", "video_id", "clip_id", "text", "label", "mode")
+NAME = "label.csv"
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """What was written: clips, of so many videos.   problems: files that are not in it, and why."""
+
+    clips: int
+    videos: int
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def begin_table(root: Path, seed: int | None = None, force: bool = False) -> Skeleton:
+    """Write label.csv below ``root``; ``Table`` reads it back.
+
+    The video is the folder that a file lies in (without a leading Raw), or the file's own name in ``root`` itself.
+    seed: of the split by video that fills the column mode; None leaves it empty.   force: also where there is a table
+    already, or another data set. Raises MsapipeError without it then, where there is no clip, and where a split has
+    fewer than three videos.
+    """
+    known = type(reader_of(root))
+    if known is not Folder and not force:
+        raise MsapipeError(
+            f"{root}: is a data set already ({known.__module__.rpartition('.')[2]}); type: msapipe data inspect "
+            f"{root}, or --force to write {NAME} all the same"
+        )
+    clips, problems = _clips(root)
+    if not clips:
+        raise MsapipeError(f"{root}: a folder without any media file; put clips below it, as in Raw/VIDEO/CLIP.mp4")
+    timed: list[str] = []
+    lines = []
+    for clip, mode in zip(clips, _modes(clips, seed), strict=True):
+        text, has_times = _text(clip, problems)
+        timed += [clip.id] if has_times else []
+        name = PurePosixPath(clip.id)
+        lines.append((clip.id, video_of(name), name.stem, text, "", mode))
+    _write(root / NAME, lines)
+    return _read_back(root, clips, problems, timed)
+
+
+def video_of(file: PurePosixPath) -> str:
+    """The video that a file below the root was cut from, by where it lies."""
+    folders = file.parts[:-1]
+    folders = folders[1:] if folders[:1] == ("Raw",) else folders
+    return "/".join(folders) or file.stem
+
+
+def _clips(root: Path) -> tuple[list[Clip], list[str]]:
+    """What can be named in a table, and sentences on what cannot."""
+    clips: list[Clip] = []
+    problems: list[str] = []
+    for item in Folder(root).read():
+        if not isinstance(item, Example):
+            problems += [] if item.skipped else [f"{item.path}: {item.reason}"]
+        elif item.clip.path.suffix.lower() in PLAYLIST_SUFFIXES:
+            problems.append(f"{item.clip.path}: a playlist names other files; name these")
+        elif not _can_stand(item.clip.id):
+            problems.append(f"{item.clip.path}: its name cannot stand in a table; rename it")
+        else:
+            clips.append(item.clip)
+    return clips, problems
+
+
+def _can_stand(name: str) -> bool:
+    """Whether a table gives a name back as it is."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return name == name.strip() and name.splitlines() == [name]
+
+
+def _modes(clips: Sequence[Clip], seed: int | None) -> list[str]:
+    if seed is None:
+        return [""] * len(clips)
+    samples = [Sample(clip.id, {}, video=video_of(PurePosixPath(clip.id))) for clip in clips]
+    return [sample.split or "" for sample in with_splits(samples, seed)]
+
+
+def _text(clip: Clip, problems: list[str]) -> tuple[str, bool]:
+    """The words beside a clip, and whether they have times there."""
+    try:
+        words = Sidecar().run(clip)
+    except MsapipeError as error:
+        problems.append(str(error))
+        return "", False
+    if words is None:
+        return "", False
+    return " ".join(words.text.split()), any(word.start is not None for word in words.words)
+
+
+def _write(path: Path, lines: Sequence[Sequence[str]]) -> None:
+    """Write the table whole, or leave what is there."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *lines])
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text.getvalue(), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise MsapipeError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _read_back(root: Path, clips: Sequence[Clip], problems: list[str], timed: Sequence[str]) -> Skeleton:
+    """What a reader makes of the table: every clip must be there."""
+    read = {item.clip.id: item for item in Table(root).read() if isinstance(item, Example)}
+    problems = [*problems, *(f"{clip.path}: {NAME} does not lead to it" for clip in clips if clip.id not in read)]
+    notes = []
+    if timed:
+        notes.append(
+            f"the words of {len(timed)} clips have times in the files beside them ({timed[0]}); words of {NAME} come "
+            "first and have none: empty the column text of these clips to use the times"
+        )
+    return Skeleton(len(read), len({item.video for item in read.values()}), tuple(problems), tuple(notes))

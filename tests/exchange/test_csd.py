@@ -1,0 +1,121 @@
+"""A .csd is read by the rules of the CMU SDK, and sequences of others are read here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from msapipe.errors import MsapipeError, RecipeError
+from msapipe.exchange import FORMATS, format_of
+from tests.exchange.clips import some_clips
+
+h5py = pytest.importorskip("h5py")
+
+# The list of the SDK (mmdatasdk/configurations/metadataconfigs.py), with its missing comma and without.
+TEMPLATE = (
+    "root name",
+    "computational sequence description",
+    "dimension namescomputational sequence version",
+    "dimension names",
+    "computational sequence version",
+    "alignment compatible",
+    "dataset name",
+    "dataset version",
+    "creator",
+    "contact",
+    "featureset bib citation",
+    "dataset bib citation",
+    "uuid",
+    "md5",
+)
+
+
+def sdk_read(path: Path) -> tuple[dict[str, tuple[Any, Any]], dict[str, Any]]:
+    """What the SDK's read_CSD, validate_data_format and validate_metadata_format do."""
+    with h5py.File(path, "r") as file:
+        root = file[next(iter(file.keys()))]
+        data = {name: (entry["features"][()], entry["intervals"][()]) for name, entry in root["data"].items()}
+        metadata = {key: json.loads(value[0]) for key, value in root["metadata"].items()}
+    for features, intervals in data.values():
+        assert features.ndim >= 2
+        assert intervals.ndim == 2
+        assert len(features) == len(intervals)
+    assert set(TEMPLATE) <= set(metadata)
+    return data, metadata
+
+
+def test_one_file_a_channel_by_the_rules_of_the_sdk(tmp_path: Path) -> None:
+    folder, clips = tmp_path / "mosi.csd", some_clips()
+    assert FORMATS.get("csd")().write(folder, clips) == 6
+    names = sorted(file.name for file in folder.glob("*.csd"))
+    assert names == ["audio.csd", "labels.csd", "text.csd", "vision_au.csd", "vision_resnet_18.csd"]
+    data, metadata = sdk_read(folder / "vision_au.csd")
+    assert metadata["root name"] == "vision_au"
+    assert metadata["dimension names"] == ["d"]
+    vision = clips[2].features["vision"]
+    assert np.array_equal(data["v2$_$1"][0], vision.values[:, 3:])
+    assert np.abs(data["v2$_$1"][1] - vision.times).max() <= 1e-6
+    labels, metadata = sdk_read(folder / "labels.csd")
+    assert metadata["root name"] == "All Labels"
+    assert metadata["dimension names"] == ["sentiment", "sentiment of text"]
+    assert labels["v2$_$1"][0].tolist() == [[0.0, 0.5]]
+    assert labels["v2$_$1"][1].tolist() == [[0.0, 0.9]]
+
+
+def test_entries_have_names_that_hdf5_and_the_sdk_take(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    ids = ["a/b[0].mp4", "a_b_0_.mp4", ".", "x\udcff"]
+    clips = [replace(clip, id=name) for clip, name in zip(some_clips(), ids, strict=False)]
+    FORMATS.get("csd")().write(tmp_path / "x.csd", clips)
+    assert list(sdk_read(tmp_path / "x.csd" / "audio.csd")[0]) == ["a_b_0_.mp4", "a_b_0_.mp4~2", "_", "x_"]
+    assert [clip.id for clip in format_of(tmp_path / "x.csd").read(tmp_path / "x.csd")] == ids
+
+
+def write_foreign(path: Path, root: str, entries: dict[str, tuple[Any, Any]]) -> None:
+    with h5py.File(path, "w") as file:
+        for name, (features, intervals) in entries.items():
+            file[f"{root}/data/{name}/features"] = features
+            file[f"{root}/data/{name}/intervals"] = intervals
+        file[f"{root}/metadata/root name"] = [root.encode()]
+
+
+def test_public_sequences_are_cut_by_their_labels(tmp_path: Path) -> None:
+    seconds = np.arange(6.0)
+    times = np.stack([seconds, seconds + 1], axis=1)
+    covarep = np.stack([seconds + 1, -np.inf * np.ones(6)], axis=1)
+    words = np.array([[b"sp"], [b"good"], [b"film"], [b"sp"], [b"no"], [b"end"]])
+    write_foreign(tmp_path / "CMU_MOSI_COVAREP.csd", "COVAREP", {"vid": (covarep, times)})
+    write_foreign(tmp_path / "CMU_MOSI_TimestampedWords.csd", "words", {"vid": (words, times)})
+    labels = np.array([[2.4, 0.0], [-1.0, 0.0]])
+    write_foreign(tmp_path / "CMU_MOSI_Labels.csd", "All Labels", {"vid": (labels, [[0.0, 2.5], [4.0, 5.0]])})
+    one, two = format_of(tmp_path).read(tmp_path)
+    assert (one.id, one.video, one.labels, one.text) == ("vid[0]", "vid", {"M": 2.4}, "good film")
+    assert one.features["audio"].values.tolist() == [[1, 0], [2, 0], [3, 0]]
+    assert one.features["audio"].times.tolist() == [[0, 1], [1, 2], [2, 2.5]]
+    assert (two.id, two.text, two.features["audio"].times.tolist()) == ("vid[1]", "no", [[0, 1]])
+    alone = list(format_of(tmp_path / "CMU_MOSI_COVAREP.csd").read(tmp_path / "CMU_MOSI_COVAREP.csd"))
+    assert [(clip.id, clip.features["audio"].values.shape) for clip in alone] == [("vid", (6, 2))]
+
+
+def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+    times = np.array([[0.0, 1.0]])
+    write_foreign(tmp_path / "my.csd", "my features", {"v": (np.ones((1, 2)), times)})
+    with pytest.raises(MsapipeError, match=r"my\.csd: cannot tell whether 'my features' is text"):
+        list(FORMATS.get("csd")().read(tmp_path))
+    (tmp_path / "my.csd").rename(tmp_path / "audio.csd")
+    write_foreign(tmp_path / "covarep.csd", "COVAREP", {"v": (np.ones((1, 2)), times)})
+    with pytest.raises(MsapipeError, match=r"audio\.csd and covarep\.csd are both audio"):
+        list(FORMATS.get("csd")().read(tmp_path))
+    write_foreign(tmp_path / "audio.csd", "audio", {"v": (np.ones((2, 2)), times)})
+    with pytest.raises(MsapipeError, match=r"audio\.csd: v: expected features \(T, D\) and intervals"):
+        list(FORMATS.get("csd")().read(tmp_path / "audio.csd"))
+    (tmp_path / "audio.csd").write_bytes(b"no HDF5")
+    with pytest.raises(MsapipeError, match=r"audio\.csd: not an HDF5 file"):
+        list(FORMATS.get("csd")().read(tmp_path / "audio.csd"))
+    with pytest.raises(RecipeError, match=r"audio\.csd: is there already"):
+        FORMATS.get("csd")().write(tmp_path / "audio.csd", some_clips())
