@@ -121,7 +121,7 @@ def test_everything_fails_and_nothing_is_there(tmp_path: Path) -> None:
     [
         (["--pipeline", "poket"], "did you mean 'pocket'"),
         (["--device", "cuda:77"], "this machine has"),
-        (["-o", "x.csv"], "known endings: .safetensors"),
+        (["-o", "x.csv"], "known endings: .csd"),
         (["-o", "no/such/folder/x.safetensors"], "make it first"),
     ],
 )

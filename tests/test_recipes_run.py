@@ -31,6 +31,7 @@ STATED: dict[str, tuple[int | None, dict[str, list[str]]]] = {
         32,
         {"text": ["bert"], "audio": ["hubert", "mfcc"], "vision": ["hsemotion", "au", "video_swin"]},
     ),
+    "plain": (None, {"text": ["lexicon"], "audio": ["mfcc"], "vision": ["geometry"]}),
     "smp": (32, {"text": ["bert"], "audio": ["wav2vec2", "mfcc"], "vision": ["resnet18", "au"]}),
 }
 

@@ -182,20 +182,31 @@ def _readings(
     from msapipe.cache import Store
     from msapipe.cli import _batch as batch
     from msapipe.engines.local import run_clips
+    from msapipe.pipeline.device import resolve_device
     from msapipe.pipeline.run import Runner
     from msapipe.train.heads import reading
+    from msapipe.train.photographs import Photographs
     from msapipe.types import Clip
 
     emotion = {item.name: item.emotion for item in files}
     emotions = set(emotion.values())
     found: dict[str, Reading] = {}
+    photographs: Photographs | None = None
     outcomes = run_clips([Clip(item.name, item.path) for item in files], recipe, cache, how, jobs)
     with Runner(recipe, Store(cache), how) as runner, contextlib.closing(outcomes):
         for outcome in batch.with_progress(outcomes, len(files), tally, console):
             name = outcome.clip.id
             if outcome.status != "error" and not outcome.features:  # a worker's outcome: they lie in the cache
                 outcome = runner.run(outcome.clip)
-            found[name] = reading(emotion[name], outcome.features.get(modality), emotions, _why(outcome, modality))
+            features, why = outcome.features.get(modality), ""
+            if features is None or not features.valid.any():
+                why = _why(outcome, modality)
+                if outcome.status != "error" and modality == "vision" and Photographs.suit(recipe):
+                    photographs = photographs or Photographs(recipe, resolve_device(how.device), how.offline)
+                    features = photographs.features(outcome.clip.path)
+            found[name] = reading(emotion[name], features, emotions, why)
+    if photographs is not None:
+        photographs.close()
     return [found[item.name] for item in files]
 
 
@@ -264,10 +275,12 @@ def _some(rows: list[_Any], limit: int | None) -> list[_Any]:
 def _notes(found: Mapping[str, Any], modality: str) -> list[str]:
     """What the figures of a head leave out, and what they count as wrong."""
     notes = []
+    why = ", ".join(f"{count}: {reason}" for reason, count in found["reasons"].items())
     if found["unseen"]:
         what = "heard" if modality == "audio" else "seen"
-        why = ", ".join(f"{count}: {reason}" for reason, count in found["reasons"].items())
         notes.append(f"{found['unseen']} files in which nothing was {what} ({why}); they count as wrong, not in 'seen'")
+    if found["assumed"]:
+        notes.append(f"{found['assumed']} pictures were taken for a face as a whole ({why}); they are not in 'seen'")
     if found["unknown"]:
         lost = ", ".join(f"{emotion} ({count})" for emotion, count in found["unknown"].items())
         notes.append(f"no column bears the name of {lost}; left out of the recalls")
@@ -294,7 +307,7 @@ def _show_head(found: Mapping[str, Any]) -> None:
         for name, part in found["classes"].items()
     ]
     print(training.markdown(rows))
-    values = {name: found[name] for name in ("split", "files", "failed", "unseen")}
+    values = {name: found[name] for name in ("split", "files", "failed", "unseen", "assumed")}
     macros = {f"macro recall of {len(rows)}": found}
     if fewer := found.get("without_doubtful"):
         macros[f"macro recall of {', '.join(fewer['emotions'])}"] = fewer

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msapipe.cache import file_digest
+from msapipe.cache import digest, file_digest
 from msapipe.errors import MsapipeError
 from msapipe.exchange import format_of
 from msapipe.train.labels import read_labels, with_labels
@@ -54,7 +54,7 @@ def load_data(features: Path, labels: Path | None = None, scale: tuple[float, fl
     highest label; default: [-1, 1] or [-3, 3], whichever holds all. Raises MsapipeError.
     """
     source = format_of(features)
-    if not features.is_file():
+    if not features.exists():
         raise MsapipeError(f"{features}: there is no such file; write one with: msapipe extract VIDEOS -o {features}")
     samples = list(source.read(features))
     notes: list[str] = []
@@ -69,10 +69,18 @@ def load_data(features: Path, labels: Path | None = None, scale: tuple[float, fl
         raise MsapipeError(f"{features}: no clip has a label; are the ids those of {labels or 'the file'}?")
     found = _scale(samples, scale)
     made_by = source.made_by(features) or {
-        "features": {"file": {"sha256": file_digest(features)}},
+        "features": {"file": {"sha256": _digest(features)}},
         "align": None,
     }
     return DataSet(features.name, tuple(with_splits(samples)), made_by, found, tuple(notes))
+
+
+def _digest(features: Path) -> str:
+    """sha256 of a file, or of the files of a folder with their names."""
+    if features.is_file():
+        return file_digest(features)
+    files = sorted(path for path in features.rglob("*") if path.is_file())
+    return digest({path.relative_to(features).as_posix(): file_digest(path) for path in files})
 
 
 def _scale(samples: Sequence[Sample], asked: tuple[float, float] | None) -> tuple[float, float]:

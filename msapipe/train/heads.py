@@ -145,7 +145,7 @@ def only(recipe: Recipe, modality: str) -> Recipe:
 class Reading:
     """What a head says of one file: the mean of each column over the valid steps; {} when it saw or heard nothing.
 
-    why: why it did not.
+    why: why it did not, or why the whole picture was taken for a face.
     """
 
     emotion: str
@@ -175,20 +175,21 @@ def reading(emotion: str, features: FeatureSequence | None, emotions: Collection
     if not features.valid.any():
         return Reading(emotion, {}, why)
     means = features.values[features.valid].mean(axis=0, dtype=float)
-    return Reading(emotion, {name: float(means[index]) for name, index in found.items()})
+    return Reading(emotion, {name: float(means[index]) for name, index in found.items()}, why)
 
 
 def figures(readings: Sequence[Reading]) -> dict[str, Any]:
-    """How often the head is right; a file of which nothing was seen counts as wrong, and is left out of ``*_seen``.
+    """How often the head is right; a file of which nothing was seen counts as wrong.
 
-    unseen, reasons: how many those are, and why.   unknown: emotion to number of files, for emotions without a
+    ``*_seen`` leave such files out, and those in which no face was found.
+    unseen, assumed: how many those are, and reasons: why.   unknown: emotion to number of files, for emotions without a
     column; they are left out.   classes: emotion to files, recall, recall_seen; the answer is the highest of the
     emotions' columns.   macro_recall: mean over the classes.   without_doubtful: mean over those that are not DOUBTFUL.
     valence, arousal: balanced accuracy of that column's sign over the emotions of SIDES.
     None where a figure is not defined. Raises MsapipeError when nothing was seen in any file.
     """
     columns = {name for item in readings for name in item.columns}
-    reasons = Counter(item.why for item in readings if not item.columns)
+    reasons = Counter(item.why for item in readings if item.why or not item.columns)
     if not columns:
         raise MsapipeError(f"nothing was seen or heard in any of {len(readings)} files: {'; '.join(reasons)}")
     known = [item for item in readings if item.emotion in columns]
@@ -196,7 +197,8 @@ def figures(readings: Sequence[Reading]) -> dict[str, Any]:
     classes = sorted({item.emotion for item in known})
     found: dict[str, Any] = {
         "files": len(readings),
-        "unseen": reasons.total(),
+        "unseen": sum(not item.columns for item in readings),
+        "assumed": sum(bool(item.columns and item.why) for item in readings),
         "reasons": dict(reasons.most_common()),
         "unknown": {emotion: unknown.count(emotion) for emotion in sorted(set(unknown))},
         **_macro(known, classes),
@@ -219,7 +221,7 @@ def _macro(readings: Sequence[Reading], classes: Sequence[str]) -> dict[str, Any
     right = {emotion: _Hits() for emotion in classes}
     for item in readings:
         answer = max(classes, key=lambda emotion: item.columns[emotion]) if item.columns else None
-        right[item.emotion].add(answer, item.emotion)
+        right[item.emotion].add(answer, item.emotion, seen=not item.why)
     return {
         "classes": {
             emotion: {"files": hits.files, "recall": hits.recall, "recall_seen": hits.recall_seen}
@@ -238,7 +240,7 @@ def _balanced(
     for item in readings:
         if item.emotion in above | below:
             answer = item.columns[dimension] > 0 if item.columns else None
-            (high if item.emotion in above else low).add(answer, item.emotion in above)
+            (high if item.emotion in above else low).add(answer, item.emotion in above, seen=not item.why)
     if not (high.files and low.files):
         return {dimension: None, f"{dimension}_seen": None}
     return {
@@ -252,13 +254,16 @@ class _Hits:
     """Right answers to the files of one class; None is no answer."""
 
     files: int = 0
-    answered: int = 0
     right: int = 0
+    seen: int = 0
+    right_seen: int = 0
 
-    def add(self, answer: object, truth: object) -> None:
+    def add(self, answer: object, truth: object, seen: bool) -> None:
         self.files += 1
-        self.answered += answer is not None
         self.right += answer == truth
+        if answer is not None and seen:
+            self.seen += 1
+            self.right_seen += answer == truth
 
     @property
     def recall(self) -> float | None:
@@ -266,7 +271,7 @@ class _Hits:
 
     @property
     def recall_seen(self) -> float | None:
-        return self.right / self.answered if self.answered else None
+        return self.right_seen / self.seen if self.seen else None
 
 
 def _mean(parts: Sequence[float | None]) -> float | None:
