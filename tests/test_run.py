@@ -155,10 +155,11 @@ def test_a_sidecar_comes_before_speech_recognition(pocket: Pipeline, samples: Pa
     assert pocket.predict(Clip("given", samples / "no_face.mp4", text="I love it, wonderful!")).label == "positive"
 
 
-def test_neither_words_nor_face_is_said_and_scored_by_what_is_left(pocket: Pipeline, tmp_path: Path) -> None:
+def test_neither_words_nor_face_nor_voice_is_refused_in_words(pocket: Pipeline, tmp_path: Path) -> None:
     outcome = next(pocket.run([make_clip(tmp_path / "clip.mp4")]))
-    assert (outcome.status, set(outcome.missing)) == ("partial", {"text", "vision"})
-    assert pocket.score(outcome).modalities["audio"].coverage > 0.95
+    assert (outcome.status, set(outcome.missing)) == ("partial", {"text", "audio", "vision"})
+    with pytest.raises(NothingToScore, match=r"no words were found.*no speech heard|no speech heard.*no words"):
+        pocket.score(outcome)
 
 
 def test_a_clip_without_anything_is_refused_in_words(pocket: Pipeline, tmp_path: Path) -> None:
@@ -209,7 +210,7 @@ def test_a_stage_that_fails_is_named(samples: Path, tmp_path: Path, monkeypatch:
     with Runner(recipe, Store(tmp_path)) as runner:
         outcome = runner.run(Clip("a", samples / "subtitled.mp4"))
     assert outcome.status == "error"
-    assert "subtitled.mp4: audio/mfcc failed: ZeroDivisionError: oh" in (outcome.error or "")
+    assert "subtitled.mp4: audio/prosody failed: ZeroDivisionError: oh" in (outcome.error or "")
 
 
 def test_a_cache_that_cannot_be_written(samples: Path, tmp_path: Path) -> None:

@@ -121,16 +121,16 @@ class Late(FusionModel):
         features = {"fused": (weight * seen).to(kind), "belief": _belief(expected, variance).to(kind)}
         for i, name in enumerate(self.dims):
             features[name] = _belief(alone_mean[:, i], alone_variance[:, i]).to(kind)
-        half = self.reach * variance.sqrt()
+        score, half = self._limited(expected), (self.reach * variance.sqrt()).to(kind)
         return Output(
-            score=self._limited(expected),
+            score=score,
             unimodal={name: self._limited(alone_mean[:, i]) for i, name in enumerate(self.dims)},
             features=features,
             diagnostics={
                 "share": (weight / slope * there).to(kind).detach(),
                 "deviation": variance.sqrt().to(kind).detach(),
             },
-            interval=self._limited(torch.stack([expected - half, expected + half], dim=1)),
+            interval=torch.stack([score - half, score + half], dim=1),
         )
 
     def _observed(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

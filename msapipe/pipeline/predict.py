@@ -120,7 +120,7 @@ class Model:
         low, high = self.card.scale
         weights = weights_of(clips, scored)
         score = min(max(float(mean(whole.score, weights)), low), high)
-        bounds = None if whole.interval is None else mean(whole.interval, weights).clip(low, high)
+        bounds = None if whole.interval is None else mean(whole.interval, weights)
         return Prediction(
             score=score,
             scale=(low, high),
@@ -166,7 +166,7 @@ class Model:
             bounds = [output.interval for output in outputs if output.interval is not None]
             return _Said(
                 torch.cat([output.score for output in outputs]).double().clamp(low, high).numpy(),
-                torch.cat(bounds).double().clamp(low, high).numpy() if bounds else None,
+                torch.cat(bounds).double().numpy() if bounds else None,
                 {
                     name: torch.cat([output.unimodal[name] for output in outputs]).double().numpy()
                     for name in outputs[0].unimodal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Prediction:
     modalities: name ("text", "audio", "vision") to contribution.
     notes: what a user should know: first of the clip and its features, then of the model.
     interval: bounds between which the label that people would give lies nine times in ten, None where the model cannot
-    say.
+    say. It may reach past the ends of the scale, where no label lies: cut off, it would look surer than it is.
     timeline: of a long clip, its windows in order, without those in which there was nothing to score; () for a clip
     that was scored at once.
     keys: cache key of the features of each modality that the score was made from.
@@ -69,8 +70,8 @@ class Prediction:
         low, high = self.scale
         if not low <= self.score <= high:
             raise ValueError(f"score {self.score} lies outside [{low}, {high}]")
-        if self.interval is not None and not low <= self.interval[0] <= self.interval[1] <= high:
-            raise ValueError(f"interval {self.interval} is no interval within [{low}, {high}]")
+        if self.interval is not None and not -inf < self.interval[0] <= self.interval[1] < inf:
+            raise ValueError(f"interval {self.interval} is no interval")
 
     @property
     def missing(self) -> tuple[str, ...]:

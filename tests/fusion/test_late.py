@@ -144,12 +144,14 @@ def test_a_missing_modality_is_one_that_is_switched_off() -> None:
     assert torch.equal(off.interval, missing.interval)
 
 
-def test_scores_and_intervals_stay_within_the_limit() -> None:
+def test_scores_stay_within_the_limit_and_intervals_about_them() -> None:
     with torch.inference_mode():
         out = model(limit=1.0)(batch({"text": 50.0}, {"text": -50.0}, {}))
     assert out.score.tolist()[:2] == [1.0, -1.0]
-    assert out.interval.min() == -1.0
-    assert out.interval.max() == 1.0
+    low, high = out.interval.T
+    assert torch.allclose((low + high) / 2, out.score)
+    assert high[0] > 1.0
+    assert low[1] < -1.0
 
 
 def test_trust_follows_the_features_within_bounds() -> None:
