@@ -26,6 +26,7 @@ from msapipe.types import (
 Arrays = dict[str, NDArray[Any]]
 Value = FeatureSequence | FaceTracks | Speaker | Transcript | MediaInfo | Failure | Summary | Prediction | None
 
+_ORDER = ("text", "audio", "vision")
 _TYPES = {
     kind.__name__: kind
     for kind in (FeatureSequence, FaceTracks, Speaker, Transcript, MediaInfo, Failure, Summary, Prediction)
@@ -64,7 +65,9 @@ def decode(kind: str, arrays: Arrays, plain: dict[str, Any]) -> Value:
         spoken = "words" if kind == "Transcript" else "captions"
         fields[spoken] = tuple(Word(**word) for word in fields[spoken])
     if kind == "Prediction":
-        fields["modalities"] = {name: Contribution(**part) for name, part in fields["modalities"].items()}
+        parts = fields["modalities"]  # in the order of their names, for the header is sorted
+        order = sorted(parts, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+        fields["modalities"] = {name: Contribution(**parts[name]) for name in order}
         fields["timeline"] = tuple(_window(window) for window in fields.get("timeline", ()))
     if kind == "Summary":
         fields["filled"] = tuple((slot, key) for slot, key in fields["filled"])
