@@ -25,8 +25,6 @@ def without(recipe: Recipe, names: Iterable[str]) -> Recipe:
     Keys of what remains are those of the whole recipe, so that results are shared with it. The words stay where the
     recipe aligns to them. Raises UnknownName, and RecipeError when the recipe has no other modality.
     """
-    import yaml
-
     off = set(names)
     check_names(off)
     kept = [name for name in recipe.modalities if name not in off]
@@ -35,7 +33,14 @@ def without(recipe: Recipe, names: Iterable[str]) -> Recipe:
             f"--without {', '.join(sorted(off))}: recipe {recipe.name} makes features of nothing else; "
             f"it has {', '.join(recipe.modalities) or 'no modality'}"
         )
-    wanted = [*kept, *(["words"] if recipe.align == "words" else [])]
+    return cut(recipe, [*kept, *(["words"] if recipe.align == "words" else [])])
+
+
+def cut(recipe: Recipe, slots: Iterable[str], drop: Iterable[str] = ()) -> Recipe:
+    """The recipe with these slots and what they read; ``drop``: other entries of its file to leave out."""
+    import yaml
+
+    wanted = list(slots)
     read: set[str] = set()
     while wanted:
         slot = wanted.pop()
@@ -43,6 +48,6 @@ def without(recipe: Recipe, names: Iterable[str]) -> Recipe:
             read.add(slot)
             wanted += [need for use in recipe.stages.get(slot, ()) for need in use.needs()]
     # Workers read the recipe's text, so that is what is changed.
-    data = yaml.safe_load(recipe.text)
+    data = {name: part for name, part in yaml.safe_load(recipe.text).items() if name not in set(drop)}
     data["stages"] = {slot: entry for slot, entry in data["stages"].items() if slot in read}
     return parse_recipe(yaml.safe_dump(data, sort_keys=False), recipe.name, recipe.source)

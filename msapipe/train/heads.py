@@ -14,7 +14,8 @@ from statistics import fmean
 from typing import Any
 
 from msapipe.errors import MsapipeError, RecipeError
-from msapipe.pipeline.recipe import Recipe, parse_recipe
+from msapipe.pipeline.recipe import Recipe
+from msapipe.pipeline.without import cut
 from msapipe.types import FeatureSequence
 
 # The only names that are stated: of each dimension, the emotions above and below its zero.
@@ -124,21 +125,9 @@ def only(recipe: Recipe, modality: str) -> Recipe:
 
     Raises RecipeError when it has no stage for the modality.
     """
-    import yaml
-
     if not recipe.stages.get(modality):
         raise RecipeError(f"recipe {recipe.name} has no stage for {modality}")
-    wanted: set[str] = set()
-    todo = [modality]
-    while todo:
-        slot = todo.pop()
-        if slot in recipe.stages and slot not in wanted:
-            wanted.add(slot)
-            todo += [name for use in recipe.stages[slot] for name in use.needs()]
-    data = yaml.safe_load(recipe.text)
-    data["stages"] = {slot: entry for slot, entry in data["stages"].items() if slot in wanted}
-    text = yaml.safe_dump({name: part for name, part in data.items() if name not in ("align", "model")})
-    return parse_recipe(text, recipe.name, recipe.source)
+    return cut(recipe, [modality], drop=("align", "model"))
 
 
 @dataclass(frozen=True)

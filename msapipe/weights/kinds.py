@@ -60,10 +60,9 @@ class Weights(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InPackage(Weights):
-    """A file that an installed package carries: ``file`` is its path in ``package``."""
+class _Installed(Weights, ABC):
+    """A file that came with what was installed."""
 
-    package: str
     file: str
     sha256: str
     bytes: int
@@ -77,6 +76,13 @@ class InPackage(Weights):
     def size(self) -> int:
         """Bytes."""
         return self.bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class InPackage(_Installed):
+    """A file that an installed package carries: ``file`` is its path in ``package``."""
+
+    package: str
 
     def here(self) -> bool:
         """Whether the package is installed."""
@@ -88,22 +94,8 @@ class InPackage(Weights):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bundled(Weights):
+class Bundled(_Installed):
     """A file that msapipe carries: models/``name``/``file``, beside its card and the program that trained it."""
-
-    file: str
-    sha256: str
-    bytes: int
-
-    @property
-    def identity(self) -> str:
-        """The sha256."""
-        return self.sha256
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self.bytes
 
     def here(self) -> bool:
         """Whether the file is there."""
