@@ -39,12 +39,14 @@ class Transcript:
     language: ISO 639-1 code, or None when not known.
     source: where the words come from ("sidecar clip.srt", "pocketsphinx", ...); "none" when nothing was found.
     notes: what a user should know of how they came about.
+    recognised: a program heard them; else people wrote them.
     """
 
     words: tuple[Word, ...] = ()
     language: str | None = None
     source: str = "none"
     notes: tuple[str, ...] = ()
+    recognised: bool = False
 
     @property
     def text(self) -> str:

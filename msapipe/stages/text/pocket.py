@@ -16,6 +16,10 @@ from msapipe.weights import Bundled, InPackage, Weights
 
 NAMES = ("score", "known", "length")
 
+# How far a word counts as known that a program heard. At one half the interval of the model pocket holds about nine in
+# ten labels of recognised sentences too (models/pocket/robustness.py); at one it holds seven to eight.
+HEARD = 0.5
+
 _MODEL = Bundled(
     name="pocket_text",
     file="pocket_text.safetensors",
@@ -41,7 +45,8 @@ class Pocket(Stage):
 
     Columns: score, the expected sentiment of the passage that the word stands in, [-3, 3], on the scale of CMU-MOSI
     (Zadeh et al., 2016) and the same at each of its words; known, the share of the word's tokens that the model knows,
-    0 or 1 unless the word is a whole caption; length, log(1 + words of the passage).
+    0 or 1 unless the word is a whole caption, and half of that where a program heard the words, for about every other
+    word is then another one; length, log(1 + words of the passage).
 
     A passage is the whole text up to 60 words. A longer text is cut behind sentences (. ! ? or, without any, a pause of
     0.6 s), so that the mean over the rows weighs passages by their words. Capitals and punctuation do not matter.
@@ -51,6 +56,7 @@ class Pocket(Stage):
     et al., 2014), the valences VADER's (Hutto and Gilbert, 2014).
     """
 
+    version: ClassVar[int] = 2
     weights: ClassVar[tuple[Weights, ...]] = (_MODEL, _LEXICON)
 
     def load(self, device: str) -> None:
@@ -64,6 +70,7 @@ class Pocket(Stage):
         times = word_times(words.words)
         if note := _not_english(words):
             return FeatureSequence(values, times, valid, NAMES, notes=(note,))
+        sure = HEARD if words.recognised else 1.0
         for first, last in passages(words.words):
             passage = words.words[first:last]
             text = " ".join(word.text for word in passage)
@@ -71,10 +78,10 @@ class Pocket(Stage):
             if not heard:
                 continue
             values[first:last, 0] = self._model.score(heard)
-            values[first:last, 1] = [self._model.known(tokens(word.text)) for word in passage]
+            values[first:last, 1] = [sure * self._model.known(tokens(word.text)) for word in passage]
             values[first:last, 2] = np.log1p(len(text.split()))
             valid[first:last] = True
-        return FeatureSequence(values, times, valid, NAMES, notes=_notes(values[valid, 1], len(values)))
+        return FeatureSequence(values, times, valid, NAMES, notes=_notes(values[valid, 1] / sure, len(values)))
 
 
 def _not_english(words: Transcript) -> str | None:

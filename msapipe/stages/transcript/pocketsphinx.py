@@ -63,4 +63,4 @@ class Pocketsphinx(Stage):
                 for heard in hear_stretches(self._decoder, samples, stretches)
                 if any(heard.start < end and heard.end > start for start, end in spans)
             ]
-        return Transcript(tuple(words), "en", "pocketsphinx")
+        return Transcript(tuple(words), "en", "pocketsphinx", recognised=True)

@@ -97,7 +97,7 @@ class Whisper(CheckpointStage):
             placed = into_speech(kept, window)
             notes += _text_notes(window, placed, finished, dropped)
             words += placed
-        return Transcript(tuple(words), language, "whisper", tuple(notes))
+        return Transcript(tuple(words), language, "whisper", tuple(notes), recognised=True)
 
 
 def _spaced(language: str) -> bool:
