@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from msapipe.datasets import Example
     from msapipe.exchange import Exchange
     from msapipe.pipeline.recipe import Recipe
+    from msapipe.pipeline.run import Options, Outcome
     from msapipe.types import Clip
 
 
@@ -37,6 +38,24 @@ def extract(
         Path | None, typer.Option(help="Write who is in sight and who speaks when, as JSON, below this folder.")
     ] = None,
     jobs: options.Jobs = 0,
+    engine: Annotated[str, typer.Option(help="local: processes on this machine; ray: a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Ray: where the cluster is.",
+            show_default="RAY_ADDRESS, else a cluster on this machine",
+        ),
+    ] = None,
+    gpus_per_actor: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="SHARE",
+            help="Ray: the share of a GPU that each process with models takes; 0: none.",
+            show_default="1 where the cluster has GPUs",
+        ),
+    ] = None,
     device: options.Device = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many clips.")] = None,
     shard: Annotated[
@@ -54,8 +73,6 @@ def extract(
     """Extract features into the cache. Run again, it goes on where it stopped."""
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
-    from msapipe.engines.local import run_clips
-    from msapipe.pipeline.device import resolve_device
     from msapipe.pipeline.recipe import load_recipe
     from msapipe.pipeline.run import Options
     from msapipe.pipeline.shard import Shard
@@ -65,6 +82,7 @@ def extract(
     console = options.console(quiet, verbose)
     recipe = load_recipe(pipeline)
     options.accept_licences(accept_licence, recipe)
+    _check_engine(engine, address, gpus_per_actor)
     share = Shard.parse(shard) if shard else None
     writer = _writer(output) if output else None
     if html is not None:
@@ -79,10 +97,11 @@ def extract(
         if dry_run:
             _dry_run(clips, recipe, folder)
             return _exit.of_counts(len(clips), tally.status["error"])
-        if device not in ("auto", "cpu"):
-            resolve_device(device)
-        run_options = Options(device, overwrite, retry, offline=offline)
-        outcomes = run_clips(clips, recipe, folder, run_options, jobs, brief=True)
+        how = Options(device, overwrite, retry, offline=offline)
+        if engine == "ray":
+            outcomes = _on_ray(clips, recipe, folder, how, address, gpus_per_actor)
+        else:
+            outcomes = _here(clips, recipe, folder, how, jobs)
         done: set[str] = set()
         with contextlib.closing(outcomes):  # stopped early, it ends its processes at once
             for outcome in batch.with_progress(outcomes, len(clips), tally, console):
@@ -103,6 +122,33 @@ def extract(
     if not quiet:
         batch.closing_table(tally, console, folder)
     return _exit.of_counts(tally.good, tally.status["error"])
+
+
+def _check_engine(engine: str, address: str | None, gpus_per_actor: float | None) -> None:
+    from msapipe.errors import RecipeError, UnknownName
+    from msapipe.registry import did_you_mean
+
+    if engine not in ("local", "ray"):
+        raise UnknownName(f"--engine: no engine is called {engine!r}{did_you_mean(engine, ('local', 'ray'))}")
+    if engine == "local" and (address is not None or gpus_per_actor is not None):
+        raise RecipeError("--address and --gpus-per-actor are about a Ray cluster; type --engine ray")
+
+
+def _here(clips: list[Clip], recipe: Recipe, folder: Path, how: Options, jobs: int) -> Generator[Outcome]:
+    from msapipe.engines.local import run_clips
+    from msapipe.pipeline.device import resolve_device
+
+    if how.device not in ("auto", "cpu"):
+        resolve_device(how.device)
+    return run_clips(clips, recipe, folder, how, jobs, brief=True)
+
+
+def _on_ray(
+    clips: list[Clip], recipe: Recipe, folder: Path, how: Options, address: str | None, gpus_per_actor: float | None
+) -> Generator[Outcome]:
+    from msapipe.engines.ray import run_clips
+
+    return run_clips(clips, recipe, folder, how, address, gpus_per_actor, brief=True)
 
 
 def _dry_run(clips: list[Clip], recipe: Recipe, folder: Path) -> None:

@@ -11,12 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from queue import Queue, SimpleQueue
 from typing import Any
 
 from msapipe.cache import Store
+from msapipe.engines._wire import clip_message, outcome_of, start_message
 from msapipe.errors import EndsRun
 from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
@@ -74,17 +74,11 @@ class Worker:
 
     def run(self, clip: Clip) -> Outcome | None:
         """The outcome, or None when the process died on the clip. Raises EndsRun as a Runner does."""
-        self._say({**asdict(clip), "path": str(clip.path)})
+        self._say(clip_message(clip))
         line = self._process.stdout.readline() if self._process.stdout else b""
         if not line.endswith(b"\n"):
             return None
-        answer = json.loads(line)
-        if "ended" in answer:
-            kind, message = answer["ended"]
-            raise {known.__name__: known for known in EndsRun.__subclasses__()}[kind](message)
-        for name in ("missing", "notes"):
-            answer[name] = tuple(answer[name])
-        return Outcome(clip, **answer)
+        return outcome_of(clip, json.loads(line))
 
     def stop(self) -> None:
         """End the process; it gets a moment to clear up behind itself."""
@@ -138,13 +132,8 @@ class _Pool:
     """Workers, each led by a thread that hands it clips and replaces it when it dies."""
 
     def __init__(self, runner: Runner, jobs: int, look: Callable[[Clip], Outcome | None]) -> None:
-        recipe = runner.recipe
         self.runner, self.jobs, self.look = runner, jobs, look
-        self._start = {
-            "recipe": {"text": recipe.text, "name": recipe.name, "source": str(recipe.source or "")},
-            "cache": str(runner.store.root),
-            "options": asdict(runner.options),
-        }
+        self._start = start_message(runner.recipe, runner.store.root, runner.options)
         self._tasks: Queue[Clip | None] = Queue()
         self._done: SimpleQueue[Outcome | EndsRun] = SimpleQueue()
         self._workers: dict[int, Worker] = {}
