@@ -53,6 +53,10 @@ Floats = NDArray[np.float32]
 Line = Mapping[str, object]
 
 
+PARTS = ("spelling", "recognised", "dropped")
+WRITTEN = "as written down by people"
+
+
 def without_punctuation(text: str) -> str:
     """Letters, digits, spaces and apostrophes; a dash between two words parts them."""
     return "".join(_unpunctuated(letter) for letter in text)
@@ -94,10 +98,10 @@ class Texts:
         rows, _ = read_texts(self.data / corpus / "label.csv", (-LIMIT, LIMIT))
         return [row for row in rows if row.split == "valid"]
 
-    def samples(self, rows: Iterable[Row], texts: Iterable[str]) -> list[Sample]:
+    def samples(self, rows: Iterable[Row], texts: Iterable[str], recognised: bool = False) -> list[Sample]:
         """The rows with other texts; a text may be empty."""
         changed = [replace(row, text=text) for row, text in zip(rows, texts, strict=True)]
-        return list(self._stages.samples(changed, self.data))
+        return list(self._stages.samples(changed, self.data, recognised))
 
     def figures(self, samples: Sequence[Sample]) -> dict[str, str]:
         """What ``msapipe evaluate`` says of them."""
@@ -180,7 +184,7 @@ def recognised(texts: Texts) -> Iterator[Line]:
         return [str(stage.run(waveform=Waveform(samples, RATE)).text) for samples in sounds]
 
     heard = {
-        "as written down by people": written,
+        WRITTEN: written,
         "recognised, a clear voice": hear(clear),
         "the same, white noise at 10 dB": hear(noisy(samples, seed) for seed, samples in enumerate(clear)),
         "recognised, six voices in turn": hear(speeches(written, VARIED)),
@@ -188,7 +192,7 @@ def recognised(texts: Texts) -> Iterator[Line]:
     }
     truth = texts.said(texts.samples(rows, written))
     for name, found in heard.items():
-        samples = texts.samples(rows, found)
+        samples = texts.samples(rows, found, recognised=name != WRITTEN)
         yield {
             "words": name,
             "word errors": f"{word_errors(written, found):.0%}",
@@ -269,11 +273,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--media", type=Path, default=DATA.parent / "media")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
     texts = Texts(options.data)
-    for lines in (spelling(texts), recognised(texts), dropped(options.media)):
+    parts = {"spelling": spelling(texts), "recognised": recognised(texts), "dropped": dropped(options.media)}
+    for lines in (parts[name] for name in options.parts):
         log.info("%s\n", table(lines))
 
 

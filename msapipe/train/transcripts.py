@@ -83,9 +83,9 @@ class TextStages:
         # As a run of clips does it: numbers must not depend on how many cores a machine has.
         torch.set_num_threads(1)
 
-    def features(self, text: str, source: Path) -> dict[str, FeatureSequence]:
+    def features(self, text: str, source: Path, recognised: bool = False) -> dict[str, FeatureSequence]:
         """The text's features, as ``msapipe extract`` makes them of a clip whose words are known: {"text": ...}."""
-        words = Transcript(tuple(Word(word) for word in text.split()), source=source.name)
+        words = Transcript(tuple(Word(word) for word in text.split()), source=source.name, recognised=recognised)
         slots = {"clip": Clip(source.name, source, text=text), "media": MediaInfo("text", None, None, None)}
         slots["transcript"] = words
         for use in self._words:
@@ -97,10 +97,11 @@ class TextStages:
         channels = {use.channel: use.stage.run(**{name: slots[name] for name in use.needs()}) for use in self._text}
         return align_channels({"text": channels}, words, self.recipe.align)
 
-    def samples(self, rows: Iterable[Row], source: Path) -> Iterator[Sample]:
-        """The features of each row with its labels."""
+    def samples(self, rows: Iterable[Row], source: Path, recognised: bool = False) -> Iterator[Sample]:
+        """The features of each row with its labels; ``recognised``: a program heard the words."""
         for row in rows:
-            yield Sample(row.name, self.features(row.text, source), row.labels, row.split, row.video, row.text)
+            features = self.features(row.text, source, recognised)
+            yield Sample(row.name, features, row.labels, row.split, row.video, row.text)
 
     def _load(self, use: Use, device: str, offline: bool) -> None:
         for weights in use.stage.own_weights():

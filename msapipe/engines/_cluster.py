@@ -1,0 +1,163 @@
+"""The way to a Ray cluster, and what must be so on each of its nodes before clips are sent to it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from msapipe import __version__
+from msapipe.cache import Store
+from msapipe.errors import EndsRun, MissingLibrary, RecipeError
+
+log = logging.getLogger("msapipe")
+
+# Ray itself tries for two minutes, and then ends the process.
+_SECONDS_TO_CONNECT = 5.0
+# A node that starts a Python process over a slow network disk.
+_SECONDS_TO_ANSWER = 120.0
+_URL = re.compile(r"^[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+
+
+def import_ray() -> Any:
+    """The ray module with ray.data; raises MissingLibrary."""
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise MissingLibrary(
+            f"--engine ray needs the package ray: {error}; type: uv pip install 'msapipe[ray]'"
+        ) from error
+    return ray
+
+
+def check_folder(cache: Path) -> None:
+    """Raise RecipeError for the address of a storage service: locks and whole files ask for a file system."""
+    if _URL.match(str(cache)):
+        raise RecipeError(
+            f"--cache {cache}: expected a folder that every node sees under the same path, such as a network folder; "
+            "mount the storage there and name the folder"
+        )
+
+
+@contextlib.contextmanager
+def connected(address: str | None) -> Iterator[Any]:
+    """The ray module, connected; what was connected here is disconnected at the end, and its workers end with it.
+
+    address: HOST:PORT, "auto" (the cluster of this machine), or None: RAY_ADDRESS, else the cluster of this machine,
+    else one that is started on it. A connection that is there already is used. Whether nodes must show a token is
+    the cluster's choice (RAY_AUTH_MODE). Raises EndsRun.
+    """
+    ray = import_ray()
+    if ray.is_initialized():
+        yield ray
+        return
+    _check_port(address or os.environ.get("RAY_ADDRESS", ""))
+    debug = log.isEnabledFor(logging.DEBUG)
+    with _signals_kept():
+        try:
+            ray.init(address, logging_level="INFO" if debug else "ERROR", log_to_driver=debug)
+        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+            raise EndsRun(f"no Ray cluster can be joined at {address or 'this machine'}: {line_of(error)}") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def folder_of_run(store: Store) -> Iterator[Path]:
+    """A folder in the cache that is new, and goes with the run; raises CacheError."""
+    folder = store.root / f"run-{uuid.uuid4().hex}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise store.unwritable(error) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_nodes(ray: Any, store: Store, folder: Path) -> None:
+    """Raise EndsRun when a node has another msapipe, or does not see a folder that was just made in the cache."""
+    look_around = ray.remote(num_cpus=0, max_retries=0)(_look_around)
+    asked = [
+        (node["NodeManagerAddress"], look_around.options(scheduling_strategy=_only_on(node)).remote(str(folder)))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+    for name, answer in asked:
+        try:
+            version, sees = ray.get(answer, timeout=_SECONDS_TO_ANSWER)
+        except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
+            continue  # it has left the cluster meanwhile
+        except ray.exceptions.RayError as error:
+            message = f"node {name} cannot run msapipe {__version__}: {line_of(error)}; is it installed there?"
+            raise EndsRun(message) from error
+        if version != __version__:
+            raise EndsRun(f"node {name} has msapipe {version}, this machine {__version__}; install the same")
+        if not sees:
+            raise EndsRun(
+                f"node {name} does not see the cache {store.root}; "
+                "name a folder that every node sees under the same path with --cache DIR"
+            )
+
+
+def gpu_actors(ray: Any, share: float) -> int:
+    """How many actors of this share of a GPU the nodes hold together; raises RecipeError when it is none."""
+    gpus = [node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]]
+    fitting = sum(int(count / share + 1e-6) for count in gpus)  # ten tenths are one
+    if not fitting:
+        raise RecipeError(f"--gpus-per-actor {share:g}: no node has that; the cluster has {sum(gpus):g} GPUs")
+    return fitting
+
+
+def line_of(error: BaseException) -> str:
+    """The last line of what an error says, which in Ray's is the one that tells."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
+
+
+def _look_around(folder: str) -> tuple[str, bool]:
+    """On a node: its version of msapipe, and whether it sees the folder."""
+    return __version__, Path(folder).is_dir()
+
+
+def _only_on(node: dict[str, Any]) -> Any:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+
+
+def _check_port(address: str) -> None:
+    """Raise EndsRun when nobody listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_CONNECT).close()
+    except (OSError, OverflowError) as error:
+        raise EndsRun(f"no Ray cluster can be joined at {address}: nobody answers ({line_of(error)})") from error
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray ends the process on SIGTERM; here it ends the run, which disconnects from Ray as well."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

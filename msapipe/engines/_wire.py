@@ -1,0 +1,60 @@
+"""What goes to another process that runs clips, and what comes back: plain values, fit for JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from msapipe.cache import Store
+from msapipe.errors import EndsRun
+from msapipe.media import Limits
+from msapipe.pipeline.recipe import Recipe, parse_recipe
+from msapipe.pipeline.run import Options, Outcome, Runner
+from msapipe.types import Clip
+
+_ANSWERED = ("status", "computed", "error", "missing", "coverage", "notes", "seconds", "timings", "keys")
+
+
+def start_message(recipe: Recipe, cache: Path, options: Options) -> dict[str, Any]:
+    """All that a process needs to know before its first clip."""
+    return {
+        "recipe": {"text": recipe.text, "name": recipe.name, "source": str(recipe.source or "")},
+        "cache": str(cache),
+        "options": asdict(options),
+    }
+
+
+def runner_of(start: dict[str, Any], store: type[Store] = Store) -> Runner:
+    """The runner that a start message speaks of. Raises RecipeError as the reading of a recipe does."""
+    recipe = start["recipe"]
+    options = dict(start["options"])
+    limits = options.pop("limits")
+    return Runner(
+        parse_recipe(recipe["text"], recipe["name"], Path(recipe["source"]) if recipe["source"] else None),
+        store(Path(start["cache"])),
+        Options(**options, limits=Limits(**limits) if limits else None),
+    )
+
+
+def clip_message(clip: Clip) -> dict[str, Any]:
+    """A clip as plain values."""
+    return {**asdict(clip), "path": str(clip.path)}
+
+
+def answer(runner: Runner, clip: dict[str, Any]) -> dict[str, Any]:
+    """Run the clip of a message; what came of it without features, or why the run must end."""
+    try:
+        outcome = runner.run(Clip(**{**clip, "path": Path(clip["path"])}))
+    except EndsRun as error:
+        return {"ended": [type(error).__name__, str(error)]}
+    return {name: getattr(outcome, name) for name in _ANSWERED}
+
+
+def outcome_of(clip: Clip, answered: dict[str, Any]) -> Outcome:
+    """The outcome that an answer speaks of. Raises EndsRun where the runner did."""
+    if "ended" in answered:
+        kind, message = answered["ended"]
+        raise {known.__name__: known for known in EndsRun.__subclasses__()}[kind](message)
+    lists = {name: tuple(answered[name]) for name in ("missing", "notes")}
+    return Outcome(clip, **{**answered, **lists})

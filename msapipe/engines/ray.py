@@ -1,0 +1,215 @@
+"""Clips on a Ray cluster: one task a clip on the CPUs, and actors that share the GPUs where a recipe can use them.
+
+Results go straight into the cache, which is a folder that all nodes see under the same path, with file locks (NFS;
+no storage service). Only the names of clips, and what came of them, pass through Ray. The clips and the recipe's own
+checkpoints must be seen under the same paths too, and msapipe must be installed on every node.
+A node that is lost costs the clips in flight on it: they are run again elsewhere, and find what was stored of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from msapipe.cache import Store
+from msapipe.cache.codec import Value
+from msapipe.engines._cluster import (
+    check_folder,
+    check_nodes,
+    connected,
+    folder_of_run,
+    gpu_actors,
+    import_ray,
+    line_of,
+)
+from msapipe.engines._wire import answer, clip_message, outcome_of, runner_of, start_message
+from msapipe.errors import EndsRun, RecipeError
+from msapipe.pipeline.on_cpu import can_use_gpu, on_cpu
+from msapipe.pipeline.recipe import Recipe
+from msapipe.pipeline.run import Options, Outcome, Runner
+from msapipe.types import Clip
+
+log = logging.getLogger("msapipe")
+
+# Ray tries again without end, but a clip that kills each process that runs it must not be; few lose four nodes.
+_TRIES = 4
+# One clip a block, so that nothing is lost with its neighbours; the driver keeps count of blocks, so not without end.
+_MOST_BLOCKS = 20_000
+
+
+def run_clips(
+    clips: Iterable[Clip],
+    recipe: Recipe,
+    cache: Path,
+    options: Options,
+    address: str | None = None,
+    gpus_per_actor: float | None = None,
+    brief: bool = False,
+) -> Generator[Outcome]:
+    """One outcome a clip, in order of completion, as the local engine's.
+
+    address: see ``connected``.   gpus_per_actor: the share of a GPU that each actor takes; 0: CPUs only; None: a whole
+    one where the cluster has any. What is stored is looked up in this process first; brief: without reading it.
+    Outcomes that come from the cluster, or are brief, carry no features (the cache does).
+    Raises EndsRun when no clip can succeed, MissingLibrary without ray, RecipeError for what a cluster cannot do.
+    """
+    check_folder(cache)
+    if options.device not in ("auto", "cpu"):
+        raise RecipeError(f"--device {options.device}: Ray says which GPU an actor gets; type --device auto")
+    import_ray()
+    with Runner(recipe, Store(cache), options) as runner:
+        look = runner.glance if brief else runner.look_up
+        held: list[Clip] = []
+        for clip in clips:
+            outcome = look(clip)
+            if outcome is None:
+                held.append(clip)
+            else:
+                yield outcome
+        if held:
+            try:
+                with folder_of_run(runner.store) as folder, connected(address) as ray:
+                    check_nodes(ray, runner.store, folder)
+                    yield from _outcomes(ray, _dataset(ray, runner, held, folder, gpus_per_actor), held)
+            finally:
+                runner.store.sweep()
+
+
+def _outcomes(ray: Any, dataset: Any, clips: list[Clip]) -> Iterator[Outcome]:
+    """What came of each clip. Raises EndsRun as a runner does, and when the cluster is lost."""
+    unheard = dict(enumerate(clips))
+    try:
+        for row in dataset.iter_rows():
+            yield outcome_of(unheard.pop(int(row["number"])), json.loads(row["answer"]))
+    except ray.exceptions.RayError as error:
+        raise EndsRun(f"the Ray cluster failed: {line_of(error)}; the same command goes on from there") from error
+    for clip in unheard.values():
+        message = f"{clip.path}: Ray lost it (--verbose shows how); run the same command again"
+        yield Outcome(clip, "error", error=message)
+
+
+def _dataset(ray: Any, runner: Runner, clips: list[Clip], folder: Path, gpus_per_actor: float | None) -> Any:
+    """The clips as rows, and the one or two steps through which they go; nothing runs yet."""
+    recipe, cache, options = runner.recipe, runner.store.root, runner.options
+    share = _gpu_share(ray, recipe, options, gpus_per_actor)
+    rows = [{"number": number, "clip": json.dumps(clip_message(clip))} for number, clip in enumerate(clips)]
+    on_cpus = replace(options, device="cpu")
+    with _context(ray):
+        dataset = ray.data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS))
+        if not share:
+            return dataset.map(_run, fn_args=(_start(recipe, cache, on_cpus, folder),), num_cpus=1)
+        first = on_cpu(recipe)
+        if first is not None and not options.overwrite:  # or both steps would compute the same anew
+            dataset = dataset.map(_prepare, fn_args=(_start(first, cache, on_cpus, folder),), num_cpus=1)
+        return dataset.map(
+            _Models,
+            fn_constructor_args=(_start(recipe, cache, options, folder),),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=gpu_actors(ray, share)),
+            num_cpus=0,  # or they could take the last one from the first step, and wait for it for ever
+            num_gpus=share,
+        )
+
+
+def _gpu_share(ray: Any, recipe: Recipe, options: Options, named: float | None) -> float:
+    if options.device == "cpu" or not can_use_gpu(recipe):
+        return 0.0
+    if named is None:
+        return 1.0 if ray.cluster_resources().get("GPU", 0.0) >= 1.0 else 0.0
+    return named
+
+
+@contextlib.contextmanager
+def _context(ray: Any) -> Iterator[None]:
+    """How Ray Data is to go about data sets that are made inside."""
+    quiet = not log.isEnabledFor(logging.DEBUG)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL if quiet else logging.INFO)
+    context = ray.data.DataContext.get_current().copy()
+    context.max_errored_blocks = -1  # a clip that cannot be run is told of; it does not end the others
+    context.enable_progress_bars = False  # msapipe has its own
+    context.print_on_execution_start = not quiet
+    with ray.data.DataContext.current(context):
+        yield
+
+
+def _start(recipe: Recipe, cache: Path, options: Options, folder: Path) -> str:
+    """The start message, with the folder of the run; relative paths mean on a node what they mean here."""
+    return json.dumps({**start_message(recipe, cache, options), "run": str(folder), "from": os.getcwd()})
+
+
+class _FirstStepStore(Store):
+    """Keeps results only: the verdict on a clip is the second step's."""
+
+    def put(self, slot: str, key: str, value: Value, recipe: dict[str, Any], notes: tuple[str, ...] = ()) -> None:
+        if slot not in ("summary", "failures"):
+            super().put(slot, key, value, recipe, notes)
+
+
+class _Worker:
+    """On a node: the runner of a process, and the count of the processes that died on a clip."""
+
+    def __init__(self, start: str, store: type[Store] = Store) -> None:
+        message = json.loads(start)
+        with contextlib.suppress(OSError):
+            os.chdir(message["from"])
+        self._runner = runner_of(message, store)
+        self._folder = Path(message["run"])
+
+    def run(self, row: dict[str, Any]) -> dict[str, Any]:
+        """What came of the clip, as ``answer`` says it; each beginning is counted in the folder of the run."""
+        clip = json.loads(row["clip"])
+        begun = self._folder / str(row["number"])
+        with begun.open("ab") as file:
+            file.write(b"x")
+            tries = file.tell()
+        if tries > _TRIES:
+            error = f"{clip['path']}: {_TRIES} processes died on it; do the nodes have enough memory?"
+            return {"status": "error", "error": error, "missing": [], "notes": []}
+        answered = answer(self._runner, clip)
+        begun.unlink(missing_ok=True)
+        return answered
+
+
+@lru_cache(maxsize=4)
+def _worker(start: str, store: type[Store] = Store) -> _Worker:
+    """The one worker of this process, so that its stages are loaded once."""
+    return _Worker(start, store)
+
+
+def _prepare(row: dict[str, Any], start: str) -> dict[str, Any]:
+    """The first step: what needs no GPU goes into the cache. What goes wrong, the second step will meet again."""
+    return {**row, "first": json.dumps(_worker(start, _FirstStepStore).run(row))}
+
+
+def _run(row: dict[str, Any], start: str) -> dict[str, Any]:
+    """The only step, or the second one."""
+    answered = _worker(start).run(row)
+    first = json.loads(row.get("first", "{}"))
+    if "timings" in first and "timings" in answered:
+        answered = _both(first, answered)
+    return {"number": row["number"], "answer": json.dumps(answered)}
+
+
+class _Models:
+    """The second step as an actor, which holds the models on its share of a GPU."""
+
+    def __init__(self, start: str) -> None:
+        self._start = start
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        return _run(row, self._start)
+
+
+def _both(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """The second step's answer, with what the first one computed and how long it took."""
+    spent = dict(first["timings"])
+    for name, seconds in second["timings"].items():
+        spent[name] = spent.get(name, 0.0) + seconds
+    computed, seconds = first["computed"] or second["computed"], first["seconds"] + second["seconds"]
+    return {**second, "computed": computed, "seconds": seconds, "timings": spent}
