@@ -281,7 +281,7 @@ def test_validation_parts_are_scored_as_the_card_says(shared: Path, model: Pocke
 
 
 def test_words_that_a_program_heard_count_half(pocket: Pocket) -> None:
-    words = tuple(Word(text) for text in "i really love this film".split())
+    words = tuple(Word(text) for text in ["i", "really", "love", "this", "film"])
     written, heard = (pocket.run(Transcript(words, "en", recognised=flag)) for flag in (False, True))
     assert np.array_equal(heard.values[:, 0], written.values[:, 0])
     assert np.allclose(heard.values[:, 1], written.values[:, 1] / 2)
