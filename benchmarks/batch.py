@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,10 +117,11 @@ def _watch(process: int, most: list[int], done: threading.Event) -> None:
 
 
 def _below(process: int) -> list[int]:
-    try:
-        children = [int(n) for n in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-    except OSError:
-        return []
+    """Children of all its threads, and theirs."""
+    children: list[int] = []
+    for listed in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):  # the thread has ended
+            children += [int(number) for number in listed.read_text().split()]
     return [one for child in children for one in (child, *_below(child))]
 
 
