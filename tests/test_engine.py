@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from msapipe.cache import Store
-from msapipe.engines.local import run_clips
+from msapipe.engines.local import _Pool, run_clips
 from msapipe.errors import CacheError
 from msapipe.pipeline.recipe import parse_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
@@ -102,3 +102,9 @@ def test_two_runs_on_one_cache_share_the_work(clips: list[Clip], tmp_path: Path)
     for thread in threads:
         thread.join()
     assert sum(counts) == len(clips)
+
+
+def test_several_devices_are_dealt_out_to_the_workers(tmp_path: Path) -> None:
+    with Runner(RECIPE, Store(tmp_path)) as runner:
+        pool = _Pool(runner, 3, runner.look_up, ["cuda:0", "cuda:1"])
+    assert [start["options"]["device"] for start in pool._starts] == ["cuda:0", "cuda:1", "cuda:0"]

@@ -38,7 +38,9 @@ Cache = Annotated[
     Path | None,
     typer.Option("--cache", envvar="MSAPIPE_CACHE", help="Folder of results.", show_default="the user's cache folder"),
 ]
-Device = Annotated[str, typer.Option(envvar="MSAPIPE_DEVICE", help="auto, cpu or cuda:N.")]
+Device = Annotated[
+    str, typer.Option(envvar="MSAPIPE_DEVICE", help="auto, cpu, cuda:N, or for extract several: cuda:0,cuda:1.")
+]
 Jobs = Annotated[
     int,
     typer.Option("--jobs", "-j", envvar="MSAPIPE_JOBS", min=0, help="Worker processes; 0: one a core, if that pays."),

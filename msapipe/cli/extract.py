@@ -138,8 +138,9 @@ def _here(clips: list[Clip], recipe: Recipe, folder: Path, how: Options, jobs: i
     from msapipe.engines.local import run_clips
     from msapipe.pipeline.device import resolve_device
 
-    if how.device not in ("auto", "cpu"):
-        resolve_device(how.device)
+    for device in how.device.split(","):
+        if device not in ("auto", "cpu"):
+            resolve_device(device)
     return run_clips(clips, recipe, folder, how, jobs, brief=True)
 
 

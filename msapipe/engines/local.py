@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from queue import Queue, SimpleQueue
 from typing import Any
@@ -34,10 +35,11 @@ def run_clips(
 
     jobs: worker processes; 0: one a core when enough clips are left to compute to pay for starting them. What is
     stored is looked up in this process; brief: without reading it. Outcomes that come from a worker, or are brief,
-    carry no features (the cache does).
+    carry no features (the cache does). Several devices ("cuda:0,cuda:1") are dealt out to the workers in turn.
     Raises EndsRun when no clip can succeed: results must be kept and cannot be, or weights are missing.
     """
-    with Runner(recipe, Store(cache), options) as runner:
+    devices = options.device.split(",")
+    with Runner(recipe, Store(cache), replace(options, device=devices[0])) as runner:
         look = runner.glance if brief else runner.look_up
         source = iter(clips)
         held: list[Clip] = []
@@ -50,7 +52,9 @@ def run_clips(
             else:
                 held.append(clip)
                 if jobs > 1 or len(held) > _WORTH_A_POOL:
-                    yield from _Pool(runner, jobs or _cores(), look).run(itertools.chain(held, source))
+                    yield from _Pool(runner, jobs or max(_cores(), len(devices)), look, devices).run(
+                        itertools.chain(held, source)
+                    )
                     return
         for clip in held:
             yield runner.run(clip)
@@ -131,9 +135,12 @@ def _reap(process: int) -> None:
 class _Pool:
     """Workers, each led by a thread that hands it clips and replaces it when it dies."""
 
-    def __init__(self, runner: Runner, jobs: int, look: Callable[[Clip], Outcome | None]) -> None:
+    def __init__(
+        self, runner: Runner, jobs: int, look: Callable[[Clip], Outcome | None], devices: Sequence[str]
+    ) -> None:
         self.runner, self.jobs, self.look = runner, jobs, look
-        self._start = start_message(runner.recipe, runner.store.root, runner.options)
+        options = (replace(runner.options, device=devices[number % len(devices)]) for number in range(jobs))
+        self._starts = [start_message(runner.recipe, runner.store.root, each) for each in options]
         self._tasks: Queue[Clip | None] = Queue()
         self._done: SimpleQueue[Outcome | EndsRun] = SimpleQueue()
         self._workers: dict[int, Worker] = {}
@@ -190,7 +197,7 @@ class _Pool:
         """The outcome of a clip, by a new worker if need be; None when all is being stopped."""
         for _ in range(_TRIES):
             if number not in self._workers:
-                self._workers[number] = Worker(self._start)
+                self._workers[number] = Worker(self._starts[number])
             outcome = self._workers[number].run(clip)
             if outcome is not None:
                 return outcome
