@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -177,3 +179,23 @@ def test_a_file_is_read_again_whenever_it_may_have_changed(tmp_path: Path, monke
         file.write('torn [1, 2\n["a"]\n')
     assert Store(cache).file_digest(clip) == hashlib.sha256(b"other").hexdigest()
     assert len(reads) == 2
+
+
+def test_a_folder_that_another_process_sweeps_away_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, swept = Store(tmp_path / "cache"), []
+    acquire = FileLock.acquire
+
+    def late(lock: FileLock, *args: object, **more: object) -> object:
+        if not swept and lock.lock_file.endswith("alive.lock"):
+            swept.append(lock.lock_file)
+            shutil.rmtree(Path(lock.lock_file).parent)
+            raise FileNotFoundError(2, "No such file or directory")
+        return acquire(lock, *args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FileLock, "acquire", late)
+    store.put("failures", KEY, Failure("oh"), {})
+    store.close()
+    assert swept
+    assert store.has("failures", KEY)

@@ -165,9 +165,10 @@ class Store:
             folder = self.root / "writing" / uuid.uuid4().hex
             folder.mkdir(parents=True)
             self._alive = FileLock(folder / "alive.lock")
-            self._alive.acquire()
-            if folder.is_dir():  # else another process swept it away before it was locked
-                self._mine = folder
+            with suppress(FileNotFoundError):  # another process swept the folder away before it was locked
+                self._alive.acquire()
+                if folder.is_dir():
+                    self._mine = folder
         return self._mine
 
 
