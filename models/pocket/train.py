@@ -16,7 +16,7 @@ import importlib.util
 import logging
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -362,16 +362,16 @@ def write(model: Late, recipe: Recipe, scores: Mapping[str, Any]) -> None:
     (HERE / "model.yaml").write_text(yaml.safe_dump(card, sort_keys=False, width=110), encoding="utf-8")
 
 
-def main() -> None:
-    """Measure, fit, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run(lines: Callable[[Path], Iterator[str]], about: str | None) -> None:
+    """A program that prints ``lines`` of a data folder, on one thread."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
-    for line in ship(options.data):
+    for line in lines(options.data):
         log.info(line)
 
 
 if __name__ == "__main__":
-    main()
+    run(ship, __doc__)

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -184,7 +185,7 @@ class NetTraining:
             optimiser, lambda step: min(1, step / WARM_UP) * (0.5 + 0.5 * np.cos(np.pi * step / steps))
         )
         average = {name: value.detach().clone() for name, value in net.named_parameters()}
-        for step, chosen in zip(range(steps), self._batches(), strict=False):
+        for step, chosen in enumerate(islice(self._batches(), steps)):
             loss = self._loss(net, chosen, scales, biases)
             optimiser.zero_grad()
             loss.backward()

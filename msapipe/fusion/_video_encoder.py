@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from msapipe.errors import RecipeError, WeightsError
 from msapipe.fusion._base import present
-from msapipe.weights import Download, Weights, choose
+from msapipe.weights import Download, Weights, choose, from_torchvision
 
 # Colours of Kinetics-400, as torchvision normalises them.
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -38,15 +38,7 @@ class _Known:
 
 
 def _known(name: str, file: str, trained_on: str, **sizes: Any) -> _Known:
-    checkpoint = Download(
-        name=name,
-        url=f"https://download.pytorch.org/models/{file}",
-        file=file,
-        sha256=file.removesuffix(".pth").rpartition("-")[2],
-        bytes=None,
-        licence="BSD-3-Clause",
-        source=f"https://github.com/pytorch/vision, trained on {trained_on}",
-    )
+    checkpoint = from_torchvision(name, file, trained_on)
     return _Known(checkpoint, json.dumps({"window_size": [8, 7, 7], "stochastic_depth_prob": 0.1, **sizes}))
 
 

@@ -4,7 +4,7 @@ Nothing is used before its hash was checked, and nothing is downloaded at import
 """
 
 from msapipe.weights.folder import weights_folder
-from msapipe.weights.kinds import Bundled, Checkpoint, Download, InPackage, Own, Weights, choose
+from msapipe.weights.kinds import Bundled, Checkpoint, Download, InPackage, Own, Weights, choose, from_torchvision
 from msapipe.weights.licences import accept, accepted
 from msapipe.weights.ready import make_ready
 
@@ -18,6 +18,7 @@ __all__ = [
     "accept",
     "accepted",
     "choose",
+    "from_torchvision",
     "make_ready",
     "weights_folder",
 ]

@@ -239,6 +239,19 @@ def choose(known: Iterable[Weights], name: str, what: str) -> Weights:
     )
 
 
+def from_torchvision(name: str, file: str, trained_on: str) -> Download:
+    """A file of torchvision's, whose name ends with the first digits of its sha256."""
+    return Download(
+        name=name,
+        url=f"https://download.pytorch.org/models/{file}",
+        file=file,
+        sha256=file.removesuffix(".pth").rpartition("-")[2],
+        bytes=None,
+        licence="BSD-3-Clause",
+        source=f"https://github.com/pytorch/vision, trained on {trained_on}",
+    )
+
+
 def fetch_command(weights: Weights) -> str:
     """What to type to get the weights, the acceptance of their licence included where it is lacking."""
     accept = "" if weights.commercial or weights.name in accepted() else f" --accept-licence {weights.name}"

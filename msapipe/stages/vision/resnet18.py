@@ -13,7 +13,7 @@ from msapipe.stages.vision._crops import View, crops, on_the_clip
 from msapipe.stages.vision._imagenet import normalised
 from msapipe.stages.vision._resnet18 import load_body
 from msapipe.types import FaceClip, FeatureSequence
-from msapipe.weights import Download, Weights
+from msapipe.weights import Download, Weights, from_torchvision
 
 WIDTH = 512
 
@@ -73,15 +73,7 @@ class Resnet18(CheckpointStage):
             licence="MIT",
             source="https://github.com/yaoing/DAN",
         ),
-        Download(
-            name="imagenet",
-            url="https://download.pytorch.org/models/resnet18-f37072fd.pth",
-            file="resnet18-f37072fd.pth",
-            sha256="f37072fd",
-            bytes=None,
-            licence="BSD-3-Clause",
-            source="https://github.com/pytorch/vision, ResNet18_Weights.IMAGENET1K_V1",
-        ),
+        from_torchvision("imagenet", "resnet18-f37072fd.pth", "ImageNet-1k (IMAGENET1K_V1)"),
     )
 
     def __post_init__(self) -> None:

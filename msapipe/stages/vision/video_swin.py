@@ -16,25 +16,13 @@ from msapipe.stages.vision._crops import sampled
 from msapipe.stages.vision._swin import SwinFeatures
 from msapipe.stages.vision._swin_file import load_model
 from msapipe.types import FaceClip, FeatureSequence
-from msapipe.weights import Download, Weights
+from msapipe.weights import Weights, from_torchvision
 
 Ints = NDArray[np.int64]
 
 # Pictures that one attention window of the published nets spans: 8 tokens of 2. Tiles that begin at other places cut
 # time otherwise than the whole clip does, and their rows then differ much more from those of the whole clip.
 STEP = 16
-
-
-def _published(name: str, file: str, trained_on: str) -> Download:
-    return Download(
-        name=name,
-        url=f"https://download.pytorch.org/models/{file}",
-        file=file,
-        sha256=file.removesuffix(".pth").rpartition("-")[2],
-        bytes=None,
-        licence="BSD-3-Clause",
-        source=f"https://github.com/pytorch/vision, trained on {trained_on}",
-    )
 
 
 @dataclass
@@ -75,10 +63,10 @@ class VideoSwin(CheckpointStage):
     version: ClassVar[int] = 1
     on_device: ClassVar[bool] = True
     weights: ClassVar[tuple[Weights, ...]] = (
-        _published("swin3d_t", "swin3d_t-7615ae03.pth", "Kinetics-400"),
-        _published("swin3d_s", "swin3d_s-da41c237.pth", "Kinetics-400"),
-        _published("swin3d_b", "swin3d_b_1k-24f7c7c6.pth", "ImageNet-1k, then Kinetics-400"),
-        _published("swin3d_b_22k", "swin3d_b_22k-7c6ae6fa.pth", "ImageNet-22k, then Kinetics-400"),
+        from_torchvision("swin3d_t", "swin3d_t-7615ae03.pth", "Kinetics-400"),
+        from_torchvision("swin3d_s", "swin3d_s-da41c237.pth", "Kinetics-400"),
+        from_torchvision("swin3d_b", "swin3d_b_1k-24f7c7c6.pth", "ImageNet-1k, then Kinetics-400"),
+        from_torchvision("swin3d_b_22k", "swin3d_b_22k-7c6ae6fa.pth", "ImageNet-22k, then Kinetics-400"),
     )
 
     def __post_init__(self) -> None:

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from msapipe.errors import WeightsError
@@ -33,6 +32,7 @@ from msapipe.stages.vision._expression_net import (
 from msapipe.stages.vision.expression import BYTES, COUNT, Expression
 from msapipe.testing import fakes
 from msapipe.types import EncodedImages, FaceClip, Frames, Speaker
+from tests.stages.vision.pictures import clip_of, noise
 
 SHIPPED = Expression.weights[0]
 
@@ -54,21 +54,6 @@ def stage() -> Expression:
     made = Expression()
     made.load("cpu")
     return made
-
-
-def clip_of(pictures: list[NDArray[np.uint8]], seen: list[bool] | None = None) -> FaceClip:
-    """A clip with these squares as faces, of which some are the speaker's."""
-    coded = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in pictures]
-    tracks = replace(fakes.face_tracks(len(pictures)), crops=EncodedImages.join(coded))
-    track = np.where(seen or [True] * len(pictures), 0, -1).astype(np.int64)
-    return FaceClip(tracks, Speaker(track, np.ones(len(pictures), np.float32)))
-
-
-def noise(count: int) -> list[NDArray[np.uint8]]:
-    """Blurred noise, every picture another."""
-    random = np.random.default_rng(3)
-    made = [cv2.GaussianBlur(random.integers(0, 256, (100, 100, 3), np.uint8), (0, 0), 3) for _ in range(count)]
-    return [cv2.normalize(picture, None, 0, 255, cv2.NORM_MINMAX) for picture in made]
 
 
 def random_net() -> Any:
@@ -219,7 +204,7 @@ def test_columns_are_probabilities_valence_and_an_embedding(stage: Expression) -
     assert found.values.shape == (6, 40)
     assert found.names[:8] == (*EMOTIONS, "valence")
     assert found.names[8:] == tuple(f"embedding_{i}" for i in range(32))
-    chances = dict(zip(EMOTIONS, found.values.T, strict=False))
+    chances = dict(zip(EMOTIONS, found.values[:, : len(EMOTIONS)].T, strict=True))
     assert np.abs(found.values[:, :7].sum(1) - 1).max() < 1e-5
     assert found.values[:, :7].min() >= 0
     assert np.allclose(found.values[:, 7], chances["happiness"] - sum(chances[name] for name in NEGATIVE), atol=1e-6)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -22,8 +20,8 @@ from msapipe.errors import MissingWeights, RecipeError, WeightsError
 from msapipe.stages.vision._imagenet import normalised
 from msapipe.stages.vision.resnet18 import ON_CPU, Resnet18
 from msapipe.testing import fakes
-from msapipe.types import EncodedImages, FaceClip, Speaker
 from msapipe.weights import Download
+from tests.stages.vision.pictures import clip_of, noise
 
 SIZE = 64
 State = dict[str, torch.Tensor]
@@ -50,21 +48,6 @@ def net() -> nn.Module:
                 nn.init.uniform_(module.weight, 0.5, 1.5)
                 nn.init.normal_(module.bias, 0, 0.1)
     return made.requires_grad_(False)
-
-
-def clip_of(pictures: list[NDArray[np.uint8]], seen: list[bool] | None = None) -> FaceClip:
-    """A clip with these squares as faces, of which some are the speaker's."""
-    coded = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in pictures]
-    tracks = replace(fakes.face_tracks(len(pictures)), crops=EncodedImages.join(coded))
-    track = np.where(seen or [True] * len(pictures), 0, -1).astype(np.int64)
-    return FaceClip(tracks, Speaker(track, np.ones(len(pictures), np.float32)))
-
-
-def noise(count: int) -> list[NDArray[np.uint8]]:
-    """Blurred noise, every picture another."""
-    random = np.random.default_rng(3)
-    made = [cv2.GaussianBlur(random.integers(0, 256, (100, 100, 3), np.uint8), (0, 0), 3) for _ in range(count)]
-    return [cv2.normalize(picture, None, 0, 255, cv2.NORM_MINMAX) for picture in made]
 
 
 def stage(file: Path, **params: Any) -> Resnet18:
