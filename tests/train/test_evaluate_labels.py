@@ -418,5 +418,9 @@ def test_labels_that_use_the_scale_otherwise_are_measured_by_a_scale_of_their_ow
     assert _rescaled(truth, -truth[::-1].copy(), videos, (-3.0, 3.0)) == pytest.approx(
         np.abs(truth - 0.3).mean(), rel=0.1
     )
+    names = sorted(set(videos))
+    turned = np.where([names.index(video) % 2 for video in videos], -said, said)
+    found = _rescaled(turned, said, videos, (-3.0, 3.0))
+    assert found == pytest.approx(2 * np.abs(said).mean(), rel=0.05), "what is fitted on a half is not used for it"
     assert _rescaled(truth[:6], said[:6], videos[:6], (-3.0, 3.0)) is None
     assert _rescaled(truth, np.zeros_like(said), videos, (-3.0, 3.0)) is None
