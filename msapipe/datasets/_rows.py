@@ -79,6 +79,10 @@ def _csv(path: Path) -> tuple[list[str], Entries]:
         reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
         # A quoted text may hold line ends: the number is that of the line on which a row ends.
         entries = [(reader.line_num, entry) for entry in reader]
+    except FileNotFoundError as error:
+        raise MsapipeError(
+            f"{path}: there is no such file; msapipe data new makes one for a folder of clips"
+        ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MsapipeError(f"{path}: cannot be read as a table of labels: {error}") from error
     return list(reader.fieldnames or ()), iter(entries)

@@ -103,6 +103,8 @@ def test_a_table_without_clips_or_columns_is_said(tmp_path: Path) -> None:
     with pytest.raises(MsapipeError, match=r"found the columns a, b; expected clip_id"):
         list(rows(tree(tmp_path, "a,b\n1,2\n", ()) / "label.csv"))
     (tmp_path / "label.csv").unlink()
+    with pytest.raises(MsapipeError, match=r"label\.csv: there is no such file; msapipe data new"):
+        list(rows(tmp_path / "label.csv"))
     (only,) = Table(tmp_path).read()
     assert isinstance(only, Refused)
     assert "expected one of label.csv" in only.reason
