@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from msapipe.pipeline.run import Outcome
+from tests.program import run_program
 
 
 def msapipe(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -130,6 +131,18 @@ def test_what_is_wrong_with_the_command_is_a_sentence(arguments: list[str], says
     assert done.returncode == 2
     assert says in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_could_not_be_written_is_refused_before_anything_is_computed(
+    samples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("h5py")
+    (tmp_path / "there.csd").mkdir()
+    for name, code, says in (("there.csd", 2, "is there already"), ("x.pkl", 1, "is in no split, which MMSA needs")):
+        output = tmp_path / name
+        assert run_program("extract", samples / "positive.mp4", "-o", output, "--cache", tmp_path / "cache") == code
+        assert says in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "cache").exists()
 
 
 def test_plan_list_and_dry_run(samples: Path, cache: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from msapipe.datasets import Example, reader_of
+from msapipe.stages.transcript.sidecar import Sidecar
 from msapipe.testing.contract import check_reader
 from msapipe.train.skeleton import begin_table
 from tests.program import run_program
@@ -55,7 +56,11 @@ def test_a_new_table_leads_back_to_every_file(folder: Path, capsys: pytest.Captu
     examples = {example.clip.id: example for example in check_reader(reader_of(folder))}
     assert {example.clip.path for example in examples.values()} == {folder / line["file"] for line in lines}
     assert examples["Raw/007/0001.mp4"].clip.text == 'so "good", and more'
-    assert examples["Raw/b/1.mp4"].clip.text == "你好 世界"
+    # Words with times stay where their times are.
+    assert examples["Raw/b/1.mp4"].clip.text is None
+    spoken = Sidecar().run(examples["Raw/b/1.mp4"].clip)
+    assert spoken is not None
+    assert (spoken.text, spoken.words[0].start) == ("你好 世界", 0.0)
     assert examples["Raw/007/0001.mp4"].video == "007"
 
 

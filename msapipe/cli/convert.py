@@ -62,6 +62,7 @@ def convert(
     given, notes = _given(reader, source, labels, make_splits, only_labelled)
     for note in notes:
         console.print(f"note: {escape(note)}", soft_wrap=True)
+    writer.check(target, (sample for sample in given or () if "M" in sample.labels or not only_labelled))
     made_by = reader.made_by(source)
     held = {"made_by"} if made_by else set()
     count = writer.write(target, _watched(_samples(reader, source, given, only_labelled), held), made_by)

@@ -149,7 +149,8 @@ def new(
 ) -> int:
     """Write ROOT/label.csv with a line for every media file; people fill in the labels.
 
-    The words of a file beside a clip are written to the column text. Exit code 3 when some files cannot be named.
+    The words of a file beside a clip are written to the column text, unless they have times.
+    Exit code 3 when some files cannot be named.
     """
     from msapipe.cli import _exit
     from msapipe.cli._batch import escape

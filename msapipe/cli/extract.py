@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from msapipe.exchange import Exchange
     from msapipe.pipeline.recipe import Recipe
     from msapipe.pipeline.run import Options, Outcome
-    from msapipe.types import Clip
+    from msapipe.types import Clip, FeatureSequence, Sample
 
 
 def extract(
@@ -27,7 +27,12 @@ def extract(
     dataset: options.DataSet = "",
     cache: options.Cache = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the features of all clips to this .safetensors file.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write the features of all clips: .safetensors, .pkl (MMSA), .csd (CMU SDK), .parquet.",
+        ),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write one JSON line a clip to this file.")] = None,
     html: Annotated[
@@ -73,6 +78,7 @@ def extract(
     """Extract features into the cache. Run again, it goes on where it stopped."""
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
+    from msapipe.exchange import format_of
     from msapipe.pipeline.recipe import load_recipe
     from msapipe.pipeline.run import Options
     from msapipe.pipeline.shard import Shard
@@ -84,7 +90,7 @@ def extract(
     options.accept_licences(accept_licence, recipe)
     _check_engine(engine, address, gpus_per_actor)
     share = Shard.parse(shard) if shard else None
-    writer = _writer(output) if output else None
+    writer = format_of(output, to_write=True) if output else None
     if html is not None:
         check_page(html)
     folder = options.cache_folder(cache)
@@ -94,6 +100,8 @@ def extract(
         clips = [example.clip for example in examples.values()]
         for error in tally.errors:
             console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
+        if writer is not None and output is not None:
+            writer.check(output, (_sample(example) for example in examples.values()))
         if dry_run:
             _dry_run(clips, recipe, folder)
             return _exit.of_counts(len(clips), tally.status["error"])
@@ -169,15 +177,10 @@ def _dry_run(clips: list[Clip], recipe: Recipe, folder: Path) -> None:
         print(f"{clip.path}: {says}")
 
 
-def _writer(output: Path) -> Exchange:
-    """The format that the name of the file says; refused before anything is computed."""
-    from msapipe.errors import RecipeError
-    from msapipe.exchange import format_of
+def _sample(example: Example, features: Mapping[str, FeatureSequence] | None = None, text: str = "") -> Sample:
+    from msapipe.types import Sample
 
-    writer = format_of(output, to_write=True)
-    if not output.absolute().parent.is_dir():
-        raise RecipeError(f"-o {output}: the folder {output.absolute().parent} is not there; make it first")
-    return writer
+    return Sample(example.clip.id, features or {}, example.labels, example.split, example.video, text)
 
 
 def _write(
@@ -186,15 +189,13 @@ def _write(
     from msapipe.cache import Store
     from msapipe.pipeline.card import signature
     from msapipe.pipeline.run import Runner
-    from msapipe.types import Sample
 
     def samples() -> Iterator[Sample]:
         with Runner(recipe, Store(folder)) as runner:
             for example in examples:
                 outcome = runner.run(example.clip)
                 words = outcome.values.get("transcript")
-                text = words.text if words is not None else ""
-                yield Sample(example.clip.id, outcome.features, example.labels, example.split, example.video, text)
+                yield _sample(example, outcome.features, words.text if words is not None else "")
 
     count = writer.write(output, samples(), {"features": signature(recipe), "align": recipe.align})
     console.print(f"wrote the features of {count} clips to {output}")

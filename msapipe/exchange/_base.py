@@ -7,24 +7,35 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from msapipe.exchange._whole import check_free
 from msapipe.types import Sample
 
 
 class Exchange(ABC):
     """suffixes: endings of names that say this format, with the dot.   writes: whether it can be written.
 
+    folder: whether what is written is a folder, which never replaces anything.
     loses: what does not come back as it was written, to the reason: times, valid, names, channels, notes, labels,
     split, video, text, tokens, made_by (see ``Sample`` and ``FeatureSequence``).
     """
 
     suffixes: ClassVar[tuple[str, ...]]
     writes: ClassVar[bool] = True
+    folder: bool = False
     loses: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         """Whether a folder, whatever its name, holds files of this format."""
         return False
+
+    def check(self, path: Path, bare: Iterable[Sample] = ()) -> None:
+        """Raise what ``write`` would raise, as far as it shows before there are features: nobody computes in vain.
+
+        bare: the samples without features. RecipeError for a name that is taken or a folder that is not there,
+        MissingLibrary, MsapipeError for samples that the format has no place for.
+        """
+        check_free(path, self.folder)
 
     @abstractmethod
     def write(self, path: Path, samples: Iterable[Sample], made_by: Mapping[str, Any] | None = None) -> int:

@@ -34,6 +34,22 @@ class _Split:
     lengths: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in (*MODALITIES, "text_bert")})
 
 
+def split_of(path: Path, sample: Sample) -> str:
+    """The split of a clip; raises MsapipeError where it has none, or no label."""
+    if sample.split is None:
+        raise MsapipeError(f"{path}: clip {sample.id} is in no split, which MMSA needs; {_MEND_SPLIT}")
+    if "M" not in sample.labels:
+        raise MsapipeError(f"{path}: clip {sample.id} has no label, which MMSA needs; {_MEND_LABEL}")
+    return sample.split
+
+
+def check_splits(path: Path, filled: set[str]) -> None:
+    """Raise MsapipeError unless each split has clips."""
+    for name in SPLITS:
+        if name not in filled:
+            raise MsapipeError(f"{path}: no clip is in {name}; MMSA needs train, valid and test; {_MEND_SPLIT}")
+
+
 class Splits:
     """``add`` clips, then ``write`` them. steps: modality to the length of all clips; default: that of the longest."""
 
@@ -48,11 +64,7 @@ class Splits:
 
     def add(self, sample: Sample) -> None:
         """The next clip; raises MsapipeError when MMSA has no place for it as it is."""
-        if sample.split is None:
-            raise MsapipeError(f"{self._path}: clip {sample.id} is in no split, which MMSA needs; {_MEND_SPLIT}")
-        if "M" not in sample.labels:
-            raise MsapipeError(f"{self._path}: clip {sample.id} has no label, which MMSA needs; {_MEND_LABEL}")
-        own = self._splits[sample.split]
+        own = self._splits[split_of(self._path, sample)]
         name = mmsa_id(sample)
         other = next((split.ids[name] for split in self._splits.values() if name in split.ids), None)
         if other is not None:
@@ -92,11 +104,8 @@ class Splits:
         to.close()
 
     def _check(self) -> None:
-        for name, split in self._splits.items():
-            if not split.ids:
-                raise MsapipeError(
-                    f"{self._path}: no clip is in {name}; MMSA needs train, valid and test; {_MEND_SPLIT}"
-                )
+        check_splits(self._path, {name for name, split in self._splits.items() if split.ids})
+        for split in self._splits.values():
             bare = [
                 clip for clip, count in zip(split.ids.values(), split.lengths["text_bert"], strict=True) if not count
             ]
@@ -162,8 +171,8 @@ class Splits:
                 spool.close()
 
 
-_MEND_SPLIT = "give every clip a mode in label.csv (msapipe convert --labels label.csv), or add --make-splits"
-_MEND_LABEL = "type msapipe convert --labels label.csv, and --only-labelled to leave such clips out"
+_MEND_SPLIT = "give every clip a mode in label.csv, or write a .safetensors and type msapipe convert --make-splits"
+_MEND_LABEL = "write a .safetensors and type msapipe convert --labels label.csv, or --only-labelled to leave it out"
 
 
 def mmsa_id(sample: Sample) -> str:

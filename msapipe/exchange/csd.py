@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from msapipe.errors import MsapipeError
 from msapipe.exchange._base import Exchange
 from msapipe.exchange._columns import Columns
-from msapipe.exchange._csd_file import OWN, CsdWriter, entry_of, opened
+from msapipe.exchange._csd_file import OWN, CsdWriter, entry_of, library, opened
 from msapipe.exchange._whole import made_whole
 from msapipe.types import FeatureSequence, Sample
 
@@ -44,6 +44,7 @@ class Csd(Exchange):
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".csd",)
+    folder = True
     loses: ClassVar[Mapping[str, str]] = {
         "valid": "a step that was seen and is zero in all columns is read back as not seen",
         "notes": "it has no place for them",
@@ -55,12 +56,17 @@ class Csd(Exchange):
         """Whether it holds .csd files."""
         return any(folder.glob("*.csd"))
 
+    def check(self, path: Path, bare: Iterable[Sample] = ()) -> None:
+        """See Exchange."""
+        super().check(path, bare)
+        library()
+
     def write(self, path: Path, samples: Iterable[Sample], made_by: Mapping[str, Any] | None = None) -> int:
         """Write all samples, one in memory at a time, into a new folder."""
         columns, entries = Columns(path), _Entries()
         clips: list[dict[str, Any]] = []
         labels: dict[str, tuple[Mapping[str, float], list[float]]] = {}
-        with made_whole(path, folder=True) as work, ExitStack() as at_end:
+        with made_whole(path, self.folder) as work, ExitStack() as at_end:
             sequences = _Sequences(work / "made", at_end)
             for sample in samples:
                 columns.check(sample)

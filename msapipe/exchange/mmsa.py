@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from msapipe.errors import MsapipeError
 from msapipe.exchange._base import Exchange
-from msapipe.exchange._mmsa_splits import LABELS, MODALITIES, SPLITS, Splits
+from msapipe.exchange._mmsa_splits import LABELS, MODALITIES, SPLITS, Splits, check_splits, split_of
 from msapipe.exchange._whole import made_whole
 from msapipe.types import FeatureSequence, Sample
 
@@ -56,6 +56,12 @@ class Mmsa(Exchange):
 
     def __init__(self, steps: Mapping[str, int] | None = None) -> None:
         self.steps = steps
+
+    def check(self, path: Path, bare: Iterable[Sample] = ()) -> None:
+        """See Exchange."""
+        super().check(path, bare)
+        if splits := {split_of(path, sample) for sample in bare}:
+            check_splits(path, splits)
 
     def write(self, path: Path, samples: Iterable[Sample], made_by: Mapping[str, Any] | None = None) -> int:
         """Write clips, each with a label and a split; raises MsapipeError for what MMSA cannot load."""

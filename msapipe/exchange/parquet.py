@@ -58,17 +58,23 @@ class Parquet(Exchange):
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".parquet",)
+    folder = True
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         """Whether it holds .parquet files, or its folder ``data`` does."""
         return bool(_files(folder))
 
+    def check(self, path: Path, bare: Iterable[Sample] = ()) -> None:
+        """See Exchange."""
+        super().check(path, bare)
+        _library()
+
     def write(self, path: Path, samples: Iterable[Sample], made_by: Mapping[str, Any] | None = None) -> int:
         """Write all samples, a row group in memory at a time, into a new folder."""
         _, parquet = _library()
         count, columns = 0, Columns(path)
-        with made_whole(path, folder=True) as work, ExitStack() as at_end:
+        with made_whole(path, self.folder) as work, ExitStack() as at_end:
             (work / "made" / "data").mkdir(parents=True)
             tables: dict[str, _Table] = {}
             for sample in samples:

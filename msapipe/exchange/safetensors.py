@@ -31,7 +31,7 @@ class Safetensors(Exchange):
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
 
     def __init__(self, per_split: bool = False, most_bytes: int = 10**9) -> None:
-        self.per_split, self.most_bytes = per_split, most_bytes
+        self.folder, self.most_bytes = per_split, most_bytes
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
@@ -41,19 +41,19 @@ class Safetensors(Exchange):
     def write(self, path: Path, samples: Iterable[Sample], made_by: Mapping[str, Any] | None = None) -> int:
         """Write all samples, one in memory at a time."""
         count = 0
-        with made_whole(path, self.per_split) as work, ExitStack() as at_end:
+        with made_whole(path, self.folder) as work, ExitStack() as at_end:
             shards: dict[str, list[Shard]] = {}
             for sample in samples:
-                name = sample.split or "all" if self.per_split else ""
+                name = sample.split or "all" if self.folder else ""
                 own = shards.setdefault(name, [])
-                if not own or (self.per_split and own[-1].bytes >= self.most_bytes):
+                if not own or (self.folder and own[-1].bytes >= self.most_bytes):
                     if own:
                         own[-1].finish(made_by or {})
                     own.append(Shard(work / f"{name}{len(own)}"))
                     at_end.callback(own[-1].close)
                 own[-1].add(sample)
                 count += 1
-            if not self.per_split:
+            if not self.folder:
                 shard = shards[""][0] if count else Shard(work / "0")
                 shard.finish(made_by or {}).rename(work / "made")
                 return count

@@ -99,7 +99,7 @@ def _modes(clips: Sequence[Clip], seed: int | None) -> list[str]:
 
 
 def _text(clip: Clip, problems: list[str]) -> tuple[str, bool]:
-    """The words beside a clip, and whether they have times there."""
+    """The words beside a clip for the table, and whether they have times there: then they stay there."""
     try:
         words = Sidecar().run(clip)
     except MsapipeError as error:
@@ -107,7 +107,9 @@ def _text(clip: Clip, problems: list[str]) -> tuple[str, bool]:
         return "", False
     if words is None:
         return "", False
-    return " ".join(words.text.split()), any(word.start is not None for word in words.words)
+    if any(word.start is not None for word in words.words):
+        return "", True  # words of a table come first, and have no times
+    return " ".join(words.text.split()), False
 
 
 def _write(path: Path, lines: Sequence[Sequence[str]]) -> None:
@@ -130,7 +132,7 @@ def _read_back(root: Path, clips: Sequence[Clip], problems: list[str], timed: Se
     notes = []
     if timed:
         notes.append(
-            f"the words of {len(timed)} clips have times in the files beside them ({timed[0]}); words of {NAME} come "
-            "first and have none: empty the column text of these clips to use the times"
+            f"the words of {len(timed)} clips have times in the files beside them (as those of {timed[0]}) and are "
+            "read from there: their column text is empty"
         )
     return Skeleton(len(read), len({item.video for item in read.values()}), tuple(problems), tuple(notes))

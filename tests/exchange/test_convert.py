@@ -93,7 +93,7 @@ def test_tokens_are_said_to_be_lost(features: Path, capsys: pytest.CaptureFixtur
     ("arguments", "code", "said"),
     [
         (["features.safetensors", "x.pkl"], 1, "clip v0$_$1 is in no split, which MMSA needs; give every clip a mode"),
-        (["features.safetensors", "x.pkl", "--make-splits"], 1, "clip v0$_$1 has no label, which MMSA needs; type"),
+        (["features.safetensors", "x.pkl", "--make-splits"], 1, "clip v0$_$1 has no label, which MMSA needs; write"),
         (["features.safetensors", "x.pkl", "--labels", "two.csv", "--only-labelled"], 1, "no clip is in test"),
         (["features.safetensors", "x.odd"], 2, "known endings: .csd, .pkl, .pickle, .parquet, .safetensors"),
         (["features.safetensors", "features.safetensors"], 2, "is what is to be read"),
