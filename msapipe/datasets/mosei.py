@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from msapipe.datasets._base import Example, Refused
 from msapipe.datasets.table import Table
@@ -11,14 +13,20 @@ from msapipe.types import Clip
 
 TRANSCRIPTS = Path("Raw/Transcript/Segmented/Combined")
 VIDEOS = Path("Raw/Videos/Full/Combined")
+# Transcripts and labels need not agree to the millisecond: the share of what both cover that makes them the same.
+_SAME_STRETCH = 0.5
+
+# (start, end, sentiment) of the labelled stretches of a video, in seconds.
+Stretches = list[tuple[float, float, float]]
 
 
 class Mosei(Table):
     """23,453 utterances of 3,228 videos (Zadeh et al., 2018), labels in [-3, 3].
 
     With label.csv it is a table. Without one, each line "video___number___start___end___text" of
-    Raw/Transcript/Segmented/Combined/<video>.txt is a stretch of Raw/Videos/Full/Combined/<video>.mp4; labels are in
-    a .csd file of their own there, so these clips have none. Ids are "video/number".
+    Raw/Transcript/Segmented/Combined/<video>.txt is a stretch of Raw/Videos/Full/Combined/<video>.mp4. Its label is
+    that of the stretch which shares most of its time (more than half of what both cover) in CMU_MOSEI_Labels.csd, or
+    another .csd with "label" in its name, below the root (needs h5py); no file, no labels. Ids are "video/number".
     """
 
     scale = (-3.0, 3.0)
@@ -34,22 +42,69 @@ class Mosei(Table):
         if not type(self).recognises(self.root):
             yield from super().read()
             return
+        labels: dict[str, Stretches] = {}
+        for file in _label_files(self.root)[:1]:
+            try:
+                labels = _read(file)
+            except (ImportError, OSError, KeyError, IndexError, TypeError, ValueError) as error:
+                needs = ' (type: uv pip install "msapipe[csd]")' if isinstance(error, ImportError) else ""
+                yield Refused(file, f"labels cannot be read{needs}: {error}; clips come without", skipped=False)
         for transcript in sorted((self.root / TRANSCRIPTS).glob("*.txt")):
-            yield from self._video(transcript)
+            yield from self._video(transcript, labels.get(transcript.stem, []))
 
-    def _video(self, transcript: Path) -> Iterator[Example | Refused]:
+    def _video(self, transcript: Path, labels: Stretches) -> Iterator[Example | Refused]:
         video = self.root / VIDEOS / f"{transcript.stem}.mp4"
         if not video.is_file():
             yield Refused(video, f"a missing video: {transcript.name} has its words", skipped=False)
             return
         text = transcript.read_text(encoding="utf-8-sig", errors="replace")
         for line, entry in enumerate(text.splitlines(), 1):
-            parts = entry.split("___", 4)
             try:
-                name, number, start, end, words = parts
-                clip = Clip(f"{name}/{number}", video, float(start), float(end), words.strip() or None)
-            except ValueError:
-                wanted = "expected video___number___start___end___text"
-                yield Refused(transcript, f"line {line}: found {entry[:60]!r}, {wanted}", skipped=False)
+                clip = _clip(video, entry)
+                label = _label(labels, clip)
+                self.check_scale(clip.id, label)
+            except ValueError as error:
+                yield Refused(transcript, f"line {line}: {error}", skipped=False)
                 continue
-            yield Example(clip, video=name)
+            yield Example(clip, label, video=clip.id.rpartition("/")[0])
+
+
+def _clip(video: Path, entry: str) -> Clip:
+    """The stretch of a line; raises ValueError."""
+    try:
+        name, number, start, end, words = entry.split("___", 4)
+        return Clip(f"{name}/{number}", video, float(start), float(end), words.strip() or None)
+    except ValueError:
+        raise ValueError(f"found {entry[:60]!r}, expected video___number___start___end___text") from None
+
+
+def _label_files(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*.csd") if "label" in path.name.lower())
+
+
+def _read(file: Path) -> dict[str, Stretches]:
+    """Labelled stretches by video, from a computational sequence whose first column is the sentiment."""
+    import h5py
+
+    found: dict[str, Stretches] = {}
+    with h5py.File(file, "r") as sequences:
+        data: Any = sequences[next(iter(sequences))]["data"]
+        for video in data:
+            spans, columns = data[video]["intervals"][()], data[video]["features"][()]
+            rows = zip(spans.tolist(), columns.tolist(), strict=True)
+            found[video] = [(float(span[0]), float(span[1]), float(row[0])) for span, row in rows]
+    return found
+
+
+def _label(stretches: Stretches, clip: Clip) -> dict[str, float]:
+    """The label of the stretch that is the same as the clip's, where there is one and its label is a number."""
+    start, end = clip.start, clip.end or math.inf
+
+    def shared(stretch: tuple[float, float, float]) -> float:
+        both = max(end, stretch[1]) - min(start, stretch[0])
+        return (min(end, stretch[1]) - max(start, stretch[0])) / both
+
+    best = max(stretches, key=shared, default=None)
+    if best is None or shared(best) <= _SAME_STRETCH or not math.isfinite(best[2]):
+        return {}
+    return {"M": best[2]}

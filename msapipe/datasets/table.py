@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -45,19 +45,19 @@ class Table(Reader):
 
     def _one(self, table: Path, row: Row, files: _Files) -> Example | Refused:
         try:
-            self._check(row)
+            self.check_scale(row.name, row.labels)
             found = files.find(_places(row))
         except ValueError as error:
             return Refused(table, f"line {row.line}: {error}", skipped=False)
         clip = Clip(row.name, found, row.start or 0.0, row.end, row.text or None)
         return Example(clip, row.labels, cast("Split | None", row.split), row.video)
 
-    def _check(self, row: Row) -> None:
-        """Raise ValueError for a label outside the scale."""
+    def check_scale(self, name: str, labels: Mapping[str, float]) -> None:
+        """Raise ValueError for a label of a clip outside the scale."""
         low, high = self.scale or (-math.inf, math.inf)
-        for letter, label in row.labels.items():
+        for letter, label in labels.items():
             if not low <= label <= high:
-                raise ValueError(f"label {letter} of {row.name} is {label:g}, expected {low:g} to {high:g}")
+                raise ValueError(f"label {letter} of {name} is {label:g}, expected {low:g} to {high:g}")
 
 
 class _Files:

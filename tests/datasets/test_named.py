@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from msapipe.datasets import READERS, Refused, reader_of
 from msapipe.testing.contract import check_reader
 
@@ -46,6 +48,25 @@ def test_mosei_as_cmu_hands_it_out_is_stretches_of_whole_videos(tmp_path: Path) 
     assert (example.clip.id, example.clip.start, example.clip.end) == ("abc/0", 1.5, 3.25)
     assert (example.clip.text, example.video, example.labels) == ("So ___ what", "abc", {})
     assert [reason[:7] for reason in refused(tmp_path)] == ["line 2:", "line 3:", "a missi"]
+
+
+def test_mosei_labels_of_cmu_are_those_of_the_same_stretch(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    lines = "abc___0___1.5___3.25___good\nabc___1___3.25___5___bad\nabc___2___8___9___none\nabc___3___20___21___off\n"
+    put(
+        tmp_path,
+        {"Raw/Transcript/Segmented/Combined/abc.txt": lines, "Raw/Videos/Full/Combined/abc.mp4": ""},
+    )
+    with h5py.File(tmp_path / "CMU_MOSEI_Labels.csd", "w") as file:
+        # In another order than the transcript's, and not to the millisecond.
+        file["All Labels/data/abc/intervals"] = [[3.3, 5.0], [1.5, 3.2], [9.0, 12.0], [20.0, 21.0]]
+        file["All Labels/data/abc/features"] = [[-1.0, 9], [2.0, 9], [1.0, 9], [7.0, 9]]
+    examples = {example.clip.text: example.labels for example in check_reader(reader_of(tmp_path))}
+    assert examples == {"good": {"M": 2.0}, "bad": {"M": -1.0}, "none": {}}
+    assert refused(tmp_path) == ["line 4: label M of abc/3 is 7, expected -3 to 3"]
+    (tmp_path / "CMU_MOSEI_Labels.csd").write_text("nothing")
+    assert [example.labels for example in check_reader(reader_of(tmp_path))] == [{}] * 4
+    assert refused(tmp_path)[0].startswith("labels cannot be read")
 
 
 def test_meld_is_three_tables_and_three_folders(tmp_path: Path) -> None:
