@@ -12,7 +12,7 @@ MsapipeError
 ├── MissingLibrary        a package, or a shared library that it needs, is not on this machine
 ├── FeatureMismatch       a model was trained on other features than the recipe makes
 ├── EndsRun               no other clip of the run would fare better
-│   ├── CacheError        the cache folder cannot be written, or is full
+│   ├── CacheError        the cache cannot be written, is full, or cannot be reached
 │   └── MissingWeights    (also a WeightsError) they were never fetched, or their licence was not accepted
 └── NothingToScore        a clip has no modality that the model can read
 """
@@ -63,7 +63,7 @@ class FeatureMismatch(MsapipeError):
 
 
 class CacheError(EndsRun, OSError):
-    """The cache folder cannot be written."""
+    """The cache cannot be written, or its storage service cannot be reached."""
 
 
 class NothingToScore(MsapipeError):

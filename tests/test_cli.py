@@ -121,7 +121,8 @@ def test_everything_fails_and_nothing_is_there(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["--pipeline", "poket"], "did you mean 'pocket'"),
-        (["--device", "cuda:77"], "this machine has"),
+        (["--device", "cuda:77"], "device 'cuda:77': this machine has"),
+        (["--devices", "77,78"], "device '77': this machine has"),
         (["-o", "x.csv"], "known endings: .csd"),
         (["-o", "no/such/folder/x.safetensors"], "make it first"),
     ],

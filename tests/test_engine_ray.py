@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msapipe.cache import Store
+from msapipe.cache import Store, open_store
 from msapipe.engines import local
+from msapipe.engines._cluster import folder_of_run
+from msapipe.engines._run_folder import RunFolder
 from msapipe.engines._wire import answer, clip_message, outcome_of, runner_of, start_message
 from msapipe.engines.ray import run_clips
 from msapipe.errors import CacheError, EndsRun, MissingLibrary, RecipeError
@@ -146,7 +148,11 @@ def test_two_steps_store_what_one_process_stores(
 @with_ray
 @pytest.mark.slow
 def test_a_clip_that_kills_its_process_costs_itself(
-    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    clips: list[Clip],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     shim = tmp_path / "shim"
     shim.mkdir()
@@ -156,11 +162,33 @@ def test_a_clip_that_kills_its_process_costs_itself(
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(shim), os.environ.get("PYTHONPATH", "")]))
     cluster = request.getfixturevalue("cluster")
+    capsys.readouterr()
     outcomes = list(run_clips(clips[:7], RECIPE, tmp_path / "cache", Options(), cluster.address))
+    assert not capsys.readouterr().out, "standard output is for results, not for notices of raylets"
     dead = [outcome for outcome in outcomes if outcome.status == "error"]
     assert len(outcomes) == 7
     assert [outcome.clip.id for outcome in dead] == [clips[3].id]
     assert "processes died on it" in (dead[0].error or "")
+
+
+@with_ray
+@pytest.mark.slow
+def test_the_cache_may_lie_in_a_storage_service(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("MSAPIPE_CACHE", str(tmp_path / "nodes"))
+    cluster = request.getfixturevalue("cluster")
+    monkeypatch.setenv("MSAPIPE_CACHE", str(tmp_path / "driver"))
+    service = tmp_path / "service"
+    outcomes = list(run_clips(clips[:20], RECIPE, service.as_uri(), Options(), cluster.address))
+    list(local.run_clips(clips[:20], RECIPE, tmp_path / "local", Options(), 1))
+    assert sum(outcome.computed for outcome in outcomes) == 19
+    assert files(service) == files(tmp_path / "local")
+    assert {path.name for path in service.iterdir()} == {path.parts[0] for path in map(Path, files(service))}
+    assert not list(tmp_path.glob("driver/remote/*/audio")), "the driver only looked"
+    assert len(list(tmp_path.glob("nodes/remote/*/audio/*/*"))) == 19
+    again = run_clips([*clips[:7], *clips[8:20]], RECIPE, service.as_uri(), Options(), "127.0.0.1:1", brief=True)
+    assert not any(outcome.computed for outcome in again), "and no cluster is needed for what is there"
 
 
 @with_ray
@@ -183,6 +211,8 @@ def test_what_the_cluster_cannot_do_is_said(clips: list[Clip], cluster: Any, tmp
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CacheError, match="--cache DIR"):
         list(run_clips(clips[:1], RECIPE, tmp_path / "file" / "cache", Options(), cluster.address))
+    with pytest.raises(EndsRun, match="does not see the cache memory://mine; with --cache name"):
+        list(run_clips(clips[:1], RECIPE, "memory://mine", Options(), cluster.address))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +220,7 @@ def test_what_the_cluster_cannot_do_is_said(clips: list[Clip], cluster: Any, tmp
     [
         (("--engine", "rai"), "did you mean 'ray'?"),
         (("--address", "127.0.0.1:1"), "type --engine ray"),
-        (("--engine", "ray", "--cache", "s3://bucket/cache"), "network folder"),
+        (("--engine", "ray", "--cache", "s4://bucket/cache"), "no kind of storage is called 's4'"),
         (("--engine", "ray", "--device", "cuda:0"), "--device auto"),
     ],
 )
@@ -216,10 +246,23 @@ def test_what_is_stored_needs_no_cluster(clips: list[Clip], tmp_path: Path) -> N
 
 
 def test_what_no_cluster_takes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="network folder"):
+    with pytest.raises(RecipeError, match="give it as a string"):
         list(run_clips([], RECIPE, Path("s3://bucket/cache"), Options()))
     with pytest.raises(RecipeError, match="Ray says which GPU"):
         list(run_clips([], RECIPE, tmp_path, Options("cuda:0")))
+
+
+@pytest.mark.parametrize("kind", ["folder", "memory"])
+def test_each_beginning_of_a_clip_is_counted(kind: str, tmp_path: Path) -> None:
+    store = open_store(tmp_path / "cache" if kind == "folder" else f"memory:/{tmp_path}")
+    with folder_of_run(store) as here:
+        there = RunFolder(open_store(store.address), here.name)
+        assert there.is_seen()
+        assert not RunFolder(store, "run-other").is_seen()
+        assert [there.begin(1), here.begin(1), there.begin(11), there.begin(1)] == [1, 2, 1, 3]
+        here.end(1)
+        assert [there.begin(1), there.begin(11)] == [1, 2]
+    assert not there.is_seen()
 
 
 def test_without_the_library_it_says_what_to_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -230,7 +273,7 @@ def test_without_the_library_it_says_what_to_type(monkeypatch: pytest.MonkeyPatc
 
 def test_a_clip_and_its_outcome_pass_through_the_wire(clips: list[Clip], tmp_path: Path) -> None:
     options = Options(offline=True)
-    start = json.loads(json.dumps(start_message(RECIPE, tmp_path / "there", options)))
+    start = json.loads(json.dumps(start_message(RECIPE, str(tmp_path / "there"), options)))
     with runner_of(start) as there, Runner(RECIPE, Store(tmp_path / "here"), options) as here:
         assert (there.recipe.text, there.recipe.called, there.options) == (RECIPE.text, RECIPE.called, options)
         for clip in (Clip("part", clips[0].path, 0.1, 0.3, "some words"), clips[7]):

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,11 @@ class Store:
         self._alive: FileLock | None = None
         self._owner = 0
 
+    @property
+    def address(self) -> str:
+        """What another process opens this cache by (``open_store``)."""
+        return self._root
+
     def path(self, slot: str, key: str) -> Path:
         """Where the entry is, or would be."""
         return Path(self._place(slot, key))
@@ -73,24 +78,32 @@ class Store:
         except (ValueError, OSError):
             return None
 
+    def bring(self, results: Iterable[tuple[str, str]]) -> None:
+        """Have entries (slot, key) that will be asked for at hand; of a folder they are."""
+
     def put(self, slot: str, key: str, value: Value, recipe: dict[str, Any], notes: tuple[str, ...] = ()) -> None:
-        """Write an entry whole: a temporary file, flushed to the disk, then renamed. Raises CacheError."""
-        final = self.path(slot, key)
-        data = entry_bytes(value, recipe, notes)
+        """Write an entry whole. Raises CacheError."""
         try:
-            part = self._writing() / f"{uuid.uuid4().hex}{SUFFIX}"
-            try:
-                with part.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                final.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(part, final)
-            finally:
-                part.unlink(missing_ok=True)
-            index.append(self.root, slot, key, len(data))
+            self._write(slot, key, entry_bytes(value, recipe, notes))
         except OSError as error:
             raise self.unwritable(error) from error
+
+    def _write(self, slot: str, key: str, data: bytes, verify: bool = False) -> None:
+        """A temporary file, flushed to the disk, then renamed; verify: ValueError when the data are damaged."""
+        final = self.path(slot, key)
+        part = self._writing() / f"{uuid.uuid4().hex}{SUFFIX}"
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if verify:
+                read_entry(part)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(part, final)
+        finally:
+            part.unlink(missing_ok=True)
+        index.append(self.root, slot, key, len(data))
 
     def discard(self, slot: str, key: str) -> None:
         """Take an entry away, where it is and where that is allowed."""
@@ -103,6 +116,20 @@ class Store:
             f"the cache {self.root} cannot be written: {error.strerror or error}; "
             "name another folder with --cache DIR or MSAPIPE_CACHE, or free space (msapipe cache prune)"
         )
+
+    def file_system(self) -> tuple[Any, str]:
+        """The file system that the cache lies in, as fsspec has it, and the cache's path there."""
+        from fsspec.implementations.local import LocalFileSystem
+
+        return LocalFileSystem(), self._root
+
+    @contextmanager
+    def asking(self, done: str) -> Iterator[None]:
+        """What goes wrong inside as CacheError; done: what could then not be, "read"."""
+        try:
+            yield
+        except OSError as error:
+            raise self.unwritable(error) from error
 
     @contextmanager
     def claim(self, name: str) -> Iterator[None]:

@@ -95,9 +95,8 @@ def sort_out(
     from msapipe.pipeline.inputs import find_clips
 
     examples: list[Example] = []
-    for item in find_clips(arguments, dataset):
-        if shard is not None and not shard.holds(item):
-            continue
+    found = find_clips(arguments, dataset)
+    for item in found if shard is None else shard.share(found):
         if isinstance(item, Refused):
             tally.refuse(item)
         elif limit is None or len(examples) < limit:
@@ -171,7 +170,7 @@ def _progress(console: Console) -> Progress:
 _CAUSES_SHOWN = 5
 
 
-def closing_table(tally: Tally, console: Console, cache: Path) -> None:
+def closing_table(tally: Tally, console: Console, cache: str) -> None:
     """What came of the run."""
     from rich.table import Table
 
@@ -193,7 +192,7 @@ def closing_table(tally: Tally, console: Console, cache: Path) -> None:
     table.add_row("computed", str(numbers.computed))
     table.add_row("from the cache", str(numbers.cached))
     table.add_row("time", f"{tally.seconds:.1f} s")
-    table.add_row("cache", escape(str(cache)))
+    table.add_row("cache", escape(cache))
     console.print(table)
 
 

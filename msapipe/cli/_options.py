@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,11 +34,23 @@ DataSet = Annotated[
     ),
 ]
 Cache = Annotated[
-    Path | None,
-    typer.Option("--cache", envvar="MSAPIPE_CACHE", help="Folder of results.", show_default="the user's cache folder"),
+    str | None,
+    typer.Option(
+        "--cache",
+        metavar="DIR|URL",
+        envvar="MSAPIPE_CACHE",
+        help="Folder of results, or its address in a storage service: s3://bucket/folder.",
+        show_default="the user's cache folder",
+    ),
 ]
 Device = Annotated[
-    str, typer.Option(envvar="MSAPIPE_DEVICE", help="auto, cpu, cuda:N, or for extract several: cuda:0,cuda:1.")
+    str,
+    typer.Option(
+        "--device",
+        "--devices",
+        envvar="MSAPIPE_DEVICE",
+        help="auto, cpu, cuda:N, or for extract several: cuda:0,cuda:1 or 0,1.",
+    ),
 ]
 Jobs = Annotated[
     int,
@@ -97,8 +108,8 @@ def accept_licences(names: list[str] | None, recipe: LoadedRecipe | None) -> Non
         accept(name)
 
 
-def cache_folder(named: Path | None) -> Path:
-    """The folder that was named, or the default one."""
-    from msapipe.pipeline.pipeline import default_cache
+def cache_folder(named: str | None) -> str:
+    """The folder or address that was named, or the default one."""
+    from msapipe.cache.place import default_place
 
-    return named if named is not None else default_cache()
+    return named if named is not None else default_place()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from msapipe.cli import _options as options
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -20,7 +22,15 @@ if TYPE_CHECKING:
     from msapipe.types import Sample
 
 Features = Annotated[
-    Path, typer.Argument(help="A .safetensors file of `msapipe extract -o`, or a .pkl of MMSA.", show_default=False)
+    Path,
+    typer.Argument(
+        help="Features: what `msapipe extract -o` wrote, or a .pkl of MMSA. Or, with --pipeline, a folder of clips.",
+        show_default=False,
+    ),
+]
+Pipeline = Annotated[
+    str | None,
+    typer.Option("--pipeline", "-p", help="Of a folder of clips: the recipe; what is not in the cache is extracted."),
 ]
 Labels = Annotated[Path | None, typer.Option(help="label.csv (default: the file's own, or label.csv beside it).")]
 Scale = Annotated[str | None, typer.Option(help="Lowest and highest label, LOW,HIGH (default: -1,1 or -3,3).")]
@@ -32,12 +42,34 @@ Seeds = Annotated[str, typer.Option(help="Seeds, separated by commas.")]
 Modalities = Annotated[str, typer.Option(help="text,audio,vision or some of them (default: all that are there).")]
 
 
-def open_data(features: Path, labels: Path | None, scale: str | None, console: Console) -> DataSet:
+def open_data(
+    features: Path,
+    labels: Path | None,
+    scale: str | None,
+    console: Console,
+    pipeline: str | None = None,
+    dataset: str = "",
+    device: str = "auto",
+) -> DataSet:
     """The data set that the options name; what was left out of it is said."""
     from msapipe.cli._batch import escape
-    from msapipe.train.data import load_data
+    from msapipe.cli._clips import extracted
+    from msapipe.errors import RecipeError
+    from msapipe.exchange import is_known
+    from msapipe.pipeline.recipe import load_recipe
+    from msapipe.pipeline.run import Options
+    from msapipe.train.data import data_of_clips, load_data
 
-    data = load_data(features, labels, _scale(scale))
+    if pipeline is not None:
+        recipe = load_recipe(pipeline)
+        samples = extracted(features, dataset, recipe, options.cache_folder(None), Options(device), console)
+        data = data_of_clips(features, samples, recipe, labels, _scale(scale))
+    elif dataset:
+        raise RecipeError(f"--dataset {dataset}: is about a folder of clips; say also the recipe: --pipeline")
+    elif features.is_dir() and not is_known(features):
+        raise RecipeError(f"{features}: a folder without features; if it holds clips, say the recipe: --pipeline")
+    else:
+        data = load_data(features, labels, _scale(scale))
     for note in data.notes:
         console.print(f"note: {escape(note)}", soft_wrap=True)
     return data

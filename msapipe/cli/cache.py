@@ -13,6 +13,8 @@ from msapipe.cli import _options as options
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from msapipe.cache import Store
+
 app = typer.Typer(help="Look at the cache: stat, verify, prune.", no_args_is_help=True, rich_markup_mode=None)
 
 Cache = options.Cache
@@ -29,10 +31,10 @@ def stat(
     from rich.console import Console
     from rich.table import Table
 
-    from msapipe.cache import Store, index
+    from msapipe.cache import index
     from msapipe.errors import CacheError
 
-    store = Store(options.cache_folder(cache))
+    store = _open(cache)
     found = None if rebuild else index.read(store.root)
     if found is None:
         try:
@@ -55,10 +57,9 @@ def stat(
 @app.command()
 def verify(cache: Cache = None) -> int:
     """Read every entry and check its checksum. Exit code 1 when one is damaged (it would be computed again)."""
-    from msapipe.cache import Store
     from msapipe.cache.store import read_entry
 
-    store = Store(options.cache_folder(cache))
+    store = _open(cache)
     count = bad = 0
     for _, _, path in store.entries():
         count += 1
@@ -81,10 +82,10 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and stop.")] = False,
 ) -> int:
     """Remove damaged entries and what killed runs left; with --older-than or --slot, also whole entries."""
-    from msapipe.cache import Store, index
+    from msapipe.cache import index
     from msapipe.errors import CacheError
 
-    store = Store(options.cache_folder(cache))
+    store = _open(cache)
     entries = [(name, path) for name, _, path in store.entries()]
     doomed = [path for name, path in entries if _doomed(name, path, older_than, slot)]
     size = sum(path.stat().st_size for path in doomed)
@@ -101,6 +102,16 @@ def prune(
         raise CacheError(store.unwritable(error)) from error
     print(f"removed {len(doomed)} of {len(entries)} entries, {size / 1e6:.1f} MB, and what {swept} killed runs left")
     return 0
+
+
+def _open(cache: str | None) -> Store:
+    """The cache; of one in a storage service it is said that only what is near is looked at."""
+    from msapipe.cache import open_store
+
+    store = open_store(options.cache_folder(cache))
+    if store.address != str(store.root):
+        typer.echo(f"of {store.address}, what is near, in {store.root}; the service is left as it is", err=True)
+    return store
 
 
 def _doomed(name: str, path: Path, older_than: float | None, slot: str | None) -> bool:

@@ -19,6 +19,8 @@ def compare(
         "comparison"
     ),
     labels: training.Labels = None,
+    pipeline: training.Pipeline = None,
+    dataset: options.DataSet = "",
     assignments: training.Assignments = None,
     seeds: training.Seeds = "1111,1112,1113",
     modalities: training.Modalities = "",
@@ -39,7 +41,7 @@ def compare(
     names = [name.strip() for name in models.split(",") if name.strip()]
     if not names:
         raise RecipeError("--models: name at least one, as in tfn,lmf,mult (msapipe list)")
-    data = training.open_data(features, labels, scale, console)
+    data = training.open_data(features, labels, scale, console, pipeline, dataset, device)
     parts = cross_validation(data, folds) if folds else [data]
     runs = {}
     for name in names:

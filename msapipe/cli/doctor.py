@@ -145,12 +145,23 @@ def _device(name: str) -> Iterator[Check]:
         yield Check("device", False, str(error), library_fix(str(error), "torch"))
 
 
-def _cache(folder: os.PathLike[str]) -> Iterator[Check]:
+def _cache(place: str) -> Iterator[Check]:
     import shutil
     import tempfile
-    from pathlib import Path
 
-    where = Path(folder).absolute()
+    from msapipe.cache import open_store
+    from msapipe.cache.remote import RemoteStore
+    from msapipe.errors import MsapipeError
+
+    try:
+        store = open_store(place)
+        if isinstance(store, RemoteStore):
+            store.try_out()
+            yield Check("storage service", True, f"{store.address} can be written")
+    except MsapipeError as error:
+        yield Check("storage service", False, str(error), str(error).rpartition("; ")[2])
+        return
+    folder = where = store.root
     while not where.exists():
         where = where.parent
     try:

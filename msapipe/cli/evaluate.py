@@ -7,29 +7,33 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
 
 import typer
 
 from msapipe.cli import _options as options
 from msapipe.cli import _training as training
+from msapipe.cli._clips import extracted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from msapipe.cli._batch import Tally
+    from msapipe.fusion._base import FusionModel
     from msapipe.pipeline.card import Card
     from msapipe.pipeline.recipe import Recipe
     from msapipe.pipeline.run import Options, Outcome
     from msapipe.train.heads import LabelledFile, Reading
+    from msapipe.types import Sample
 
 
 def evaluate(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Features (.safetensors of `msapipe extract -o`, .pkl of MMSA); a label.csv whose texts are scored; "
-            "or a folder of photographs or sounds with labels.csv (image or file, emotion) that a head is measured on.",
+            help="Features (.safetensors of `msapipe extract -o`, .pkl of MMSA); a folder of clips with label.csv; a "
+            "label.csv whose texts are scored; or a folder of photographs or sounds with labels.csv (image or file, "
+            "emotion) that a head is measured on.",
             show_default=False,
         ),
     ],
@@ -50,10 +54,11 @@ def evaluate(
             "--pipeline",
             "-p",
             envvar="MSAPIPE_PIPELINE",
-            help="Recipe for texts and folders: a name or a .yaml file.",
+            help="Recipe for clips, texts and folders: a name or a .yaml file.",
             show_default="the one that the model was trained on",
         ),
     ] = None,
+    dataset: options.DataSet = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Measure only so many of the rows, evenly apart.")] = None,
     cache: options.Cache = None,
     jobs: options.Jobs = 0,
@@ -67,23 +72,42 @@ def evaluate(
     quiet: options.Quiet = False,
 ) -> int:
     """Score a model against labels: accuracy in the field's conventions, F1, MAE, correlation; recalls of its heads."""
+    from msapipe.datasets import reader_of
     from msapipe.errors import MsapipeError, RecipeError
     from msapipe.pipeline.run import Options
 
     asked = _Asked(data, model, labels, split, limit, as_json, options.console(quiet))
     if data.suffix.lower() == ".zip":
         raise MsapipeError(f"{data}: a zip archive is not opened; type: unzip {data} -d {data.with_suffix('')}")
-    folder = data.is_dir()
-    if not folder and data.suffix.lower() != ".csv":
+    kind = _kind(data, dataset)
+    if kind == "features":
         return _features(asked, scale, allow_mismatch)
-    if scale is not None or (labels is not None and not folder):
+    if scale is not None or (labels is not None and kind == "texts"):
         raise RecipeError(f"{'--labels' if scale is None else '--scale'} belongs to features, and {data} holds none")
     card, recipe = _recipe(model, pipeline, allow_mismatch)
     options.accept_licences(accept_licence, recipe)
-    how = Options(device, must_keep=False, offline=offline)
-    if folder:
+    how = Options(device, must_keep=kind == "clips", offline=offline)
+    if kind == "clips":
+        samples = extracted(data, dataset, recipe, options.cache_folder(cache), how, asked.console, jobs)
+        return _clips(asked, card, recipe, samples, reader_of(data, dataset).scale)
+    if kind == "heads":
         return _folder(asked, recipe, options.cache_folder(cache), how, jobs)
     return _texts(asked, card, recipe, how)
+
+
+def _kind(data: Path, dataset: str) -> Literal["features", "clips", "texts", "heads"]:
+    """What is to be measured, by what lies at ``data``."""
+    from msapipe.datasets import reader_of
+    from msapipe.datasets.folder import Folder
+    from msapipe.exchange import is_known
+
+    if not data.is_dir():
+        return "texts" if data.suffix.lower() == ".csv" else "features"
+    if dataset:
+        return "clips"
+    if is_known(data):
+        return "features"
+    return "heads" if (data / "labels.csv").is_file() or isinstance(reader_of(data), Folder) else "clips"
 
 
 @dataclass(frozen=True)
@@ -101,16 +125,41 @@ class _Asked:
 
 def _features(asked: _Asked, scale: str | None, allow_mismatch: bool) -> int:
     """Features that were extracted before, through the model."""
-    from msapipe.cli._exit import OK
-    from msapipe.train.evaluate import score_samples
-
     data = training.open_data(asked.data, asked.labels, scale, asked.console)
     card, network = training.open_model(asked.model, data, allow_mismatch)
     split = asked.split or "test"
     samples = _some(training.choose_split(data, split), asked.limit)
+    return _score(asked, card, network, samples, split)
+
+
+def _clips(asked: _Asked, card: Card, recipe: Recipe, samples: list[Sample], scale: tuple[float, float] | None) -> int:
+    """Clips of a data set through the recipe, and through the model; scale: that of the data set's labels."""
+    from msapipe.errors import MsapipeError
+    from msapipe.pipeline.card import model_folder
+    from msapipe.pipeline.network import load_network
+    from msapipe.train.labels import read_labels, with_labels
+
+    if asked.labels is not None:
+        samples, notes = with_labels(samples, read_labels(asked.labels), asked.labels)
+        _tell(notes, asked.console)
+    labelled = [sample for sample in samples if "M" in sample.labels]
+    if not labelled:
+        raise MsapipeError(f"{asked.data}: no clip has a label; fill in the column label of its label.csv")
+    if scale is not None and scale != tuple(card.scale):
+        _tell([f"labels lie in {scale}, scores in {tuple(card.scale)}: only correlations compare"], asked.console)
+    network = load_network(model_folder(asked.model, _beside(recipe)), card, asked.model)
+    return _score(asked, card, network, *_choose(labelled, asked))
+
+
+def _score(asked: _Asked, card: Card, network: FusionModel, samples: list[Sample], split: str) -> int:
+    """A model's figures on labelled samples."""
+    from msapipe.cli._exit import OK
+    from msapipe.train.evaluate import score_samples
+
     scores = score_samples(network, samples, card.scale)
     if asked.as_json:
-        print(json.dumps({"model": asked.model, "data": data.name, "split": split, "clips": len(samples), **scores}))
+        about = {"model": asked.model, "data": asked.data.name, "split": split, "clips": len(samples)}
+        print(json.dumps({**about, **scores}))
     else:
         _show({"clips": len(samples), **scores})
     return OK
@@ -144,7 +193,7 @@ def _texts(asked: _Asked, card: Card, recipe: Recipe, how: Options) -> int:
     return OK
 
 
-def _folder(asked: _Asked, recipe: Recipe, cache: Path, how: Options, jobs: int) -> int:
+def _folder(asked: _Asked, recipe: Recipe, cache: str, how: Options, jobs: int) -> int:
     """Photographs or sounds through the recipe's stages of that modality, and how often the head is right."""
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
@@ -172,14 +221,14 @@ def _readings(
     files: Sequence[LabelledFile],
     recipe: Recipe,
     modality: str,
-    cache: Path,
+    cache: str,
     how: Options,
     jobs: int,
     tally: Tally,
     console: Console,
 ) -> list[Reading]:
     """What the head says of each file, in order."""
-    from msapipe.cache import Store
+    from msapipe.cache import open_store
     from msapipe.cli import _batch as batch
     from msapipe.engines.local import run_clips
     from msapipe.pipeline.device import resolve_device
@@ -193,7 +242,7 @@ def _readings(
     found: dict[str, Reading] = {}
     photographs: Photographs | None = None
     outcomes = run_clips([Clip(item.name, item.path) for item in files], recipe, cache, how, jobs)
-    with Runner(recipe, Store(cache), how) as runner, contextlib.closing(outcomes):
+    with Runner(recipe, open_store(cache), how) as runner, contextlib.closing(outcomes):
         for outcome in batch.with_progress(outcomes, len(files), tally, console):
             name = outcome.clip.id
             if outcome.status != "error" and not outcome.features:  # a worker's outcome: they lie in the cache

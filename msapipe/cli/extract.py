@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from msapipe.exchange import Exchange
     from msapipe.pipeline.recipe import Recipe
     from msapipe.pipeline.run import Options, Outcome
-    from msapipe.types import Clip, FeatureSequence, Sample
+    from msapipe.types import Clip
 
 
 def extract(
@@ -81,6 +81,7 @@ def extract(
     from msapipe.exchange import format_of
     from msapipe.pipeline.recipe import load_recipe
     from msapipe.pipeline.run import Options
+    from msapipe.pipeline.samples import bare_sample
     from msapipe.pipeline.shard import Shard
     from msapipe.report.extraction import write_run
     from msapipe.report.html import check_page
@@ -101,7 +102,7 @@ def extract(
         for error in tally.errors:
             console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
         if writer is not None and output is not None:
-            writer.check(output, (_sample(example) for example in examples.values()))
+            writer.check(output, map(bare_sample, examples.values()))
         if dry_run:
             _dry_run(clips, recipe, folder)
             return _exit.of_counts(len(clips), tally.status["error"])
@@ -142,7 +143,7 @@ def _check_engine(engine: str, address: str | None, gpus_per_actor: float | None
         raise RecipeError("--address and --gpus-per-actor are about a Ray cluster; type --engine ray")
 
 
-def _here(clips: list[Clip], recipe: Recipe, folder: Path, how: Options, jobs: int) -> Generator[Outcome]:
+def _here(clips: list[Clip], recipe: Recipe, folder: str, how: Options, jobs: int) -> Generator[Outcome]:
     from msapipe.engines.local import run_clips
     from msapipe.pipeline.device import resolve_device
 
@@ -153,19 +154,19 @@ def _here(clips: list[Clip], recipe: Recipe, folder: Path, how: Options, jobs: i
 
 
 def _on_ray(
-    clips: list[Clip], recipe: Recipe, folder: Path, how: Options, address: str | None, gpus_per_actor: float | None
+    clips: list[Clip], recipe: Recipe, folder: str, how: Options, address: str | None, gpus_per_actor: float | None
 ) -> Generator[Outcome]:
     from msapipe.engines.ray import run_clips
 
     return run_clips(clips, recipe, folder, how, address, gpus_per_actor, brief=True)
 
 
-def _dry_run(clips: list[Clip], recipe: Recipe, folder: Path) -> None:
-    from msapipe.cache import Store
+def _dry_run(clips: list[Clip], recipe: Recipe, folder: str) -> None:
+    from msapipe.cache import open_store
     from msapipe.errors import MsapipeError
     from msapipe.pipeline.plan import plan
 
-    store = Store(folder)
+    store = open_store(folder)
     for clip in clips:
         try:
             planned = plan(clip, recipe, store)
@@ -177,45 +178,35 @@ def _dry_run(clips: list[Clip], recipe: Recipe, folder: Path) -> None:
         print(f"{clip.path}: {says}")
 
 
-def _sample(example: Example, features: Mapping[str, FeatureSequence] | None = None, text: str = "") -> Sample:
-    from msapipe.types import Sample
-
-    return Sample(example.clip.id, features or {}, example.labels, example.split, example.video, text)
-
-
 def _write(
-    writer: Exchange, output: Path, examples: list[Example], recipe: Recipe, folder: Path, console: Console
+    writer: Exchange, output: Path, examples: list[Example], recipe: Recipe, folder: str, console: Console
 ) -> None:
-    from msapipe.cache import Store
+    from msapipe.cache import open_store
     from msapipe.pipeline.card import signature
     from msapipe.pipeline.run import Runner
+    from msapipe.pipeline.samples import samples_of
 
-    def samples() -> Iterator[Sample]:
-        with Runner(recipe, Store(folder)) as runner:
-            for example in examples:
-                outcome = runner.run(example.clip)
-                words = outcome.values.get("transcript")
-                yield _sample(example, outcome.features, words.text if words is not None else "")
-
-    count = writer.write(output, samples(), {"features": signature(recipe), "align": recipe.align})
+    with Runner(recipe, open_store(folder)) as runner:
+        made_by = {"features": signature(recipe), "align": recipe.align}
+        count = writer.write(output, samples_of(examples, runner), made_by)
     console.print(f"wrote the features of {count} clips to {output}")
 
 
-def _save_crops(target: Path, clips: list[Clip], recipe: Recipe, folder: Path, console: Console) -> None:
-    from msapipe.cache import Store
+def _save_crops(target: Path, clips: list[Clip], recipe: Recipe, folder: str, console: Console) -> None:
+    from msapipe.cache import open_store
     from msapipe.pipeline.crops import save_crops
     from msapipe.pipeline.run import Runner
 
-    with Runner(recipe, Store(folder)) as runner:
+    with Runner(recipe, open_store(folder)) as runner:
         count = sum(save_crops(runner.run(clip), target) for clip in clips)
     console.print(f"wrote {count} face crops below {target}")
 
 
-def _save_tracks(target: Path, clips: list[Clip], recipe: Recipe, folder: Path, console: Console) -> None:
-    from msapipe.cache import Store
+def _save_tracks(target: Path, clips: list[Clip], recipe: Recipe, folder: str, console: Console) -> None:
+    from msapipe.cache import open_store
     from msapipe.pipeline.run import Runner
     from msapipe.pipeline.tracks import save_tracks
 
-    with Runner(recipe, Store(folder)) as runner:
+    with Runner(recipe, open_store(folder)) as runner:
         count = sum(save_tracks(runner.run(clip), target) for clip in clips)
     console.print(f"wrote {count} tracks of faces below {target}")

@@ -20,13 +20,13 @@ def plan(
     from rich.console import Console
     from rich.table import Table
 
-    from msapipe.cache import Store
+    from msapipe.cache import open_store
     from msapipe.cli._batch import escape
     from msapipe.pipeline.inputs import find_clips, only_clips
     from msapipe.pipeline.plan import plan as plan_clip
     from msapipe.pipeline.recipe import load_recipe
 
-    recipe, store = load_recipe(pipeline), Store(options.cache_folder(cache))
+    recipe, store = load_recipe(pipeline), open_store(options.cache_folder(cache))
     out = Console(highlight=False)
     for clip in only_clips(find_clips(paths)):
         planned = plan_clip(clip, recipe, store)

@@ -54,7 +54,7 @@ def predict(
     verbose: options.Verbose = False,
 ) -> int:
     """Score clips: sentiment, what each modality contributed, and what is missing."""
-    from msapipe.cache import Store
+    from msapipe.cache import open_store
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
     from msapipe.cli._show import show
@@ -73,7 +73,7 @@ def predict(
         resolve_device(device)
     run_options = Options(device, retry=retry, must_keep=False, offline=offline)
     folder = options.cache_folder(cache)
-    with batch.report_file(report) as lines, Runner(reduced, Store(folder), run_options) as runner:
+    with batch.report_file(report) as lines, Runner(reduced, open_store(folder), run_options) as runner:
         tally = batch.Tally(lines)
         clips = [example.clip for example in batch.sort_out(paths, tally, limit)]
         for error in tally.errors:

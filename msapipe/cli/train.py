@@ -18,6 +18,8 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to write.", show_default=False)],
     model: Annotated[str, typer.Option("--model", "-m", help="A fusion model (msapipe list).")] = "late",
     labels: training.Labels = None,
+    pipeline: training.Pipeline = None,
+    dataset: options.DataSet = "",
     assignments: training.Assignments = None,
     seeds: training.Seeds = "1111,1112,1113",
     modalities: training.Modalities = "",
@@ -29,7 +31,7 @@ def train(
 ) -> int:
     """Train a fusion model, once a seed. Killed and started again, it goes on where it stopped."""
     console = options.console(quiet)
-    data = training.open_data(features, labels, scale, console)
+    data = training.open_data(features, labels, scale, console, pipeline, dataset, device)
     study = training.open_study(data, model, assignments, modalities, output / ".training")
     runs = training.run_seeds(study, seeds, device, precision, console, tensorboard)
     from msapipe.train.export import export

@@ -25,6 +25,8 @@ def tune(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the trials.")] = Path("tuning"),
     trials: Annotated[int, typer.Option(min=1, help="How many; more of them later go on from these.")] = 20,
     labels: training.Labels = None,
+    pipeline: training.Pipeline = None,
+    dataset: options.DataSet = "",
     assignments: training.Assignments = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the search, and of every training in it.")] = 1111,
     modalities: training.Modalities = "",
@@ -45,7 +47,7 @@ def tune(
     fixed = assignments or []
     ways = read_space(fusion_models().get(model), space, fixed)
     search = Search(
-        training.open_data(features, labels, scale, console),
+        training.open_data(features, labels, scale, console, pipeline, dataset, device),
         lambda data, chosen: training.open_study(data, model, [*fixed, *chosen], modalities, output / "runs"),
         ways,
         output,

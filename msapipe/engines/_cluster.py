@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
-import shutil
 import signal
 import socket
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from msapipe import __version__
-from msapipe.cache import Store
-from msapipe.errors import EndsRun, MissingLibrary, RecipeError
+from msapipe.cache import Store, open_store
+from msapipe.engines._run_folder import RunFolder
+from msapipe.errors import EndsRun, MissingLibrary, MsapipeError, RecipeError
 
 log = logging.getLogger("msapipe")
 
@@ -25,7 +24,6 @@ log = logging.getLogger("msapipe")
 _SECONDS_TO_CONNECT = 5.0
 # A node that starts a Python process over a slow network disk.
 _SECONDS_TO_ANSWER = 120.0
-_URL = re.compile(r"^[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 
 def import_ray() -> Any:
@@ -38,15 +36,6 @@ def import_ray() -> Any:
             f"--engine ray needs the package ray: {error}; type: uv pip install 'msapipe[ray]'"
         ) from error
     return ray
-
-
-def check_folder(cache: Path) -> None:
-    """Raise RecipeError for the address of a storage service: locks and whole files ask for a file system."""
-    if _URL.match(str(cache)):
-        raise RecipeError(
-            f"--cache {cache}: expected a folder that every node sees under the same path, such as a network folder; "
-            "mount the storage there and name the folder"
-        )
 
 
 @contextlib.contextmanager
@@ -68,37 +57,36 @@ def connected(address: str | None) -> Iterator[Any]:
             ray.init(address, logging_level="INFO" if debug else "ERROR", log_to_driver=debug)
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             raise EndsRun(f"no Ray cluster can be joined at {address or 'this machine'}: {line_of(error)}") from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+    with _notices_apart(ray):
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
 
 
 @contextlib.contextmanager
-def folder_of_run(store: Store) -> Iterator[Path]:
+def folder_of_run(store: Store) -> Iterator[RunFolder]:
     """A folder in the cache that is new, and goes with the run; raises CacheError."""
-    folder = store.root / f"run-{uuid.uuid4().hex}"
+    folder = RunFolder(store, f"run-{uuid.uuid4().hex}")
     try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise store.unwritable(error) from error
-    try:
+        folder.make()
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.remove()
 
 
-def check_nodes(ray: Any, store: Store, folder: Path) -> None:
+def check_nodes(ray: Any, folder: RunFolder) -> None:
     """Raise EndsRun when a node has another msapipe, or does not see a folder that was just made in the cache."""
     look_around = ray.remote(num_cpus=0, max_retries=0)(_look_around)
+    where = (folder.store.address, folder.name)
     asked = [
-        (node["NodeManagerAddress"], look_around.options(scheduling_strategy=_only_on(node)).remote(str(folder)))
+        (node["NodeManagerAddress"], look_around.options(scheduling_strategy=_only_on(node)).remote(*where))
         for node in ray.nodes()
         if node["Alive"]
     ]
     for name, answer in asked:
         try:
-            version, sees = ray.get(answer, timeout=_SECONDS_TO_ANSWER)
+            version, wrong = ray.get(answer, timeout=_SECONDS_TO_ANSWER)
         except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
             continue  # it has left the cluster meanwhile
         except ray.exceptions.RayError as error:
@@ -106,11 +94,8 @@ def check_nodes(ray: Any, store: Store, folder: Path) -> None:
             raise EndsRun(message) from error
         if version != __version__:
             raise EndsRun(f"node {name} has msapipe {version}, this machine {__version__}; install the same")
-        if not sees:
-            raise EndsRun(
-                f"node {name} does not see the cache {store.root}; "
-                "name a folder that every node sees under the same path with --cache DIR"
-            )
+        if wrong:
+            raise EndsRun(f"node {name}: {wrong}")
 
 
 def gpu_actors(ray: Any, share: float) -> int:
@@ -128,9 +113,17 @@ def line_of(error: BaseException) -> str:
     return lines[-1].strip() if lines else type(error).__name__
 
 
-def _look_around(folder: str) -> tuple[str, bool]:
-    """On a node: its version of msapipe, and whether it sees the folder."""
-    return __version__, Path(folder).is_dir()
+def _look_around(cache: str, run: str) -> tuple[str, str]:
+    """On a node: its version of msapipe, and what keeps it from seeing the folder of the run, if anything does."""
+    try:
+        if RunFolder(open_store(cache), run).is_seen():
+            return __version__, ""
+    except MsapipeError as error:
+        return __version__, str(error)
+    return __version__, (
+        f"it does not see the cache {cache}; with --cache name a folder that every node sees under the same path, "
+        "or a storage service"
+    )
 
 
 def _only_on(node: dict[str, Any]) -> Any:
@@ -148,6 +141,29 @@ def _check_port(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_CONNECT).close()
     except (OSError, OverflowError) as error:
         raise EndsRun(f"no Ray cluster can be joined at {address}: nobody answers ({line_of(error)})") from error
+
+
+@contextlib.contextmanager
+def _notices_apart(ray: Any) -> Iterator[None]:
+    """Lead what Ray has to say of its nodes to standard error (to nowhere with --quiet): Ray knows no such option.
+
+    Standard output is for results, and a program that reads them knows nothing of raylets.
+    """
+    worker = ray._private.worker
+    shown = getattr(worker, "print_worker_logs", None)
+    if shown is None:  # a version of Ray that does it elsewhere
+        yield
+        return
+
+    def show(lines: dict[str, Any], _stream: Any, *more: Any) -> None:
+        if log.isEnabledFor(logging.WARNING):
+            shown(lines, sys.stderr, *more)
+
+    worker.print_worker_logs = show
+    try:
+        yield
+    finally:
+        worker.print_worker_logs = shown
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from msapipe.cache import Store
+from msapipe.cache import open_store
 from msapipe.errors import EndsRun
 from msapipe.media import Limits
 from msapipe.pipeline.recipe import Recipe, parse_recipe
@@ -16,23 +16,23 @@ from msapipe.types import Clip
 _ANSWERED = ("status", "computed", "error", "missing", "coverage", "notes", "seconds", "timings", "keys")
 
 
-def start_message(recipe: Recipe, cache: Path, options: Options) -> dict[str, Any]:
-    """All that a process needs to know before its first clip."""
+def start_message(recipe: Recipe, cache: str, options: Options) -> dict[str, Any]:
+    """All that a process needs to know before its first clip; cache: its address."""
     return {
         "recipe": {"text": recipe.text, "name": recipe.name, "source": str(recipe.source or "")},
-        "cache": str(cache),
+        "cache": cache,
         "options": asdict(options),
     }
 
 
-def runner_of(start: dict[str, Any], store: type[Store] = Store) -> Runner:
+def runner_of(start: dict[str, Any]) -> Runner:
     """The runner that a start message speaks of. Raises RecipeError as the reading of a recipe does."""
     recipe = start["recipe"]
     options = dict(start["options"])
     limits = options.pop("limits")
     return Runner(
         parse_recipe(recipe["text"], recipe["name"], Path(recipe["source"]) if recipe["source"] else None),
-        store(Path(start["cache"])),
+        open_store(start["cache"]),
         Options(**options, limits=Limits(**limits) if limits else None),
     )
 
@@ -47,8 +47,13 @@ def answer(runner: Runner, clip: dict[str, Any]) -> dict[str, Any]:
     try:
         outcome = runner.run(Clip(**{**clip, "path": Path(clip["path"])}))
     except EndsRun as error:
-        return {"ended": [type(error).__name__, str(error)]}
+        return ended(error)
     return {name: getattr(outcome, name) for name in _ANSWERED}
+
+
+def ended(error: EndsRun) -> dict[str, Any]:
+    """The answer that ends the run."""
+    return {"ended": [type(error).__name__, str(error)]}
 
 
 def outcome_of(clip: Clip, answered: dict[str, Any]) -> Outcome:

@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import Queue, SimpleQueue
 from typing import Any
 
-from msapipe.cache import Store
+from msapipe.cache import open_store
 from msapipe.engines._wire import clip_message, outcome_of, start_message
 from msapipe.errors import EndsRun
 from msapipe.pipeline.recipe import Recipe
@@ -29,17 +29,18 @@ _SECONDS_TO_STOP = 1.0
 
 
 def run_clips(
-    clips: Iterable[Clip], recipe: Recipe, cache: Path, options: Options, jobs: int = 0, brief: bool = False
+    clips: Iterable[Clip], recipe: Recipe, cache: str | Path, options: Options, jobs: int = 0, brief: bool = False
 ) -> Generator[Outcome]:
     """One outcome a clip, in order of completion.
 
     jobs: worker processes; 0: one a core when enough clips are left to compute to pay for starting them. What is
     stored is looked up in this process; brief: without reading it. Outcomes that come from a worker, or are brief,
     carry no features (the cache does). Several devices ("cuda:0,cuda:1") are dealt out to the workers in turn.
+    cache: a folder or an address, see ``open_store``.
     Raises EndsRun when no clip can succeed: results must be kept and cannot be, or weights are missing.
     """
     devices = options.device.split(",")
-    with Runner(recipe, Store(cache), replace(options, device=devices[0])) as runner:
+    with Runner(recipe, open_store(cache), replace(options, device=devices[0])) as runner:
         look = runner.glance if brief else runner.look_up
         source = iter(clips)
         held: list[Clip] = []
@@ -140,7 +141,7 @@ class _Pool:
     ) -> None:
         self.runner, self.jobs, self.look = runner, jobs, look
         options = (replace(runner.options, device=devices[number % len(devices)]) for number in range(jobs))
-        self._starts = [start_message(runner.recipe, runner.store.root, each) for each in options]
+        self._starts = [start_message(runner.recipe, runner.store.address, each) for each in options]
         self._tasks: Queue[Clip | None] = Queue()
         self._done: SimpleQueue[Outcome | EndsRun] = SimpleQueue()
         self._workers: dict[int, Worker] = {}

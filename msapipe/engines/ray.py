@@ -1,8 +1,9 @@
 """Clips on a Ray cluster: one task a clip on the CPUs, and actors that share the GPUs where a recipe can use them.
 
-Results go straight into the cache, which is a folder that all nodes see under the same path, with file locks (NFS;
-no storage service). Only the names of clips, and what came of them, pass through Ray. The clips and the recipe's own
-checkpoints must be seen under the same paths too, and msapipe must be installed on every node.
+Results go straight into the cache: a folder that all nodes see under the same path, with file locks (NFS), or one in a
+storage service, in front of which each node has a folder of its own. Only the names of clips, and what came of them,
+pass through Ray. The clips and the recipe's own checkpoints must be seen under the same paths on all nodes, and msapipe
+must be installed on each.
 A node that is lost costs the clips in flight on it: they are run again elsewhere, and find what was stored of them.
 """
 
@@ -18,10 +19,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from msapipe.cache import Store
-from msapipe.cache.codec import Value
+from msapipe.cache import open_store
 from msapipe.engines._cluster import (
-    check_folder,
     check_nodes,
     connected,
     folder_of_run,
@@ -29,7 +28,8 @@ from msapipe.engines._cluster import (
     import_ray,
     line_of,
 )
-from msapipe.engines._wire import answer, clip_message, outcome_of, runner_of, start_message
+from msapipe.engines._run_folder import RunFolder
+from msapipe.engines._wire import answer, clip_message, ended, outcome_of, runner_of, start_message
 from msapipe.errors import EndsRun, RecipeError
 from msapipe.pipeline.on_cpu import can_use_gpu, on_cpu
 from msapipe.pipeline.recipe import Recipe
@@ -47,7 +47,7 @@ _MOST_BLOCKS = 20_000
 def run_clips(
     clips: Iterable[Clip],
     recipe: Recipe,
-    cache: Path,
+    cache: str | Path,
     options: Options,
     address: str | None = None,
     gpus_per_actor: float | None = None,
@@ -60,11 +60,11 @@ def run_clips(
     Outcomes that come from the cluster, or are brief, carry no features (the cache does).
     Raises EndsRun when no clip can succeed, MissingLibrary without ray, RecipeError for what a cluster cannot do.
     """
-    check_folder(cache)
+    store = open_store(cache)
     if options.device not in ("auto", "cpu"):
         raise RecipeError(f"--device {options.device}: Ray says which GPU an actor gets; type --device auto")
     import_ray()
-    with Runner(recipe, Store(cache), options) as runner:
+    with Runner(recipe, store, options) as runner:
         look = runner.glance if brief else runner.look_up
         held: list[Clip] = []
         for clip in clips:
@@ -76,7 +76,7 @@ def run_clips(
         if held:
             try:
                 with folder_of_run(runner.store) as folder, connected(address) as ray:
-                    check_nodes(ray, runner.store, folder)
+                    check_nodes(ray, folder)
                     yield from _outcomes(ray, _dataset(ray, runner, held, folder, gpus_per_actor), held)
             finally:
                 runner.store.sweep()
@@ -95,9 +95,9 @@ def _outcomes(ray: Any, dataset: Any, clips: list[Clip]) -> Iterator[Outcome]:
         yield Outcome(clip, "error", error=message)
 
 
-def _dataset(ray: Any, runner: Runner, clips: list[Clip], folder: Path, gpus_per_actor: float | None) -> Any:
+def _dataset(ray: Any, runner: Runner, clips: list[Clip], folder: RunFolder, gpus_per_actor: float | None) -> Any:
     """The clips as rows, and the one or two steps through which they go; nothing runs yet."""
-    recipe, cache, options = runner.recipe, runner.store.root, runner.options
+    recipe, cache, options = runner.recipe, runner.store.address, runner.options
     share = _gpu_share(ray, recipe, options, gpus_per_actor)
     rows = [{"number": number, "clip": json.dumps(clip_message(clip))} for number, clip in enumerate(clips)]
     on_cpus = replace(options, device="cpu")
@@ -107,7 +107,8 @@ def _dataset(ray: Any, runner: Runner, clips: list[Clip], folder: Path, gpus_per
             return dataset.map(_run, fn_args=(_start(recipe, cache, on_cpus, folder),), num_cpus=1)
         first = on_cpu(recipe)
         if first is not None and not options.overwrite:  # or both steps would compute the same anew
-            dataset = dataset.map(_prepare, fn_args=(_start(first, cache, on_cpus, folder),), num_cpus=1)
+            part = replace(on_cpus, in_part=True)
+            dataset = dataset.map(_prepare, fn_args=(_start(first, cache, part, folder),), num_cpus=1)
         return dataset.map(
             _Models,
             fn_constructor_args=(_start(recipe, cache, options, folder),),
@@ -138,53 +139,45 @@ def _context(ray: Any) -> Iterator[None]:
         yield
 
 
-def _start(recipe: Recipe, cache: Path, options: Options, folder: Path) -> str:
+def _start(recipe: Recipe, cache: str, options: Options, folder: RunFolder) -> str:
     """The start message, with the folder of the run; relative paths mean on a node what they mean here."""
-    return json.dumps({**start_message(recipe, cache, options), "run": str(folder), "from": os.getcwd()})
-
-
-class _FirstStepStore(Store):
-    """Keeps results only: the verdict on a clip is the second step's."""
-
-    def put(self, slot: str, key: str, value: Value, recipe: dict[str, Any], notes: tuple[str, ...] = ()) -> None:
-        if slot not in ("summary", "failures"):
-            super().put(slot, key, value, recipe, notes)
+    return json.dumps({**start_message(recipe, cache, options), "run": folder.name, "from": os.getcwd()})
 
 
 class _Worker:
     """On a node: the runner of a process, and the count of the processes that died on a clip."""
 
-    def __init__(self, start: str, store: type[Store] = Store) -> None:
+    def __init__(self, start: str) -> None:
         message = json.loads(start)
         with contextlib.suppress(OSError):
             os.chdir(message["from"])
-        self._runner = runner_of(message, store)
-        self._folder = Path(message["run"])
+        self._runner = runner_of(message)
+        self._folder = RunFolder(self._runner.store, message["run"])
 
     def run(self, row: dict[str, Any]) -> dict[str, Any]:
         """What came of the clip, as ``answer`` says it; each beginning is counted in the folder of the run."""
         clip = json.loads(row["clip"])
-        begun = self._folder / str(row["number"])
-        with begun.open("ab") as file:
-            file.write(b"x")
-            tries = file.tell()
+        try:
+            tries = self._folder.begin(row["number"])
+        except EndsRun as error:
+            return ended(error)
         if tries > _TRIES:
-            error = f"{clip['path']}: {_TRIES} processes died on it; do the nodes have enough memory?"
-            return {"status": "error", "error": error, "missing": [], "notes": []}
+            message = f"{clip['path']}: {_TRIES} processes died on it; do the nodes have enough memory?"
+            return {"status": "error", "error": message, "missing": [], "notes": []}
         answered = answer(self._runner, clip)
-        begun.unlink(missing_ok=True)
+        self._folder.end(row["number"])
         return answered
 
 
 @lru_cache(maxsize=4)
-def _worker(start: str, store: type[Store] = Store) -> _Worker:
+def _worker(start: str) -> _Worker:
     """The one worker of this process, so that its stages are loaded once."""
-    return _Worker(start, store)
+    return _Worker(start)
 
 
 def _prepare(row: dict[str, Any], start: str) -> dict[str, Any]:
     """The first step: what needs no GPU goes into the cache. What goes wrong, the second step will meet again."""
-    return {**row, "first": json.dumps(_worker(start, _FirstStepStore).run(row))}
+    return {**row, "first": json.dumps(_worker(start).run(row))}
 
 
 def _run(row: dict[str, Any], start: str) -> dict[str, Any]:

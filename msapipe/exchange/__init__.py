@@ -32,4 +32,13 @@ def format_of(path: Path, to_write: bool = False) -> Exchange:
     raise RecipeError(f"{path}: no format is called {path.suffix!r} (known endings: {known})")
 
 
-__all__ = ["FORMATS", "Exchange", "format_of"]
+def is_known(path: Path) -> bool:
+    """Whether a file or folder is one of features, by its name or by what lies in the folder."""
+    try:
+        format_of(path)
+    except RecipeError:
+        return False
+    return True
+
+
+__all__ = ["FORMATS", "Exchange", "format_of", "is_known"]

@@ -6,7 +6,7 @@ from msapipe.errors import RecipeError
 
 
 def resolve_device(name: str) -> str:
-    """ "auto" to the first GPU, or the CPU; raises RecipeError for a GPU that is not there."""
+    """ "auto" to the first GPU, or the CPU; "1" is cuda:1. Raises RecipeError for a GPU that is not there."""
     if name == "cpu":
         return name
     import torch
@@ -14,7 +14,7 @@ def resolve_device(name: str) -> str:
     there = torch.cuda.device_count()
     if name == "auto":
         return "cuda:0" if there else "cpu"
-    kind, _, number = name.partition(":")
+    kind, _, number = (f"cuda:{name}" if name.isdigit() else name).partition(":")
     if kind != "cuda" or not (number or "0").isdigit():
         raise RecipeError(f"device {name!r}: expected auto, cpu or cuda:N")
     if int(number or 0) >= there:

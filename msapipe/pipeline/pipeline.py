@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from msapipe.cache import Store
+from msapipe.cache import open_store
 from msapipe.errors import MediaError
 from msapipe.pipeline.plan import Plan, plan
 from msapipe.pipeline.predict import Model
 from msapipe.pipeline.recipe import DEFAULT, Recipe, load_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.types import Clip, FeatureSequence, Prediction
-
-
-def default_cache() -> Path:
-    """MSAPIPE_CACHE, or msapipe's folder among the user's caches."""
-    import platformdirs
-
-    named = os.environ.get("MSAPIPE_CACHE")
-    return Path(named) if named else platformdirs.user_cache_path("msapipe")
 
 
 class Pipeline:
@@ -39,7 +30,7 @@ class Pipeline:
         allow_mismatch: bool = False,
     ) -> None:
         self.recipe = recipe
-        self.store = Store(Path(cache) if cache is not None else default_cache())
+        self.store = open_store(cache)
         self._runner = Runner(recipe, self.store, options or Options(must_keep=False))
         name = model or recipe.model
         self.model = Model(name, recipe, allow_mismatch) if name else None
@@ -105,9 +96,10 @@ def load(
 ) -> Pipeline:
     """A pipeline from a recipe's name or file.
 
-    model: a name or folder instead of the recipe's own.   cache: folder (default: MSAPIPE_CACHE, or the user's cache
-    folder).   device: auto, cpu or cuda:N.   allow_mismatch: score even with features that the model was not
-    trained on.   offline: weights that are not on this machine are an error, instead of being fetched.
+    model: a name or folder instead of the recipe's own.   cache: a folder, or the address of one in a storage service
+    as fsspec knows it, "s3://bucket/msapipe" (default: MSAPIPE_CACHE, or the user's cache folder).   device: auto, cpu
+    or cuda:N.   allow_mismatch: score even with features that the model was not trained on.   offline: weights that
+    are not on this machine are an error, instead of being fetched.
     """
     options = Options(device=device, must_keep=False, offline=offline)
     return Pipeline(load_recipe(recipe), cache, model, options, allow_mismatch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from msapipe.cache import Store, digest, file_digest, stage_key
@@ -21,7 +21,7 @@ class Step:
     """One stage applied to one clip.
 
     use: None for the step that reads what the file declares.   inputs: the slots it reads.
-    key: the name of its result.   recipe: what the key is the hash of.   stored: whether the cache holds it.
+    key: the name of its result.   recipe: what the key is the hash of.   store: where the result is, or will be.
     """
 
     slot: str
@@ -30,7 +30,12 @@ class Step:
     inputs: tuple[str, ...]
     key: str
     recipe: Mapping[str, Any]
-    stored: bool
+    store: Store = field(repr=False, compare=False)
+
+    @property
+    def stored(self) -> bool:
+        """Whether the cache holds the result now; a cache in a storage service is asked only if somebody asks."""
+        return self.store.has(self.slot, self.key)
 
     @property
     def name(self) -> str:
@@ -46,6 +51,11 @@ class Plan:
     file: str
     steps: tuple[Step, ...]
     keys: Mapping[str, str]
+
+    @property
+    def results(self) -> list[tuple[str, str]]:
+        """Slot and key of what each step makes."""
+        return [(step.slot, step.key) for step in self.steps]
 
     @property
     def stored(self) -> bool:
@@ -75,7 +85,7 @@ def plan(clip: Clip, recipe: Recipe, store: Store) -> Plan:
         "waveform": digest({**source, **span, "slot": "waveform", **sound}),
         "clip": digest({"schema": SCHEMA, "slot": "clip", **span, "text": clip.text, "sidecar": _sidecar(clip)}),
     }
-    steps = [Step("media", "media", None, (), keys["media"], media, store.has("media", keys["media"]))]
+    steps = [Step("media", "media", None, (), keys["media"], media, store)]
     for slot, uses in recipe.stages.items():
         own = [_step(use, keys, store) for use in uses]
         steps += own
@@ -88,7 +98,7 @@ def _step(use: Use, keys: Mapping[str, str], store: Store) -> Step:
     inputs = {slot: keys[slot] for slot in sorted(use.needs())}
     recipe = stage_key(use.slot, use.name, use.stage.version, params, weights, inputs)
     key = digest(recipe)
-    return Step(use.slot, use.channel, use, use.asks, key, recipe, store.has(use.slot, key))
+    return Step(use.slot, use.channel, use, use.asks, key, recipe, store)
 
 
 def _sidecar(clip: Clip) -> list[str] | None:

@@ -41,6 +41,7 @@ class Options:
     device: as torch names it.   overwrite: compute also what is stored.   retry: try files again on which the
     decoder died before.   must_keep: a cache that cannot be written is an error, not a note.
     offline: weights that are not on this machine are an error, instead of being fetched.
+    in_part: another run with the rest of the recipe follows, and says what came of a clip.
     """
 
     device: str = "cpu"
@@ -49,6 +50,7 @@ class Options:
     must_keep: bool = True
     offline: bool = False
     limits: Limits | None = None
+    in_part: bool = False
 
 
 @dataclass
@@ -183,10 +185,12 @@ class _Pass:
         self.notes: list[str] = []
         self.absent: dict[str, str] = {}
         self.filled: list[tuple[str, str]] = []
-        self.lasting = True  # whether it would come out the same next time: a library may be installed by then
+        self.lasting = not runner.options.in_part  # whether it would come out the same next time
 
     def run(self) -> None:
         """Fill every slot from the cache or by computing; what cannot be filled is said in the outcome."""
+        if not self.runner.options.overwrite:
+            self.runner.store.bring([("failures", self._failure_key()), *self.plan.results])
         self._refuse_quarantined()
         for step in self.plan.steps:
             if step.slot in self.values:
@@ -194,7 +198,8 @@ class _Pass:
             try:
                 self._step(step)
             except DecoderDied as error:
-                self._quarantine(error)
+                if not self.runner.options.in_part:
+                    self._quarantine(error)
                 raise
             except (MissingLibrary, WeightsError) as error:
                 self.lasting = False
@@ -333,7 +338,7 @@ class _Pass:
     def _sum_up(self) -> None:
         """Keep what came of the clip beside its results, so that a later run need not read them to know it."""
         key = _summary_key(self.plan, self.runner.recipe)
-        if not self.lasting or (self.runner.store.has("summary", key) and not self.outcome.computed):
+        if not self.lasting or (not self.outcome.computed and self.runner.store.has("summary", key)):
             return
         summary = Summary(self.outcome.missing, self.outcome.notes, self.outcome.coverage, tuple(self.filled))
         with contextlib.suppress(CacheError):  # then the results are read, which is no harm

@@ -10,6 +10,8 @@ from typing import Any
 from msapipe.cache import digest, file_digest
 from msapipe.errors import MsapipeError
 from msapipe.exchange import format_of
+from msapipe.pipeline.card import signature
+from msapipe.pipeline.recipe import Recipe
 from msapipe.train.labels import read_labels, with_labels
 from msapipe.train.split import with_splits
 from msapipe.types import Sample
@@ -57,22 +59,43 @@ def load_data(features: Path, labels: Path | None = None, scale: tuple[float, fl
     if not features.exists():
         raise MsapipeError(f"{features}: there is no such file; write one with: msapipe extract VIDEOS -o {features}")
     samples = list(source.read(features))
-    notes: list[str] = []
     beside = features.parent / "label.csv"
     if labels is None and not any(sample.labels for sample in samples):
         if not beside.is_file():
             raise MsapipeError(f"{features}: holds no labels, and {beside} is not there; give one with --labels")
         labels = beside
+    made_by = source.made_by(features) or {"features": {"file": {"sha256": _digest(features)}}, "align": None}
+    return _data_set(features, samples, made_by, labels, scale)
+
+
+def data_of_clips(
+    root: Path,
+    samples: Sequence[Sample],
+    recipe: Recipe,
+    labels: Path | None = None,
+    scale: tuple[float, float] | None = None,
+) -> DataSet:
+    """A data set of clips whose features a recipe made.
+
+    labels: a label.csv in place of the samples' own labels. For ``scale``, and errors, see ``load_data``.
+    """
+    return _data_set(root.absolute(), samples, {"features": signature(recipe), "align": recipe.align}, labels, scale)
+
+
+def _data_set(
+    path: Path,
+    samples: Sequence[Sample],
+    made_by: Mapping[str, Any],
+    labels: Path | None,
+    scale: tuple[float, float] | None,
+) -> DataSet:
+    notes: list[str] = []
     if labels is not None:
         samples, notes = with_labels(samples, read_labels(labels), labels)
     if not any("M" in sample.labels for sample in samples):
-        raise MsapipeError(f"{features}: no clip has a label; are the ids those of {labels or 'the file'}?")
+        raise MsapipeError(f"{path}: no clip has a label; are the ids those of {labels or 'its table'}?")
     found = _scale(samples, scale)
-    made_by = source.made_by(features) or {
-        "features": {"file": {"sha256": _digest(features)}},
-        "align": None,
-    }
-    return DataSet(features.name, tuple(with_splits(samples)), made_by, found, tuple(notes))
+    return DataSet(path.name, tuple(with_splits(samples)), made_by, found, tuple(notes))
 
 
 def _digest(features: Path) -> str:

@@ -1,0 +1,263 @@
+"""A cache in a storage service: a folder on this machine in front of any file system that fsspec knows.
+
+An entry is one object, <address>/<slot>/<first two digits>/<key>.safetensors, with the bytes that it has in a folder.
+The near folder holds what this machine has read or written, and all that is its own affair: locks, the index and the
+hashes of media files. So two machines may compute the same at once; they write the same bytes, and the last one stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from msapipe.cache.place import default_folder
+from msapipe.cache.store import SUFFIX, Entry, Store, entry_bytes
+from msapipe.errors import CacheError, MissingLibrary, MsapipeError, RecipeError
+
+# A listing costs about a round trip for a thousand objects, whoever wrote them: for few questions it does not pay.
+_ASKED_SINGLY = 64
+_PASSWORD = re.compile(r"//[^/@]*:[^/@]*@")
+# Read of every clip of a run, and small: fetched by the shelf (the first two digits), not one by one.
+_BY_THE_SHELF = "summary"
+
+
+class RemoteStore(Store):
+    """A folder in a storage service, by its address. Making one loads the package that the kind of storage needs.
+
+    Raises RecipeError for an address of no known kind, MissingLibrary and CacheError where there is no way to it.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address.rstrip("/")
+        super().__init__(default_folder() / "remote" / hashlib.sha256(self._address.encode()).hexdigest()[:12])
+        self._service, self._top = file_system(self._address)
+        self._shelves: dict[str, set[str]] | None = None  # "audio/ab" to the keys that the service had when listed
+        self._asked = 0
+        self._absent: set[tuple[str, str]] = set()
+        self._claimed = False
+
+    @property
+    def address(self) -> str:
+        """What another process opens this cache by (``open_store``)."""
+        return self._address
+
+    def has(self, slot: str, key: str) -> bool:
+        """Whether the entry is near, or in the service: a few are asked for, then all names are listed once.
+
+        A listing that is out of date costs a second look: who holds a claim asks again for what is not in it.
+        """
+        if self._is_near(slot, key):
+            return True
+        if self._ask_singly():
+            with self.asking("read"):
+                try:
+                    self._service.info(self._object(slot, key))
+                    return True
+                except FileNotFoundError:
+                    return False
+        return key in self._listed()[_shelf(slot, key)]
+
+    def get(self, slot: str, key: str) -> Entry | None:
+        """The entry, its checksum verified, from near or fetched; None when it is absent or damaged."""
+        entry = super().get(slot, key)
+        if entry is None and self._may_have(slot, key):
+            fetched = {key}
+            if slot == _BY_THE_SHELF and self._shelves is not None and not self._claimed:
+                fetched |= {other for other in self._shelves[_shelf(slot, key)] if not self._is_near(slot, other)}
+            self._fetch([(slot, other) for other in fetched])
+            entry = super().get(slot, key)
+        return entry
+
+    def bring(self, results: Iterable[tuple[str, str]]) -> None:
+        """Fetch entries that are not near together: one wait instead of one each."""
+        self._fetch([pair for pair in results if not self._is_near(*pair) and self._may_have(*pair)])
+
+    def put(self, slot: str, key: str, value: Any, recipe: dict[str, Any], notes: tuple[str, ...] = ()) -> None:
+        """Write an entry to the service, then near, so that what is near was in the service. Raises CacheError."""
+        data = entry_bytes(value, recipe, notes)
+        with self.asking("written"):
+            write(self._service, self._object(slot, key), data)
+        try:
+            self._write(slot, key, data)
+        except OSError as error:
+            raise self.unwritable(error) from error
+        self._absent.discard((slot, key))
+
+    def discard(self, slot: str, key: str) -> None:
+        """Take an entry away, near and in the service, where it is and where that is allowed."""
+        super().discard(slot, key)
+        with suppress(CacheError), self.asking("written"):
+            self._service.rm_file(self._object(slot, key))
+
+    def unwritable(self, error: OSError) -> CacheError:
+        """The sentence for a near folder that cannot be written."""
+        return CacheError(
+            f"the folder {self.root}, which holds what is near of the cache {self.address}, cannot be written: "
+            f"{error.strerror or error}; free space (msapipe cache prune --cache {self.address}), "
+            "or set MSAPIPE_CACHE to a folder, below which it will then be"
+        )
+
+    def file_system(self) -> tuple[Any, str]:
+        """The file system that the cache lies in, as fsspec has it, and the cache's path there."""
+        return self._service, self._top
+
+    @contextmanager
+    def asking(self, done: str) -> Iterator[None]:
+        """What goes wrong inside as MissingLibrary or CacheError; done: what could then not be, "read"."""
+        with sentences(self.address, done):
+            yield
+
+    @contextmanager
+    def claim(self, name: str) -> Iterator[None]:
+        """Hold the right to compute among the processes of this machine."""
+        with super().claim(name):
+            self._absent.clear()
+            self._claimed = True
+            try:
+                yield
+            finally:
+                self._claimed = False
+
+    def try_out(self) -> None:
+        """Write a small object and remove it; raises CacheError when the service does not let us."""
+        with self.asking("written"):
+            path = f"{self._top}/try-{uuid.uuid4().hex}"
+            write(self._service, path, b"")
+            self._service.rm_file(path)
+
+    def _object(self, slot: str, key: str) -> str:
+        return f"{self._top}/{_shelf(slot, key)}/{key}{SUFFIX}"
+
+    def _is_near(self, slot: str, key: str) -> bool:
+        return super().has(slot, key)
+
+    def _may_have(self, slot: str, key: str) -> bool:
+        """Whether fetching is worth a try: who holds a claim asks for all, or it would compute what is there."""
+        if (slot, key) in self._absent:
+            return False
+        if self._claimed or self._ask_singly():
+            return True
+        return key in self._listed()[_shelf(slot, key)]
+
+    def _ask_singly(self) -> bool:
+        self._asked += 1
+        return self._shelves is None and self._asked <= _ASKED_SINGLY
+
+    def _listed(self) -> dict[str, set[str]]:
+        """The keys that the service has, by shelf; asked once."""
+        if self._shelves is None:
+            shelves: dict[str, set[str]] = defaultdict(set)
+            with self.asking("read"), suppress(FileNotFoundError):  # nothing was written yet
+                self._service.invalidate_cache()
+                for path in self._service.find(self._top):
+                    parts = path.removesuffix(SUFFIX).split("/")[-3:]
+                    if path.endswith(SUFFIX) and len(parts) == 3:
+                        shelves["/".join(parts[:2])].add(parts[2])
+            self._shelves = shelves
+        return self._shelves
+
+    def _fetch(self, results: Collection[tuple[str, str]]) -> None:
+        """Bring entries near that are whole; what is absent or damaged is known to be so until the next claim."""
+        wanted = {self._object(*pair): pair for pair in results}
+        if not wanted:
+            return
+        with self.asking("read"):
+            found = self._service.cat(list(wanted), on_error="return")
+            for data in found.values():
+                if isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
+                    raise data
+        for path, data in found.items():
+            if isinstance(data, FileNotFoundError) or not self._took(*wanted[path], data):
+                self._forget(*wanted[path])
+
+    def _took(self, slot: str, key: str, data: bytes) -> bool:
+        """Whether the bytes of an entry are whole; they are then near."""
+        try:
+            self._write(slot, key, data, verify=True)
+        except ValueError:
+            return False
+        except OSError as error:
+            raise self.unwritable(error) from error
+        return True
+
+    def _forget(self, slot: str, key: str) -> None:
+        self._absent.add((slot, key))
+        if self._shelves is not None:
+            self._shelves[_shelf(slot, key)].discard(key)
+
+
+def file_system(address: str) -> tuple[Any, str]:
+    """The file system of an address and the path in it. Raises as a RemoteStore."""
+    from fsspec.core import url_to_fs
+    from fsspec.registry import get_filesystem_class
+
+    if _PASSWORD.search(address):
+        raise RecipeError(
+            "the cache's address holds a password, which would stand in logs and in the shell's history; "
+            "give the service's own variables, a key, or a file in ~/.config/fsspec"
+        )
+    if set("*?[") & set(address):
+        raise RecipeError(f"the cache {address}: expected the address of one folder, without *, ? and [")
+    kind = address.partition(":")[0]
+    with sentences(address, "opened"):
+        try:
+            get_filesystem_class(kind)
+        except ValueError as error:
+            raise RecipeError(
+                f"the cache {address}: no kind of storage is called {kind!r}; "
+                "expected a folder, or an address such as s3://bucket/folder"
+            ) from error
+        service, top = url_to_fs(address)
+        return service, str(top).rstrip("/")
+
+
+def write(service: Any, path: str, data: bytes) -> None:
+    """Write an object. In an object store it is whole or not there.
+
+    Elsewhere it may be cut off when a machine dies; its checksum then does not fit, and it is computed and written
+    again. That is rare enough not to pay for a second name and a move, which in an object store is a second copy.
+    """
+    try:
+        service.pipe_file(path, data)
+    except FileNotFoundError:
+        _make_folder(service, path.rpartition("/")[0])
+        service.pipe_file(path, data)
+
+
+def _make_folder(service: Any, path: str) -> None:
+    """A folder and those above it, one by one: told to make them all, object stores would make a mistyped bucket."""
+    above = path.rpartition("/")[0]
+    if not above.strip("/") or service.isdir(path):
+        return
+    _make_folder(service, above)
+    with suppress(FileExistsError):  # another process was faster
+        service.mkdir(path, create_parents=False)
+
+
+@contextmanager
+def sentences(address: str, done: str) -> Iterator[None]:
+    """What goes wrong on the way to a service as MissingLibrary or CacheError, each fit to be shown."""
+    try:
+        yield
+    except MsapipeError:
+        raise
+    except ImportError as error:
+        package = getattr(error.__cause__, "name", None) or error.name or "fsspec"
+        raise MissingLibrary(
+            f"the cache {address} needs the package {package}: {error}; type: uv pip install {package}"
+        ) from error
+    except Exception as error:  # the library of each service fails in ways of its own
+        found = " ".join(str(error).split()) or "no reason given"
+        raise CacheError(
+            f"the cache {address} cannot be {done}: {type(error).__name__}: {found}; check the address and your access "
+            "to it, or name another cache with --cache or MSAPIPE_CACHE"
+        ) from error
+
+
+def _shelf(slot: str, key: str) -> str:
+    return f"{slot}/{key[:2]}"
