@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from everyday import HELD_OUT, HELD_OUT_THINGS, TEMPLATES, THINGS, UNSEEN, sentences
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from scipy import sparse
@@ -42,14 +43,15 @@ FILE = "pocket_text.safetensors"
 Floats = NDArray[np.float32]
 
 # Corpora, and what a row of each weighs in the two models. MELD has classes instead of a score: its row is a side task.
-CORPORA = ("mosi", "mosei", "sims_v2", "meld")
-LINEAR_WEIGHTS = (6.0, 1.0, 0.3, 0.1)
-NET_WEIGHTS = (4.0, 1.0, 0.3, 0.4)
+# The last are no corpus but the sentences of everyday.py, on MOSI's scale.
+CORPORA = ("mosi", "mosei", "sims_v2", "meld", "everyday")
+LINEAR_WEIGHTS = (6.0, 1.0, 0.3, 0.1, 2.0)
+NET_WEIGHTS = (4.0, 1.0, 0.3, 0.4, 2.0)
 MELD_CLASSES = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
 
 # The linear model. Its one scale for all corpora is near MOSI's, whose labels spread one and a half times as far as
 # MOSEI's; a part's size is how freely the ridge may use it.
-LINEAR_SCALES = (1.0, 1.5, 1.0, 1.5)
+LINEAR_SCALES = (1.0, 1.5, 1.0, 1.5, 1.0)
 ALPHA = 3.0
 LETTER_SIZE, DENSE_SIZE = 0.6, 0.03
 LEAST_WORD, LEAST_LETTER = 2, 5  # rows of the train part in which a bucket must occur
@@ -59,6 +61,8 @@ LEAST_COUNT = 4  # occurrences that bring a word without a GloVe vector into the
 BRANCHES = 2
 EPOCHS, BATCH, RATE, WARM_UP = 2.5, 64, 2e-3, 100
 DROPOUT, WORD_DROPOUT, DECAY = 0.35, 0.1, 0.998
+SCALES = (1.0, 0.7, 1.0, 1.0)  # where the scale of each corpus begins
+SCALE_OF = (0, 1, 2, 3, 0)  # whose scale and bias a corpus has
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,9 @@ class Rows:
 
 def read_rows(data: Path) -> Rows:
     """Every text with at least one token."""
-    found = []
-    for number, corpus in enumerate(CORPORA):
+    everyday = CORPORA.index("everyday")
+    found = [(tokens(text), score, everyday, True, "") for text, score in sentences(TEMPLATES, THINGS)]
+    for number, corpus in enumerate(CORPORA[:everyday]):
         with (data / corpus / "label.csv").open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 words = tokens(row.get("text_english") or row["text"])
@@ -172,8 +177,8 @@ class NetTraining:
             strangers[0] = False
             start = vectors + strangers[:, None] * self._random.normal(0, 0.2, vectors.shape)
             net["embedding"].weight.copy_(torch.from_numpy(start.astype(np.float32)))
-        scales = nn.Parameter(torch.tensor([1.0, 0.7, 1.0, 1.0]))
-        biases = nn.Parameter(torch.zeros(len(CORPORA)))
+        scales = nn.Parameter(torch.tensor(SCALES))
+        biases = nn.Parameter(torch.zeros(len(SCALES)))
         others = [value for name, value in net.named_parameters() if not name.startswith("embedding")]
         groups = [
             {"params": [net["embedding"].weight], "lr": RATE / 2},
@@ -226,7 +231,8 @@ class NetTraining:
         )
         corpus = torch.from_numpy(self._rows.corpus[chosen])
         label = torch.from_numpy(self._rows.label[chosen])[:, None].expand_as(scores)
-        said = scores * scales[corpus, None] + biases[corpus, None]
+        shared = torch.tensor(SCALE_OF)[corpus]
+        said = scores * scales[shared, None] + biases[shared, None]
         score_loss = functional.smooth_l1_loss(said, label, reduction="none").sum(dim=1)
         mood = (label.round().clamp(-1, 1) + 1).long()
         mood_loss = functional.cross_entropy(moods.transpose(1, 2), mood, reduction="none").sum(dim=1)
@@ -313,6 +319,17 @@ def report(rows: Rows, model: PocketModel, parts: NDArray[np.float64]) -> None:
             say(f"{name} valid, 20 % of words wrong: {measures(wrong, label[held])}")
 
 
+def report_everyday(model: PocketModel) -> None:
+    """Signs and means of everyday sentences that were not learned."""
+    for name, templates in (("held out", HELD_OUT), ("unseen", UNSEEN)):
+        said = [(model.score(tokens(text)), score) for text, score in sentences(templates, HELD_OUT_THINGS)]
+        for meant in templates:
+            scores = np.array([score for score, label in said if label == meant])
+            right = f"sign {(scores * meant > 0).mean():.3f}  " if meant else ""
+            sizes = f"mean {scores.mean():+.2f}  mean size {np.abs(scores).mean():.2f}"
+            say(f"everyday, {name}, meant {meant:+.1f}, {len(scores)} sentences: {right}{sizes}")
+
+
 def say(text: str) -> None:
     """A line to the terminal, at once."""
     sys.stdout.write(text + "\n")
@@ -348,7 +365,9 @@ def main() -> None:
     target = given.out / FILE
     save_file(to_arrays(vocabulary, linear, state, blend), target)
     say(f"blend {blend.tolist()} after {time.monotonic() - began:.0f} s")
-    report(rows, PocketModel.read(target, lexicon), parts)
+    stored = PocketModel.read(target, lexicon)
+    report(rows, stored, parts)
+    report_everyday(stored)
     say(f'    sha256="{hashlib.sha256(target.read_bytes()).hexdigest()}",')
     say(f"    bytes={target.stat().st_size},")
 

@@ -32,13 +32,14 @@ STATISTICS = tuple(_STATISTICS.split())
 
 
 def read_valences(path: Path) -> dict[str, float]:
-    """Valence in [-4, 4] of each entry of VADER's file that is one token."""
+    """Valence in [-4, 4] of each entry of VADER's file that is one token; not of "like", see ``tokens``."""
     valences: dict[str, float] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         entry, mean = line.split("\t")[:2]
         word = entry.replace("'", "")
         if word.isascii() and word.isalnum() and word == word.lower():
             valences.setdefault(word, float(mean))
+    valences.pop("like", None)
     return valences
 
 

@@ -26,12 +26,26 @@ _SPLIT = {word: (word.removesuffix("nt"), "not") for word in _NOT.split()} | {
     "wont": ("will", "not"),
 }
 
+# The verb "like" has a subject or an auxiliary before it, with adverbs between at most. "You" and "would" are not among
+# them: "if you like" and "I would like to" praise nothing.
+_SUBJECTS = "i we they will might do did does"
+_ADVERBS = (
+    "not really also still always never just actually definitely totally truly especially particularly quite both "
+    "absolutely personally generally honestly even kinda"
+)
+_BEFORE_LIKE, _BETWEEN = frozenset(_SUBJECTS.split()), frozenset(_ADVERBS.split())
+_BARE = frozenset({"really", "also", "still", "actually"})  # enough at the beginning of a text: "really like it"
+# Behind "like" the speaker begins anew with these: "I like, I went".
+_ANEW = "i he she we they im its hes shes is was were so oh of and but or just really um uh umm uhh like said went"
+_BEHIND_FILLER = frozenset(_ANEW.split())
+
 
 def tokens(text: str) -> list[str]:
     """Lower case runs of a-z and 0-9, without accents; marks and letters of other scripts fall out.
 
     An apostrophe is dropped without a gap ("it's", "its" and "it s" are one token, "its"), and a negative contraction
-    becomes two ("don't", "DONT" and "don t" are "do", "not"; "can't" is "can", "not").
+    becomes two ("don't", "DONT" and "don t" are "do", "not"; "can't" is "can", "not"). The verb "like" becomes "liked",
+    as people who talk say "like" mostly as a filler or preposition, which tells nothing.
     """
     plain = unicodedata.normalize("NFKD", _APOSTROPHES.sub("", text)).lower()
     joined: list[str] = []
@@ -40,7 +54,20 @@ def tokens(text: str) -> list[str]:
             joined[-1] += token
         else:
             joined.append(token)
-    return [part for token in joined for part in _SPLIT.get(token, (token,))]
+    split = [part for token in joined for part in _SPLIT.get(token, (token,))]
+    return ["liked" if token == "like" and _is_verb(split, i) else token for i, token in enumerate(split)]
+
+
+def _is_verb(words: Sequence[str], at: int) -> bool:
+    """Whether the "like" at this place says that somebody likes something."""
+    if words[at + 1 : at + 2] and words[at + 1] in _BEHIND_FILLER:
+        return False
+    first = at
+    while first and words[first - 1] in _BETWEEN:
+        first -= 1
+    if first:
+        return words[first - 1] in _BEFORE_LIKE
+    return not _BARE.isdisjoint(words[:at])
 
 
 def latin_share(text: str) -> float:

@@ -23,7 +23,7 @@ HEARD = 0.25
 _MODEL = Bundled(
     name="pocket_text",
     file="pocket_text.safetensors",
-    sha256="9b073fb62df955ab13de2871b386ec3a6cd6f8177afe71caf8322796d5083a54",
+    sha256="496a06beec7a254fcd8be092ffb80995745c7c487c7a8d8d9ae7d227a32fe957",
     bytes=3711856,
     licence="Apache-2.0",
     source="trained by models/pocket_text/train.py",
@@ -56,7 +56,7 @@ class Pocket(Stage):
     et al., 2014), the valences VADER's (Hutto and Gilbert, 2014).
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     weights: ClassVar[tuple[Weights, ...]] = (_MODEL, _LEXICON)
 
     def load(self, device: str) -> None:
