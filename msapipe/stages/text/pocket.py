@@ -17,7 +17,8 @@ from msapipe.weights import Bundled, InPackage, Weights
 NAMES = ("score", "known", "length")
 
 # How far a word counts as known that a program heard, so that the model pocket is less sure of it: of synthetic
-# sentences that were half misheard the interval held 78 % at 1, 88 % at a quarter (models/pocket/robustness.py).
+# sentences that were half misheard the interval held 78 % at 1, 88 % at a quarter with version 2, 87 % at a quarter
+# with version 3 (models/pocket/robustness.py).
 HEARD = 0.25
 
 _MODEL = Bundled(
