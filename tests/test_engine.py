@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from msapipe.cache import Store
-from msapipe.engines.local import _Pool, run_clips
+from msapipe.engines.local import Worker, _Pool, run_clips
 from msapipe.errors import CacheError
 from msapipe.pipeline.recipe import parse_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
@@ -55,6 +55,32 @@ def test_what_is_stored_needs_no_worker(clips: list[Clip], tmp_path: Path, monke
     assert len(again) == len(clips)
     assert not any(outcome.computed for outcome in again.values())
     assert all(outcome.features for outcome in again.values())
+
+
+def test_without_summaries_the_first_clips_are_read_here_and_the_others_by_workers(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    run(clips, cache, 1)
+    shutil.rmtree(cache / "summary")
+    monkeypatch.setattr("msapipe.engines._look._READ_HERE", 1)
+    asked: list[str] = []
+    monkeypatch.setattr("msapipe.engines.local.Worker", _counted(asked))
+    for jobs, workers_asked in ((2, 4), (2, 0)):  # the second time there are summaries
+        asked.clear()
+        again = {found.clip.id: found for found in run_clips(clips, RECIPE, cache, Options(), jobs, brief=True)}
+        assert len(asked) == workers_asked
+        assert [again[clip.id].status for clip in clips] == ["ok"] * 5
+        assert not any(outcome.computed or outcome.features for name, outcome in again.items() if name in asked)
+
+
+def _counted(asked: list[str]) -> type[Worker]:
+    class Counted(Worker):
+        def run(self, clip: Clip) -> Outcome | None:
+            asked.append(clip.id)
+            return super().run(clip)
+
+    return Counted
 
 
 def test_a_worker_that_dies_costs_one_clip(clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from queue import Queue, SimpleQueue
 from typing import Any
 
 from msapipe.cache import open_store
+from msapipe.engines._look import Look
 from msapipe.engines._wire import clip_message, outcome_of, start_message
 from msapipe.errors import EndsRun
 from msapipe.pipeline.recipe import Recipe
@@ -41,7 +42,7 @@ def run_clips(
     """
     devices = options.device.split(",")
     with Runner(recipe, open_store(cache), replace(options, device=devices[0])) as runner:
-        look = runner.glance if brief else runner.look_up
+        look = Look(runner, brief)
         source = iter(clips)
         held: list[Clip] = []
         for clip in source:

@@ -28,6 +28,7 @@ from msapipe.engines._cluster import (
     import_ray,
     line_of,
 )
+from msapipe.engines._look import Look
 from msapipe.engines._run_folder import RunFolder
 from msapipe.engines._wire import answer, clip_message, ended, outcome_of, runner_of, start_message
 from msapipe.errors import EndsRun, RecipeError
@@ -65,7 +66,7 @@ def run_clips(
         raise RecipeError(f"--device {options.device}: Ray says which GPU an actor gets; type --device auto")
     import_ray()
     with Runner(recipe, store, options) as runner:
-        look = runner.glance if brief else runner.look_up
+        look = Look(runner, brief)
         held: list[Clip] = []
         for clip in clips:
             outcome = look(clip)

@@ -111,18 +111,18 @@ class Runner:
             return None
 
     def glance(self, clip: Clip) -> Outcome | None:
-        """As ``look_up``, without features: a summary is read, and its results are only seen to be there."""
+        """As ``look_up``, without features: a summary is read, its results are only seen to be there; or None."""
         if self.options.overwrite or self.options.retry:
             return None
         begun = time.perf_counter()
         try:
             planned = plan(clip, self.recipe, self.store)
         except (MsapipeError, OSError):
-            return self.look_up(clip)
+            return None
         entry = self.store.get("summary", _summary_key(planned, self.recipe))
         known = entry.value if entry is not None else None
         if not isinstance(known, Summary) or not all(self.store.has(slot, key) for slot, key in known.filled):
-            return self.look_up(clip)
+            return None
         status: Status = "partial" if known.missing else "ok"
         outcome = Outcome(clip, status, missing=known.missing, notes=known.notes, coverage=known.coverage)
         outcome.keys, outcome.seconds = dict(planned.keys), time.perf_counter() - begun
