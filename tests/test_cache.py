@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from msapipe.errors import CacheError
 from msapipe.testing import fakes
 from msapipe.types import (
     Contribution,
+    FaceTracks,
     Failure,
     FeatureSequence,
     MediaInfo,
@@ -61,6 +63,27 @@ def test_what_is_put_comes_back(value: Value, tmp_path: Path) -> None:
     assert type(entry.value) is type(value)
     assert entry_bytes(entry.value, {}, ()) == entry_bytes(value, {}, ())
     assert (entry.notes, entry.recipe) == (("a note",), {"a": 1})
+
+
+@pytest.mark.parametrize("value", values(), ids=lambda value: type(value).__name__)
+def test_without_pictures_all_else_comes_back_and_is_verified_where_there_are_none(
+    value: Value, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    store.put("text", KEY, value, {"a": 1}, ("a note",))
+    entry = store.get("text", KEY, pictures=False)
+    assert entry is not None
+    assert (entry.notes, entry.recipe) == (("a note",), {"a": 1})
+    has_pictures = isinstance(value, FaceTracks)
+    if has_pictures:
+        assert isinstance(entry.value, FaceTracks)
+        assert len(entry.value.crops) == len(value.crops)
+        assert not len(entry.value.crops.data)
+        value = replace(value, crops=entry.value.crops)
+    assert entry_bytes(entry.value, {}, ()) == entry_bytes(value, {}, ())
+    store.path("text", KEY).write_bytes(store.path("text", KEY).read_bytes().replace(b"a note", b"a nope"))
+    assert store.get("text", KEY) is None
+    assert (store.get("text", KEY, pictures=False) is not None) == has_pictures
 
 
 def test_the_same_value_is_the_same_bytes_in_another_process() -> None:

@@ -128,6 +128,12 @@ def test_a_glance_says_what_reading_everything_says(outcomes: dict[str, Outcome]
             for part in ("status", "missing", "notes", "coverage", "keys", "computed"):
                 assert getattr(glance, part) == getattr(whole, part), (name, part)
             assert not glance.features, name
+            brief = runner.look_up(outcome.clip, brief=True)
+            assert brief is not None, name
+            for part in ("status", "missing", "notes", "coverage", "keys", "computed"):
+                assert getattr(brief, part) == getattr(whole, part), (name, part)
+            assert not brief.features, name
+            assert not brief.values, name
 
 
 @pytest.mark.parametrize("slot", ["faces", "vision", "summary"])

@@ -26,6 +26,8 @@ from msapipe.types import (
 Arrays = dict[str, NDArray[Any]]
 Value = FeatureSequence | FaceTracks | Speaker | Transcript | MediaInfo | Failure | Summary | Prediction | None
 
+# The end of the name of an array with the bytes of pictures.
+PICTURES = ".data"
 _ORDER = ("text", "audio", "vision")
 _TYPES = {
     kind.__name__: kind
@@ -44,22 +46,26 @@ def encode(value: Value) -> tuple[str, Arrays, dict[str, Any]]:
         if isinstance(item, np.ndarray):
             arrays[field.name] = item
         elif isinstance(item, EncodedImages):
-            arrays[f"{field.name}.data"], arrays[f"{field.name}.offsets"] = item.data, item.offsets
+            arrays[f"{field.name}{PICTURES}"], arrays[f"{field.name}.offsets"] = item.data, item.offsets
         else:
             plain[field.name] = _plain(item)
     return type(value).__name__, arrays, plain
 
 
 def decode(kind: str, arrays: Arrays, plain: dict[str, Any]) -> Value:
-    """The value that ``encode`` took apart; raises ValueError or TypeError when the parts do not fit together."""
+    """The value that ``encode`` took apart; raises ValueError or TypeError when the parts do not fit together.
+
+    Pictures whose bytes are not among the arrays are empty ones.
+    """
     if kind == "None":
         return None
     fields: dict[str, Any] = dict(plain)
     for name, item in arrays.items():
-        if name.endswith(".data"):
-            owner = name.removesuffix(".data")
-            fields[owner] = EncodedImages(item, arrays[f"{owner}.offsets"])
-        elif not name.endswith(".offsets"):
+        if name.endswith(".offsets"):
+            owner = name.removesuffix(".offsets")
+            data = arrays.get(f"{owner}{PICTURES}")
+            fields[owner] = EncodedImages.join([b""] * (len(item) - 1)) if data is None else EncodedImages(data, item)
+        elif not name.endswith(PICTURES):
             fields[name] = item
     if kind in ("Transcript", "MediaInfo"):
         spoken = "words" if kind == "Transcript" else "captions"

@@ -62,15 +62,15 @@ class RemoteStore(Store):
                     return False
         return key in self._listed()[_shelf(slot, key)]
 
-    def get(self, slot: str, key: str) -> Entry | None:
+    def get(self, slot: str, key: str, pictures: bool = True) -> Entry | None:
         """The entry, its checksum verified, from near or fetched; None when it is absent or damaged."""
-        entry = super().get(slot, key)
+        entry = super().get(slot, key, pictures)
         if entry is None and self._may_have(slot, key):
             fetched = {key}
             if slot == _BY_THE_SHELF and self._shelves is not None and not self._claimed:
                 fetched |= {other for other in self._shelves[_shelf(slot, key)] if not self._is_near(slot, other)}
             self._fetch([(slot, other) for other in fetched])
-            entry = super().get(slot, key)
+            entry = super().get(slot, key, pictures)
         return entry
 
     def bring(self, results: Iterable[tuple[str, str]]) -> None:

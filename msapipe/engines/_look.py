@@ -25,5 +25,5 @@ class Look:
         outcome = self._runner.glance(clip)
         if outcome is None and self._left:
             self._left -= 1
-            outcome = self._runner.look_up(clip)
+            outcome = self._runner.look_up(clip, brief=True)
         return outcome

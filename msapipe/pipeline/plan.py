@@ -57,6 +57,11 @@ class Plan:
         """Slot and key of what each step makes."""
         return [(step.slot, step.key) for step in self.steps]
 
+    def summary_key(self, align: str | int | None) -> str:
+        """The name of what came of the clip with the recipe's ``align``."""
+        steps = [[step.slot, step.channel, step.key] for step in self.steps]
+        return digest({"slot": "summary", "steps": steps, "align": align})
+
     @property
     def stored(self) -> bool:
         """Whether nothing is left to compute (a chain of alternatives may stop before its last step)."""

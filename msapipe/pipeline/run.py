@@ -101,12 +101,12 @@ class Runner:
         """Bring a clip's results into the cache. Whatever is wrong with the clip is in the outcome, never raised."""
         return self._outcome(clip, compute=True)
 
-    def look_up(self, clip: Clip) -> Outcome | None:
-        """The outcome of a clip of which everything is stored (or that cannot be read); None when there is work."""
+    def look_up(self, clip: Clip, brief: bool = False) -> Outcome | None:
+        """The outcome (brief: without values) of a clip that is stored, or cannot be read; None when there is work."""
         if self.options.overwrite or self.options.retry:
             return None
         try:
-            return self._outcome(clip, compute=False)
+            return self._outcome(clip, compute=False, brief=brief)
         except _NotStored:
             return None
 
@@ -119,7 +119,7 @@ class Runner:
             planned = plan(clip, self.recipe, self.store)
         except (MsapipeError, OSError):
             return None
-        entry = self.store.get("summary", _summary_key(planned, self.recipe))
+        entry = self.store.get("summary", planned.summary_key(self.recipe.align))
         known = entry.value if entry is not None else None
         if not isinstance(known, Summary) or not all(self.store.has(slot, key) for slot, key in known.filled):
             return None
@@ -128,7 +128,7 @@ class Runner:
         outcome.keys, outcome.seconds = dict(planned.keys), time.perf_counter() - begun
         return outcome
 
-    def _outcome(self, clip: Clip, compute: bool) -> Outcome:
+    def _outcome(self, clip: Clip, compute: bool, brief: bool = False) -> Outcome:
         begun = time.perf_counter()
         outcome = Outcome(clip)
         try:
@@ -139,7 +139,7 @@ class Runner:
                 with self.store.claim(planned.file):
                     _Pass(self, planned, outcome).run()
             else:
-                _Pass(self, planned, outcome, compute=False).run()
+                _Pass(self, planned, outcome, False, brief).run()
         except (_NotStored, EndsRun):
             raise
         except MsapipeError as error:
@@ -178,8 +178,10 @@ class _Quarantined(MsapipeError):
 class _Pass:
     """One clip on its way through the steps of its plan."""
 
-    def __init__(self, runner: Runner, planned: Plan, outcome: Outcome, compute: bool = True) -> None:
-        self.runner, self.plan, self.outcome, self.compute = runner, planned, outcome, compute
+    def __init__(
+        self, runner: Runner, planned: Plan, outcome: Outcome, compute: bool = True, brief: bool = False
+    ) -> None:
+        self.runner, self.plan, self.outcome, self.compute, self.brief = runner, planned, outcome, compute, brief
         self.values: dict[str, Any] = {"clip": planned.clip}
         self.channels: dict[str, dict[str, FeatureSequence]] = {}
         self.notes: list[str] = []
@@ -218,7 +220,7 @@ class _Pass:
         if reason is not None:
             self._leave_out(step, reason)
             return
-        entry = None if self.runner.options.overwrite else self.runner.store.get(step.slot, step.key)
+        entry = None if self.runner.options.overwrite else self.runner.store.get(step.slot, step.key, not self.brief)
         if entry is None:
             entry = self._compute(step)
         self.filled.append((step.slot, step.key))
@@ -333,11 +335,13 @@ class _Pass:
         outcome.notes = tuple(self.notes)
         self._sum_up()
         outcome.values = {**self.values, **outcome.features}
+        if self.brief:
+            outcome.values, outcome.features = {}, {}
         outcome.status = "partial" if outcome.missing else "ok"
 
     def _sum_up(self) -> None:
         """Keep what came of the clip beside its results, so that a later run need not read them to know it."""
-        key = _summary_key(self.plan, self.runner.recipe)
+        key = self.plan.summary_key(self.runner.recipe.align)
         if not self.lasting or (not self.outcome.computed and self.runner.store.has("summary", key)):
             return
         summary = Summary(self.outcome.missing, self.outcome.notes, self.outcome.coverage, tuple(self.filled))
@@ -386,11 +390,6 @@ class _Pass:
 
     def _failure_key(self) -> str:
         return digest(self._failure_recipe())
-
-
-def _summary_key(planned: Plan, recipe: Recipe) -> str:
-    steps = [[step.slot, step.channel, step.key] for step in planned.steps]
-    return digest({"slot": "summary", "steps": steps, "align": recipe.align})
 
 
 def _named(step: Step) -> bool:
