@@ -19,6 +19,7 @@ class Example:
 
     labels: "M" and, where modalities were labelled apart, "T", "A", "V".   split: None when there is none.
     video: what it was cut from, "" when it is a file of its own; clips of one video are never in two splits.
+    Of videos that share a speaker, where that is known, one stands for all.
     """
 
     clip: Clip

@@ -6,10 +6,11 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from msapipe.datasets._speakers import groups
 from msapipe.errors import MissingLibrary, MsapipeError
 
 LABELS = {"M": "label", "T": "label_T", "A": "label_A", "V": "label_V"}
@@ -21,18 +22,21 @@ SPLITS = {"train": "train", "valid": "valid", "val": "valid", "dev": "valid", "t
 class Row:
     """One line: the clip's name ("video/clip", or as it is written), its labels, split and words.
 
+    group: clips of one are never in two splits: that of the video, or of all videos that share a speaker with it.
     file: where it lies, as written, "" when its name says so.   start, end: seconds in the video that it is cut from.
     """
 
     line: int
     name: str
     video: str
+    group: str
     labels: Mapping[str, float]
     split: str | None
     text: str
     file: str = ""
     start: float | None = None
     end: float | None = None
+    speaker: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,9 @@ class Unreadable:
 def rows(path: Path, columns: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
     """Every line of a table: columns by name, one of clip_id (with or without video_id), file, id.
 
-    Also label, label_T, label_A, label_V, mode (train, valid, test), text, start and end in seconds; ids are text,
-    leading zeros stay. A clip that stands twice is unreadable the second time.
+    Also label, label_T, label_A, label_V, mode (train, valid, test), text, start and end in seconds, speaker (who is
+    not to be in two splits that are made; given ones stay); ids are text, leading zeros stay. A clip that stands
+    twice is unreadable the second time.
     columns: of these one must be there. Raises MsapipeError when the file is no such table.
     """
     names, entries = _parquet(path) if path.suffix == ".parquet" else _csv(path)
@@ -55,6 +60,23 @@ def rows(path: Path, columns: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
     if named is None or (columns and not set(names) & set(columns)):
         wanted = f"clip_id (or file, or id){' and ' + columns[0] if columns else ''}"
         raise MsapipeError(f"{path}: found the columns {', '.join(names) or 'none'}; expected {wanted}")
+    found = _read(entries, names, named)
+    yield from _grouped(list(found)) if "speaker" in names else found
+
+
+def _grouped(found: list[Row | Unreadable]) -> list[Row | Unreadable]:
+    """The rows, with videos that share a speaker in one group, unless there is a split."""
+    read = [row for row in found if isinstance(row, Row)]
+    if any(row.split for row in read):
+        return found
+    group = groups((row.video, row.speaker) for row in read)
+    return [replace(row, group=group[row.video]) if isinstance(row, Row) else row for row in found]
+
+
+Entries = Iterator[tuple[int, Mapping[str, str | None]]]
+
+
+def _read(entries: Entries, names: Sequence[str], named: str) -> Iterator[Row | Unreadable]:
     seen: dict[str, int] = {}
     for line, entry in entries:
         try:
@@ -67,9 +89,6 @@ def rows(path: Path, columns: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
         else:
             seen[row.name] = line
             yield row
-
-
-Entries = Iterator[tuple[int, Mapping[str, str | None]]]
 
 
 def _csv(path: Path) -> tuple[list[str], Entries]:
@@ -130,7 +149,9 @@ def _row(line: int, entry: Mapping[str, str], named: str) -> Row:
         raise ValueError(f"start {start} and end {end}: expected seconds, 0 <= start < end")
     name = f"{video}/{clip}" if video and named == "clip_id" else clip
     file = entry.get("file", "")
-    return Row(line, name, video or name, labels, SPLITS.get(mode), entry.get("text", ""), file, start, end)
+    text, speaker = entry.get("text", ""), entry.get("speaker", "")
+    video = video or name
+    return Row(line, name, video, video, labels, SPLITS.get(mode), text, file, start, end, speaker)
 
 
 def _number(entry: Mapping[str, str], column: str) -> float:

@@ -50,7 +50,7 @@ class Table(Reader):
         except ValueError as error:
             return Refused(table, f"line {row.line}: {error}", skipped=False)
         clip = Clip(row.name, found, row.start or 0.0, row.end, row.text or None)
-        return Example(clip, row.labels, cast("Split | None", row.split), row.video)
+        return Example(clip, row.labels, cast("Split | None", row.split), row.group)
 
     def check_scale(self, name: str, labels: Mapping[str, float]) -> None:
         """Raise ValueError for a label of a clip outside the scale."""

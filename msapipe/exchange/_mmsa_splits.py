@@ -176,10 +176,15 @@ _MEND_LABEL = "write a .safetensors and type msapipe convert --labels label.csv,
 
 
 def mmsa_id(sample: Sample) -> str:
-    """``video$_$clip``, without folders and ending; a clip whose video is not known keeps its id."""
+    """``video$_$clip`` by the id, without ending and a leading Raw; a clip whose video is not known keeps its id.
+
+    Not by ``sample.video``: that may be another one, in which the same speaker is seen.
+    """
     if "$_$" in sample.id or sample.video == sample.id:
         return sample.id
-    return f"{sample.video}$_${PurePosixPath(sample.id).with_suffix('').name}"
+    *folders, clip = PurePosixPath(sample.id.lstrip("/")).with_suffix("").parts
+    folders = folders[1:] if folders[:1] == ["Raw"] else folders
+    return f"{'/'.join(folders) or sample.video}$_${clip}"
 
 
 def _tokens(sample: Sample) -> NDArray[np.int64] | None:

@@ -55,7 +55,7 @@ def with_labels(samples: Iterable[Sample], rows: Iterable[Row], path: Path) -> t
 def _labelled(sample: Sample, row: Row | None) -> Sample:
     if row is None:
         return sample
-    return replace(sample, labels=row.labels, split=row.split, video=row.video, text=row.text or sample.text)
+    return replace(sample, labels=row.labels, split=row.split, video=row.group, text=row.text or sample.text)
 
 
 def _spellings(clip: str) -> set[str]:

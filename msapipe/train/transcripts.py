@@ -101,7 +101,7 @@ class TextStages:
         """The features of each row with its labels; ``recognised``: a program heard the words."""
         for row in rows:
             features = self.features(row.text, source, recognised)
-            yield Sample(row.name, features, row.labels, row.split, row.video, row.text)
+            yield Sample(row.name, features, row.labels, row.split, row.group, row.text)
 
     def _load(self, use: Use, device: str, offline: bool) -> None:
         for weights in use.stage.own_weights():
