@@ -61,7 +61,7 @@ CHANGES: dict[tuple[str, str], Change] = {
         "others of it scored (sf, lf_dnn, lmf, tfn; eight draws, one seed)",
         settings={"batch": 16, "patience": 10},
     ),
-    ("c", "ef_lstm hma lf_dnn lmf mfn tfn"): Change(
+    ("c", "dec ef_lstm hma lf_dnn lmf mfn smp tfn"): Change(
         "far behind ridge still, and why is not known: they learn the clips by heart, but so does sf; they stop by two "
         "videos, whose mean label lies up to 1.2 from the training's; on (b)'s draws three of them came up to ridge"
     ),
