@@ -51,7 +51,10 @@ def read_emotions(table: Path, folder: Path) -> list[LabelledFile]:
     paths, ".." and links are refused.
     """
     if not table.is_file():
-        raise MsapipeError(f"{table} is not there; name a table of image (or file) and emotion with --labels")
+        raise MsapipeError(
+            f"{table} is not there; name a table of image (or file) and emotion with --labels; "
+            f"a folder of videos needs a label.csv: msapipe data new {folder}"
+        )
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
