@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from everyday import TEMPLATES, THINGS, sentences
 
+from msapipe.stages.text._passages import normal
+
 CORPORA = ("mosi", "mosei", "sims_v2", "meld", "everyday")  # the last: sentences of everyday.py, on MOSI's scale
 MELD_CLASSES = ("negative", "neutral", "positive")
 PUNCTUATION = str.maketrans("", "", '.,;:!?"()[]')
@@ -37,11 +39,6 @@ def read_rows(data: Path) -> list[Row]:
     return rows
 
 
-def normal(text: str) -> str:
-    """The text as the heads read it: lower case, plain apostrophes, single blanks."""
-    return " ".join(text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").split())
-
-
 def _label(corpus: str, row: dict[str, str]) -> float:
     if corpus == "meld":
         return float(MELD_CLASSES.index(row["sentiment"]))
@@ -51,7 +48,7 @@ def _label(corpus: str, row: dict[str, str]) -> float:
 class Noise:
     """What a recogniser or a typist does to a text: no punctuation, words lost, doubled or taken for others."""
 
-    def __init__(self, rows: list[Row], random: np.random.Generator, *, plain: float = 0.4, misheard: float = 0.2):
+    def __init__(self, rows: list[Row], random: np.random.Generator, *, plain: float = 0.4, misheard: float = 0.2) -> None:
         self._words = [word for row in rows if row.train for word in row.text.split()]
         self._random, self._plain, self._misheard = random, plain, misheard
 
@@ -59,6 +56,8 @@ class Noise:
         """The text, changed or not."""
         if self._random.random() < self._plain:
             text = text.translate(PUNCTUATION)
+            if self._random.random() < self._plain:
+                text = text.replace("'", "")
         if self._random.random() < self._misheard:
             text = self.mishear(text.split(), self._random.uniform(0.05, 0.25))
         return text or "?"

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer
@@ -98,6 +99,19 @@ def merge(reader: Reader) -> None:
             if isinstance(child, LowRank):
                 child.linear.float().weight.data += (child.up @ child.down).detach()
                 setattr(module, name, child.linear)
+
+
+def load_taught(base: Path, file: Path, rank: int) -> Reader:
+    """A reader over ``base`` with what a training of maps of low rank has left in ``file``, merged."""
+    reader = Reader(base)
+    adapt(reader, rank)
+    learned = {name: value.float() for name, value in load_file(file).items()}
+    wanted = {name for name, value in reader.named_parameters() if value.requires_grad}
+    if wanted != set(learned):
+        raise ValueError(f"{file}: holds other names than a reader of rank {rank}: {sorted(wanted ^ set(learned))[:4]}")
+    reader.load_state_dict(learned, strict=False)  # the base fills the rest; the names were compared above
+    merge(reader)
+    return reader.eval()
 
 
 def batches(lengths: NDArray[np.int64], weight: NDArray[np.float64], seed: int) -> Iterator[NDArray[np.int64]]:

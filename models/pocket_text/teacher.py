@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from corpora import MELD_CLASSES, Noise, Row, read_rows
-from finetune import SCALES, Reader, adapt, batches, fit, merge, say
+from finetune import Reader, adapt, batches, fit, merge, say
 from measure import report
 from numpy.typing import NDArray
 from safetensors.torch import save_file
@@ -39,7 +39,9 @@ class Lesson:
         meld = torch.tensor([row.corpus == "meld" for row in rows])
         said = reader.on_scale(reader.read(pooled), torch.tensor([SCALE_OF[row.corpus] for row in rows]))
         score = functional.smooth_l1_loss(said, label, reduction="none")
-        mood = functional.cross_entropy(reader.mood(pooled), label.long().clamp(0, len(MELD_CLASSES) - 1), reduction="none")
+        mood = functional.cross_entropy(
+            reader.mood(pooled), label.long().clamp(0, len(MELD_CLASSES) - 1), reduction="none"
+        )
         return torch.where(meld, mood, score).mean()
 
 
@@ -71,14 +73,13 @@ def main() -> None:
         lambda step: report(reader.scores, rows, quick=step < given.steps),
     )
     given.out.mkdir(parents=True, exist_ok=True)
-    learned = {name: value.detach().half().contiguous() for name, value in reader.named_parameters() if value.requires_grad}
+    learned = {
+        name: value.detach().half().contiguous() for name, value in reader.named_parameters() if value.requires_grad
+    }
     save_file(learned, given.out / "studio_text.safetensors")
     merge(reader)
     reader.fast = False
     report(reader.scores, rows)
-    reader.fast = True
-    texts = sorted({row.text for row in rows})
-    np.savez(given.out / "teacher_scores.npz", texts=np.array(texts), scores=reader.scores(texts), scale=reader.scale[: len(SCALES)].detach().numpy(), bias=reader.bias.detach().numpy())
 
 
 if __name__ == "__main__":
