@@ -48,7 +48,9 @@ def _label(corpus: str, row: dict[str, str]) -> float:
 class Noise:
     """What a recogniser or a typist does to a text: no punctuation, words lost, doubled or taken for others."""
 
-    def __init__(self, rows: list[Row], random: np.random.Generator, *, plain: float = 0.4, misheard: float = 0.2) -> None:
+    def __init__(
+        self, rows: list[Row], random: np.random.Generator, *, plain: float = 0.4, misheard: float = 0.2
+    ) -> None:
         self._words = [word for row in rows if row.train for word in row.text.split()]
         self._random, self._plain, self._misheard = random, plain, misheard
 

@@ -47,9 +47,7 @@ def report(score: Callable[[Sequence[str]], Scores], rows: list[Row], *, quick: 
         texts = [row.text for row in held]
         said = score(texts)
         say(f"{corpus} valid, as it is: {measures(said, label)}")
-        say(
-            f"{corpus} valid, own scale by the other half of the videos: {measures(own_scale(said, label, video), label)}"
-        )
+        say(f"{corpus} valid, own scale, fitted on other videos: {measures(own_scale(said, label, video), label)}")
         if corpus == "mosi" and not quick:
             noise = Noise(rows, np.random.default_rng(0))
             wrong = score([noise.mishear(text.split(), 0.2) for text in texts])
@@ -66,8 +64,7 @@ def report_everyday(score: Callable[[Sequence[str]], Scores]) -> None:
         for value in templates:
             of = said[meant == value]
             right = f"sign {(of * value > 0).mean():.3f}  " if value else ""
-            say(
-                f"everyday, {name}, meant {value:+.1f}, {len(of)}: {right}mean {of.mean():+.2f}  size {np.abs(of).mean():.2f}"
-            )
+            size = f"mean {of.mean():+.2f}  size {np.abs(of).mean():.2f}"
+            say(f"everyday, {name}, meant {value:+.1f}, {len(of)}: {right}{size}")
         clear = meant != 0
         say(f"everyday, {name}: right sign {(said * meant > 0)[clear].mean():.3f} of {clear.sum()}")

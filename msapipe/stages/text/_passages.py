@@ -20,8 +20,8 @@ HEARD = 0.25  # how far a word is known that a program heard without saying how 
 PASSAGE_WORDS = 60  # the longest passage: few labelled utterances are longer
 PAUSE = 0.6  # seconds of silence that end a sentence where no punctuation does
 
-# An English text of so many words is cut into fewer pieces a word than this: 99.9 % of CMU-MOSI's and MOSEI's are, and one
-# of thirteen sentences of European languages.
+# An English text of so many words is cut into fewer pieces a word than this: 99.9 % of CMU-MOSI's and MOSEI's are, and
+# one of thirteen sentences of European languages that were tried.
 LEAST_WORDS, FOREIGN = 6, 1.55
 _LETTERS = re.compile(r"[^\W\d_]+")
 
@@ -81,10 +81,23 @@ def _sentences(words: Sequence[Word]) -> list[tuple[int, int]]:
     return list(pairwise(sorted({0, *ends, len(words)})))
 
 
-def score_passages(words: Transcript, score: Callable[[str], float], known: Callable[[str], float]) -> FeatureSequence:
+class Reader(Protocol):
+    """What scores a text that ``normal`` has written."""
+
+    def score(self, text: str) -> float:
+        """Sentiment in [-3, 3]."""
+
+    def known(self, text: str) -> float:
+        """Share of the pieces that are in the vocabulary, in [0, 1]."""
+
+    def pieces(self, text: str) -> int:
+        """How many pieces the text is cut into."""
+
+
+def score_passages(words: Transcript, reader: Reader) -> FeatureSequence:
     """One row a word, (T, 3), columns NAMES: score of its passage, how far it is known, log(1 + words of the passage).
 
-    score, known: of a text as ``normal`` writes it.
+    No row is valid, and a note says why, where the text is not English.
     """
     values = np.zeros((len(words.words), len(NAMES)), np.float32)
     valid = np.zeros(len(values), bool)
