@@ -33,6 +33,10 @@ NINE_IN_TEN = 1.6449
 SUREST = 6.0
 LARGEST = 6.0
 
+# The part of the scale on which a score is what was reckoned; what lies beyond is drawn in towards the limit, which no
+# score reaches.
+STRAIGHT = 0.8
+
 # How much likelihoods count in the loss beside the absolute error, which is what scores are judged by.
 LIKELIHOOD = 0.3
 
@@ -69,15 +73,16 @@ class Head(nn.Module):
 class Late(FusionModel):
     """Expected sentiment given the modalities that are there, and how far off that may be.
 
-    (B, T_m, D_m) per modality to scores (B,) in [-limit, limit] and intervals (B, 2). The sentiment M of a clip and
+    (B, T_m, D_m) per modality to scores (B,) and intervals (B, 2) in [-limit, limit]. The sentiment M of a clip and
     what its text, voice and face by themselves express are jointly Gaussian, with learned means and covariance, in
     which M is positively related to each. The head of a modality observes its latent with noise whose variance is
     the latent's divided by exp(``log_trust`` + a linear function of the clip's features, together within +-6). The
-    score is E[M | what the heads of this clip observed]: exact, in closed form. A missing modality is an observation
+    score is E[M | what the heads of this clip observed]: exact, in closed form; beyond four fifths of the limit it is
+    drawn in, so that strong scores still differ. A missing modality is an observation
     without any precision; a clip without any modality scores the mean.
 
     calibrated: modalities whose head already says E[M | its features], whatever its noise (a text model that was
-    trained on M is one); alone it is the score, unchanged.   limit: the largest score.
+    trained on M is one); alone it is the score, unchanged up to four fifths of the limit.   limit: the largest score.
     Output.unimodal is E[M | this head alone].   interval: score -+ ``reach`` deviations of M given the heads; the
     wider, the less is known.   features: "fused", what each modality moves the score by (B, modalities); "belief"
     and one a modality, mean and deviation of M (B, 2) given all of them and given this one.   diagnostics: "share",
@@ -85,7 +90,7 @@ class Late(FusionModel):
     Raises RecipeError for a limit that is not positive, or a modality in ``calibrated`` that the model does not read.
     """
 
-    version = 2
+    version = 3
     standardizes = False
     reach: Tensor
 
@@ -122,6 +127,7 @@ class Late(FusionModel):
         for i, name in enumerate(self.dims):
             features[name] = _belief(alone_mean[:, i], alone_variance[:, i]).to(kind)
         score, half = self._limited(expected), (self.reach * variance.sqrt()).to(kind)
+        bounds = torch.stack([score - half, score + half], dim=1)
         return Output(
             score=score,
             unimodal={name: self._limited(alone_mean[:, i]) for i, name in enumerate(self.dims)},
@@ -130,7 +136,7 @@ class Late(FusionModel):
                 "share": (weight / slope * there).to(kind).detach(),
                 "deviation": variance.sqrt().to(kind).detach(),
             },
-            interval=torch.stack([score - half, score + half], dim=1),
+            interval=bounds.clamp(-self.limit, self.limit),
         )
 
     def _observed(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -142,7 +148,11 @@ class Late(FusionModel):
         return said, trust.double().clamp(-SUREST, SUREST).exp(), there.double()
 
     def _limited(self, value: Tensor) -> Tensor:
-        return value.clamp(-self.limit, self.limit).to(self.mean.dtype)
+        straight = STRAIGHT * self.limit
+        beyond = (value.abs() - straight).clamp(min=0)
+        rest = self.limit - straight
+        drawn_in = value.clamp(-straight, straight) + value.sign() * rest * torch.tanh(beyond / rest)
+        return drawn_in.to(self.mean.dtype)
 
     def covariance(self) -> Tensor:
         """Of M and the latents in the order of ``dims``: float64 (1 + modalities, 1 + modalities)."""

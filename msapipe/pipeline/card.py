@@ -17,6 +17,7 @@ from msapipe.resources import bundled
 from msapipe.stages import MODALITIES
 
 SCHEMA = 1
+UNCLEAR = "unclear"
 
 
 class _Strict(BaseModel):
@@ -72,12 +73,18 @@ class Card(_Strict):
     licence: str
     papers: tuple[str, ...] = ()
 
-    def label(self, score: float) -> str:
-        """The name of a score."""
-        for label in self.labels:
-            if label.below is None or score < label.below:
-                return label.name
-        return self.labels[-1].name
+    def label(self, score: float, interval: tuple[float, float] | None = None) -> str:
+        """The name of a score, UNCLEAR where its interval reaches past what is neutral on both sides."""
+        if interval is not None:
+            low, middle, high = (self._place(value) for value in (interval[0], sum(self.scale) / 2, interval[1]))
+            if low < middle < high:
+                return UNCLEAR
+        return self.labels[self._place(score)].name
+
+    def _place(self, score: float) -> int:
+        """The number of the label of a score."""
+        bounds = (label.below for label in self.labels[:-1])
+        return next((i for i, below in enumerate(bounds) if below is None or score < below), len(self.labels) - 1)
 
 
 def model_names() -> dict[str, Path]:

@@ -120,12 +120,12 @@ class Model:
         low, high = self.card.scale
         weights = weights_of(clips, scored)
         score = min(max(float(mean(whole.score, weights)), low), high)
-        bounds = None if whole.interval is None else mean(whole.interval, weights)
+        interval = None if whole.interval is None else _pair(mean(whole.interval, weights))
         return Prediction(
             score=score,
             scale=(low, high),
             polarity=2 * (score - low) / (high - low) - 1,
-            label=self.card.label(score),
+            label=self.card.label(score, interval),
             model=self.name,
             modalities={
                 name: _contribution(name, features.get(name), clips, scored, whole, self._ask(clips, name))
@@ -133,7 +133,7 @@ class Model:
             },
             notes=(*self._notes(), *notes),
             keys=keys,
-            interval=None if bounds is None else _pair(bounds),
+            interval=interval,
             timeline=self._timeline(clips, scored, whole) if len(windows) > 1 else (),
         )
 
@@ -166,7 +166,7 @@ class Model:
             bounds = [output.interval for output in outputs if output.interval is not None]
             return _Said(
                 torch.cat([output.score for output in outputs]).double().clamp(low, high).numpy(),
-                torch.cat(bounds).double().numpy() if bounds else None,
+                torch.cat(bounds).double().clamp(low, high).numpy() if bounds else None,
                 {
                     name: torch.cat([output.unimodal[name] for output in outputs]).double().numpy()
                     for name in outputs[0].unimodal
@@ -176,13 +176,14 @@ class Model:
     def _timeline(
         self, clips: Sequence[Mapping[str, FeatureSequence]], windows: NDArray[np.float64], said: _Said
     ) -> tuple[Window, ...]:
+        intervals = [None] * len(windows) if said.interval is None else [_pair(bounds) for bounds in said.interval]
         return tuple(
             Window(
                 start=float(start),
                 end=float(end),
                 score=float(said.score[number]),
-                label=self.card.label(float(said.score[number])),
-                interval=None if said.interval is None else _pair(said.interval[number]),
+                label=self.card.label(float(said.score[number]), intervals[number]),
+                interval=intervals[number],
                 missing=tuple(name for name in self.card.dims if not _seen(clips[number], name)),
             )
             for number, (start, end) in enumerate(windows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import inf
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,12 @@ class Window:
 class Prediction:
     """The sentiment of a clip.
 
-    score: on ``scale`` (low, high); polarity: the same on [-1, 1]; label: its name in the model's card.
+    score: on ``scale`` (low, high); polarity: the same on [-1, 1]; label: its name in the model's card, or "unclear"
+    where the interval holds both signs beyond what counts as neutral.
     modalities: name ("text", "audio", "vision") to contribution.
     notes: what a user should know: first of the clip and its features, then of the model.
     interval: bounds between which the label that people would give lies nine times in ten, None where the model cannot
-    say. It may reach past the ends of the scale, where no label lies: cut off, it would look surer than it is.
+    say; within the scale.
     timeline: of a long clip, its windows in order, without those in which there was nothing to score; () for a clip
     that was scored at once.
     keys: cache key of the features of each modality that the score was made from.
@@ -70,8 +70,8 @@ class Prediction:
         low, high = self.scale
         if not low <= self.score <= high:
             raise ValueError(f"score {self.score} lies outside [{low}, {high}]")
-        if self.interval is not None and not -inf < self.interval[0] <= self.interval[1] < inf:
-            raise ValueError(f"interval {self.interval} is no interval")
+        if self.interval is not None and not low <= self.interval[0] <= self.interval[1] <= high:
+            raise ValueError(f"interval {self.interval} is no interval in [{low}, {high}]")
 
     @property
     def missing(self) -> tuple[str, ...]:
