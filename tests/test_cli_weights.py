@@ -18,6 +18,7 @@ import msapipe
 from msapipe.cli import _exit, doctor
 from msapipe.cli._app import app
 from msapipe.errors import MissingWeights
+from msapipe.pipeline.recipe import load_recipe, recipe_names
 from msapipe.weights.kinds import check_anew
 from tests.loopback import Page, Site, serving
 
@@ -130,8 +131,19 @@ def test_list_fetch_path_and_verify(run: Run, site: Site, tmp_path: Path) -> Non
     assert path.read_bytes() == FREE
     assert fetched.stdout == f"free-net: {path}\n"
     assert run("weights", "path").stdout.strip() == str(tmp_path / "weights")
-    text = next(line for line in run("weights", "list").stdout.splitlines() if "free-net" in line)
-    assert text.split() == ["vision/first_byte", "free-net", "0.2", "MB", "MIT", "yes", "yes", "-"]
+    lines = run("weights", "list").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    first = lines.index("free-net")
+    assert lines[first : first + 4] == [
+        *("free-net", "  is    0.2 MB, MIT", "  for   vision/first_byte", "  here  weights folder")
+    ]
+    first = lines.index("bound-net")
+    assert lines[first : first + 5] == [
+        "bound-net",
+        "  is    0.2 MB, CC-BY-NC-4.0, not for every use (not accepted)",
+        *("  for   vision/first_byte", "  no    not on this machine"),
+        "  type  msapipe weights fetch bound-net --accept-licence bound-net",
+    ]
     only = run("weights", "list", "--pipeline", "bound.yaml", "--json").stdout
     assert [json.loads(line)["name"] for line in only.splitlines()] == ["bound-net"]
     verified = run("weights", "verify")
@@ -149,16 +161,25 @@ def test_a_damaged_file_is_found_and_mended(run: Run, site: Site, tmp_path: Path
         assert "type: msapipe weights fetch --force free-net" in done.stdout + done.stderr
     assert _doctor("free-net") == (False, "type: msapipe weights fetch --force free-net")
     assert run("weights", "fetch", "--force", "free-net").returncode == 0
-    assert _doctor("free-net") == (True, "free-net (0.2 MB, MIT)")
-    good, found = _doctor("bound-net")
-    assert good
-    assert found.endswith("not here; type: msapipe weights fetch bound-net --accept-licence bound-net")
+    assert all(line.good for line in doctor._weights())
 
 
 def _doctor(name: str) -> tuple[bool, str]:
-    """Whether the doctor finds these weights well, and the fix, or what it found."""
+    """Whether the doctor finds these weights well, and the fix."""
     line = next(line for line in doctor._weights() if line.found.startswith(name))
-    return line.good, line.fix or line.found
+    return line.good, line.fix
+
+
+def test_doctor_says_of_a_recipe_whether_it_is_ready(run: Run, site: Site, tmp_path: Path) -> None:
+    free, bound = (load_recipe(str(tmp_path / f"{name}.yaml")) for name in ("free", "bound"))
+    assert doctor.readiness(free) == f"missing free-net (0.2 MB); type: msapipe weights fetch --pipeline {free.source}"
+    assert doctor.readiness(bound).startswith("missing bound-net (0.2 MB); licence not accepted: bound-net; type: ")
+    assert doctor.readiness(bound).endswith("bound.yaml --accept-licence bound-net")
+    run("weights", "fetch", "free-net")
+    assert doctor.readiness(free) == "ready"
+    lines = {line.name: line for line in doctor._recipes()}
+    assert lines.keys() == {f"recipe {name}" for name in recipe_names()}
+    assert lines["recipe pocket"].found.startswith("ready")
 
 
 def test_a_plug_in_that_cannot_be_imported_is_named_and_left(

@@ -6,8 +6,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from msapipe.cli import _options as options
+from msapipe.stages import CHAINS
+
+if TYPE_CHECKING:
+    from msapipe.pipeline.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ def doctor(cache: options.Cache = None, device: options.Device = "auto") -> int:
         lambda: _cache(options.cache_folder(cache)),
         _decoder,
         _weights,
+        _recipes,
         _models,
     )
     out = Console(highlight=False)
@@ -201,25 +207,74 @@ def _decoder() -> Iterator[Check]:
 
 
 def _weights() -> Iterator[Check]:
+    """A line for what is damaged, one for all the rest."""
     from msapipe.cli.weights import every_weights
     from msapipe.errors import WeightsError
-    from msapipe.weights import Checkpoint, Download, accepted
-    from msapipe.weights.kinds import fetch_command, size_in_words
 
-    for weights, stages in every_weights().items():
-        name = f"weights of {', '.join(stages)}"
-        about = f"{weights.name} ({size_in_words(weights.size)}, {weights.licence})"
-        if isinstance(weights, Download | Checkpoint) and not weights.here():
-            yield Check(name, True, f"{about}: not here; type: {fetch_command(weights)}")
-            continue
+    here = [(weights, stages) for weights, stages in every_weights().items() if weights.here()]
+    good = 0
+    for weights, stages in here:
         try:
             weights.path()
+            good += 1
         except WeightsError as error:
-            yield Check(name, False, str(error), str(error).rpartition("; ")[2])
-            continue
-        if not (weights.commercial or weights.name in accepted()):
-            about += f"; its licence is not accepted: {fetch_command(weights)}"
-        yield Check(name, True, about)
+            yield Check(f"weights of {', '.join(stages)}", False, str(error), str(error).rpartition("; ")[2])
+    yield Check("weights", True, f"{good} here with the right bytes; all of them: msapipe weights list")
+
+
+def _recipes() -> Iterator[Check]:
+    from msapipe.errors import MsapipeError
+    from msapipe.pipeline.recipe import load_recipe, recipe_names
+
+    for name in recipe_names():
+        try:
+            yield Check(f"recipe {name}", True, readiness(load_recipe(name)))
+        except MsapipeError as error:
+            yield Check(f"recipe {name}", False, str(error), "uv pip install --reinstall msapipe")
+
+
+def readiness(recipe: Recipe) -> str:
+    """ "ready", or which weights are missing, how large they are, and what to type.
+
+    A source that another one stands in for (the next of a list) is no hindrance; it is named.
+    """
+    from msapipe.weights import Weights, accepted
+
+    may = {*accepted(), *recipe.accept_licences}
+    missing: dict[Weights, None] = {}
+    refused: dict[Weights, None] = {}
+    passed_over: list[str] = []
+    for uses in recipe.stages.values():
+        chain = uses[0].slot in CHAINS
+        for number, use in enumerate(uses):
+            lacking = [weights for weights in use.stage.own_weights() if not weights.here()]
+            if chain and lacking and number + 1 < len(uses):
+                passed_over.append(f"{use.slot}/{use.name}")
+                continue
+            missing |= dict.fromkeys(lacking)
+            refused |= dict.fromkeys(
+                weights for weights in use.stage.own_weights() if not (weights.commercial or weights.name in may)
+            )
+    accept = "".join(f" --accept-licence {weights.name}" for weights in refused)
+    command = f"type: msapipe weights fetch --pipeline {recipe.called}{accept}"
+    parts = []
+    if missing:
+        named = ", ".join(weights.name for weights in missing)
+        parts.append(f"missing {named} ({_in_all([weights.size for weights in missing])})")
+    if refused:
+        parts.append(f"licence not accepted: {', '.join(weights.name for weights in refused)}")
+    if passed_over:
+        parts.append(f"another source stands in for {', '.join(passed_over)}")
+    return "; ".join([*([] if missing or refused else ["ready"]), *parts, *([command] if parts else [])])
+
+
+def _in_all(sizes: list[int | None]) -> str:
+    from msapipe.weights.kinds import size_in_words
+
+    known = [size for size in sizes if size is not None]
+    if len(known) == len(sizes):
+        return size_in_words(sum(known))
+    return f"more than {size_in_words(sum(known))}" if known else size_in_words(None)
 
 
 def _models() -> Iterator[Check]:

