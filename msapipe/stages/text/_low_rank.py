@@ -1,0 +1,89 @@
+"""all-mpnet-base-v2 with what msapipe's fine-tuning has added to it: maps of low rank beside each linear layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msapipe.errors import WeightsError
+from msapipe.stages import _transformers
+
+MOST_PIECES = 254  # word pieces that are read at once; a longer text is read in equal parts
+
+
+class LowRankReader:
+    """Text to its score: MPNet (Song et al., 2020) fine-tuned by LoRA (Hu et al., 2022), pooled by attention and mean.
+
+    base: the folder of sentence-transformers/all-mpnet-base-v2.   learned: the file that
+    models/pocket_text/teacher.py writes.   Raises WeightsError where they do not fit together.
+    """
+
+    def __init__(self, base: Path, learned: Path, device: str) -> None:
+        from safetensors.torch import load_file
+        from transformers import MPNetModel
+
+        self._device = device
+        self._tokenizer = _transformers.load_tokenizer(base)
+        self._encoder = _transformers.load_model(base, MPNetModel, device, add_pooling_layer=False)
+        stored = {name: value.float().to(device) for name, value in load_file(learned).items()}
+        self._head = {name: stored.pop(name) for name in list(stored) if not name.startswith("encoder.")}
+        _merge(self._encoder, {name.removeprefix("encoder."): value for name, value in stored.items()}, learned)
+
+    def score(self, text: str) -> float:
+        """What the text says; a long one is read in equal parts, which count by their pieces."""
+        import numpy as np
+        import torch
+
+        pieces = self._pieces(text)
+        parts = np.array_split(np.array(pieces, np.int64), max(1, -(-len(pieces) // MOST_PIECES)))
+        begin, end = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
+        scores = []
+        with torch.inference_mode():
+            for part in parts:
+                ids = torch.tensor([[begin, *part.tolist(), end]], device=self._device)
+                states = self._encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
+                scores.append(float(self._said(states)))
+        return float(np.average(scores, weights=[len(part) + 2 for part in parts]))
+
+    def known(self, text: str) -> float:
+        """Share of the text's pieces that are in the vocabulary, in [0, 1]; 0 for a text without pieces."""
+        pieces = self._pieces(text)
+        return sum(piece != self._tokenizer.unk_token_id for piece in pieces) / max(len(pieces), 1)
+
+    def pieces(self, text: str) -> int:
+        """How many pieces the text is cut into."""
+        return len(self._pieces(text))
+
+    def _pieces(self, text: str) -> list[int]:
+        encoded = self._tokenizer(text, add_special_tokens=False, truncation=False, split_special_tokens=True)
+        return [int(piece) for piece in encoded["input_ids"]]
+
+    def _said(self, states: Any) -> Any:
+        import torch
+        from torch.nn.functional import gelu, linear
+
+        head = self._head
+        share = linear(states, head["attention.weight"], head["attention.bias"])[:, 0].softmax(0)
+        pooled = torch.cat([share @ states, states.mean(0)])
+        hidden = gelu(linear(pooled, head["hidden.weight"], head["hidden.bias"]))
+        return linear(hidden, head["score.weight"], head["score.bias"])[0] * head["scale"][0] + head["bias"][0]
+
+
+def _merge(encoder: Any, learned: Mapping[str, Any], where: Path) -> None:
+    """Add every product of ``up`` and ``down`` to its layer, and put what was trained as a whole in its place."""
+    import torch
+
+    state = encoder.state_dict()
+    layers = {name.removesuffix(".down") for name in learned if name.endswith(".down")}
+    whole = {name for name in learned if not name.endswith((".up", ".down"))}
+    wrong = sorted(name for name in whole if name not in state) + sorted(
+        name for name in layers if f"{name}.weight" not in state or f"{name}.up" not in learned
+    )
+    if wrong or not layers:
+        raise WeightsError(f"{where} does not fit all-mpnet-base-v2: {', '.join(wrong[:3]) or 'no maps'}")
+    with torch.no_grad():
+        for name in layers:
+            state[f"{name}.weight"] += learned[f"{name}.up"] @ learned[f"{name}.down"]
+        for name in whole:
+            state[name].copy_(learned[name])
