@@ -15,6 +15,7 @@ from msapipe.stages.text._times import word_times
 from msapipe.types import FeatureSequence, Transcript, Word
 
 NAMES = ("score", "known", "length")
+LIMIT = 3.0  # the scale of CMU-MOSI
 HEARD = 0.25  # how far a word is known that a program heard without saying how sure it is
 
 PASSAGE_WORDS = 60  # the longest passage: few labelled utterances are longer
@@ -109,7 +110,7 @@ def score_passages(words: Transcript, reader: Reader) -> FeatureSequence:
         text = normal(" ".join(word.text for word in passage))
         if not any(letter.isalnum() for letter in text):
             continue
-        values[first:last, 0] = reader.score(text)
+        values[first:last, 0] = min(max(reader.score(text), -LIMIT), LIMIT)
         values[first:last, 1] = [reader.known(normal(word.text)) * _sure(word, words.recognised) for word in passage]
         values[first:last, 2] = np.log1p(len(text.split()))
         valid[first:last] = True

@@ -69,6 +69,7 @@ class SentenceReader:
         self.depth = _check(weights, where)
         self._weights = weights
         self._tokenizer = tokenizer
+        tokenizer.encode_special_tokens = True  # a word such as "[SEP]" is text
         self._unknown: int | None = tokenizer.token_to_id("[UNK]")
         # Sentences are small: a second thread saves nothing, and waits where the machine has other work.
         self._blas = ThreadpoolController().select(user_api="blas")
