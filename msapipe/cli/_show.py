@@ -26,7 +26,7 @@ def show(outcome: Outcome, found: Prediction, steps: Sequence[Step] | None = Non
     out = Console(highlight=False)
     low, high = found.scale
     out.print(f"[bold]{escape(str(outcome.clip.path))}[/bold]", soft_wrap=True)
-    sure = _bounds(found.interval, found.scale)
+    sure = _bounds(found.interval)
     score = f"[{_colour(found.label)} bold]{found.score:+.2f}{sure}  {escape(found.label)}[/]"
     out.print(f"  {score}  on [{low:+g}, {high:+g}], model {escape(found.model)}", soft_wrap=True)
     _show_modalities(out, found)
@@ -61,7 +61,7 @@ def _show_timeline(out: Console, found: Prediction) -> None:
         out.print(f"  {_clock(first.start)} {_line(found)} {_clock(last.end)}", soft_wrap=True)
     table = _table("from", "to", "score", "", "missing")
     for window in found.timeline[:_MOST_ROWS]:
-        score = f"[{_colour(window.label)}]{window.score:+.2f}{_bounds(window.interval, found.scale)}[/]"
+        score = f"[{_colour(window.label)}]{window.score:+.2f}{_bounds(window.interval)}[/]"
         missing = ", ".join(window.missing)
         table.add_row(_clock(window.start), _clock(window.end), score, escape(window.label), missing)
     out.print(table)
@@ -114,12 +114,8 @@ def _colour(label: str) -> str:
     return {"negative": "red", "positive": "green"}.get(label, "yellow")
 
 
-def _bounds(interval: tuple[float, float] | None, scale: tuple[float, float]) -> str:
-    """The part of the interval that lies on the scale."""
-    if interval is None:
-        return ""
-    low, high = (min(max(bound, scale[0]), scale[1]) for bound in interval)
-    return f" [{low:+.1f}, {high:+.1f}]"
+def _bounds(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" [{interval[0]:+.1f}, {interval[1]:+.1f}]"
 
 
 def _number(value: float | None) -> str:
