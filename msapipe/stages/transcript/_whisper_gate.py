@@ -1,0 +1,76 @@
+"""Which of the words that Whisper writes down are believed: none where nobody speaks, none of another language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msapipe.types import Word
+
+# OpenAI's bound: text that can be packed so well repeats itself.
+MOST_COMPRESSION = 2.4
+# On silence and music tiny.en writes "You" or "Thank you very much": no-speech probability .94 and .95, mean log
+# probability -0.87 and -1.0. On 22 real English clips the first is below .2.
+MOST_NO_SPEECH, LEAST_LOGPROB = 0.6, -0.7
+# Mean log probability of the tokens plus mean probability of the words, of what tiny.en writes down. Between the two
+# bounds that lose 5 % of English clips and let pass 10 % of foreign ones; benchmarks/hearing.py measures it.
+LEAST_SURE = -0.23
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A phrase: its words (seconds from the start of the sound) and how sure Whisper is of the window it stands in.
+
+    logprob: mean log probability of the tokens.   no_speech: probability in [0, 1].   compression: bytes of the text
+    by bytes of the same text packed.
+    """
+
+    words: tuple[Word, ...]
+    logprob: float
+    no_speech: float
+    compression: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts, at least a little."""
+        return max(0.01, (self.words[-1].end or 0.0) - (self.words[0].start or 0.0)) if self.words else 0.01
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is left of the words, and why others are not."""
+
+    words: tuple[Word, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def judge(heard: Sequence[Segment], other: str, wanted: str, gate: bool) -> Verdict:
+    """The words of one stretch that are believed.
+
+    other: the language that was told instead of ``wanted``, or "".   gate: nothing told the language: by ``sureness``.
+    """
+    if other:
+        return Verdict(notes=(f"speech in another language ({other}), wanted is {wanted}: no words",))
+    notes: list[str] = []
+    circling = [part for part in heard if part.compression > MOST_COMPRESSION]
+    silent = [part for part in heard if part.no_speech > MOST_NO_SPEECH and part.logprob < LEAST_LOGPROB]
+    for parts, why in ((circling, "the text goes in circles"), (silent, "Whisper itself hears no speech")):
+        if count := sum(len(part.words) for part in parts):
+            notes.append(f"{count} words were left out: {why}")
+    left = [part for part in heard if part not in circling and part not in silent]
+    words = tuple(word for part in left for word in part.words)
+    if gate and words and (sure := sureness(left)) < LEAST_SURE:
+        notes.append(
+            f"{len(words)} words were left out, too unsure for {wanted} ({sure:.2f}, at least {LEAST_SURE}): another "
+            "language, or hardly to be understood; the size base can tell the language"
+        )
+        words = ()
+    return Verdict(words, tuple(notes))
+
+
+def sureness(parts: Sequence[Segment]) -> float:
+    """Mean log probability of the tokens plus mean probability of the words: 1 at best, -1 and less for guesses."""
+    seconds = sum(part.seconds for part in parts)
+    logprob = sum(part.logprob * part.seconds for part in parts) / seconds
+    sure = [word.confidence or 0.0 for part in parts for word in part.words]
+    return logprob + sum(sure) / len(sure)
