@@ -113,7 +113,7 @@ def told_by_text(words: Iterable[str]) -> str | None:
     By its script from two letters on; a language in Latin letters from eight words on, of which a quarter, and at
     least four, are function words of that language alone, and three times as many as of English.
     """
-    found = [word.strip(".,!?;:\"()¿¡«»“”").lower().replace("’", "'") for word in words]
+    found = [word.strip('.,!?;:"()¿¡«»“”').lower().replace("’", "'") for word in words]
     scripts = Counter(script for word in found for script in map(_script, word) if script)
     if not scripts:
         return None

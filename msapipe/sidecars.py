@@ -68,7 +68,7 @@ def sidecars_of(path: Path) -> list[SidecarFile]:
         for tail, name in _behind(listed, stem) if stem else ():
             one = _sidecar(path, path.parent / name, tail)
             if one is not None and name != path.name:
-                order = (SUFFIXES + UNREAD).index(os.path.splitext(tail)[1].lower())
+                order = (SUFFIXES + UNREAD).index(os.path.splitext(f"_{tail}")[1].lower())
                 found.append(((place, tail.count(".") > 1, order), one))
     unique = {one.path: one for _, one in sorted(found, key=lambda item: (item[0], item[1].tail))}
     return list(unique.values())
@@ -76,10 +76,10 @@ def sidecars_of(path: Path) -> list[SidecarFile]:
 
 def _sidecar(clip: Path, path: Path, tail: str) -> SidecarFile | None:
     """What a name says behind the clip's name, or None when it is that of something else."""
-    middle, suffix = os.path.splitext(tail)
+    middle, suffix = os.path.splitext(f"_{tail}")
     if suffix.lower() not in SUFFIXES + UNREAD:
         return None
-    parts = [part.lower() for part in re.split(r"[.\[\]() ]+", middle) if part]
+    parts = [part.lower() for part in re.split(r"[.\[\]() ]+", middle[1:]) if part]
     language = next((code for part in parts if part not in _AUTOMATIC and (code := _language(part, parts))), None)
     known = _AUTOMATIC | _SIGNS | _COMMENTARY | _PLAIN
     if not all(part in known or _language(part, parts) for part in parts):

@@ -40,7 +40,9 @@ def read_json(text: str) -> Written:
     written.bare = reads is _simple
     if isinstance(tree, dict):
         told = tree.get("language") or tree.get("language_code") or tree.get("lang")
-        told = told or (tree.get("result") or {}).get("language") if isinstance(tree.get("result") or {}, dict) else told
+        told = (
+            told or (tree.get("result") or {}).get("language") if isinstance(tree.get("result") or {}, dict) else told
+        )
         written.language = language_code(told)
     words: list[Word] = []
     for place, entry in entries:
@@ -153,7 +155,9 @@ def _funasr(tree: Any) -> Entries:
             found.append((f"[{at}].sentence_info[{i}]", {"text": text, "segment": True, **span}))
         stamps = item.get("timestamp")
         if not item.get("sentence_info") and isinstance(stamps, list) and stamps and isinstance(stamps[0], list):
-            if not isinstance(item.get("text"), str) or len(items) and not all(len(p) == 2 for p in stamps if isinstance(p, list)):
+            if not isinstance(item.get("text"), str) or (
+                len(items) and not all(len(p) == 2 for p in stamps if isinstance(p, list))
+            ):
                 return None
             spans = [[_value(edge) for edge in pair] for pair in stamps if isinstance(pair, list)]
             pieces = re.findall(r"[\u3040-\u9fff]|[^\s\u3040-\u9fff，。！？、,.!?]+", item["text"])
@@ -169,7 +173,9 @@ def _funasr(tree: Any) -> Entries:
 def _vosk(tree: Any) -> Entries:
     """{result: [{word, start, end, conf}], text}, or a list of such."""
     items = tree if isinstance(tree, list) else [tree]
-    parts = [item for item in items if isinstance(item, dict) and ("result" in item or set(item) in ({"text"}, {"partial"}))]
+    parts = [
+        item for item in items if isinstance(item, dict) and ("result" in item or set(item) in ({"text"}, {"partial"}))
+    ]
     if not any(isinstance(item.get("result"), list) for item in parts) or len(parts) != len(items):
         return None
     words = [(at, word) for at, item in enumerate(parts) for word in item.get("result") or []]
@@ -238,7 +244,10 @@ def _simple(tree: Any) -> Entries:
         return [(f"entry {at}", entry) for at, entry in enumerate(tree)]
     if not isinstance(tree, dict):
         return None
-    segments = next((tree[key] for key in ("segments", "chunks", "utterances", "sentences") if isinstance(tree.get(key), list)), None)
+    segments = next(
+        (tree[key] for key in ("segments", "chunks", "utterances", "sentences") if isinstance(tree.get(key), list)),
+        None,
+    )
     if segments is None and isinstance(tree.get("words"), list):
         return [(f"words[{at}]", entry) for at, entry in enumerate(tree["words"])]
     if segments is not None:
@@ -352,5 +361,3 @@ def _phrases(words: list[Word]) -> list[Cue]:
         end = max((word.end or 0.0 for word in timed), default=None) if timed else None
         cues.append(Cue(" ".join(word.text for word in group), start, end, tuple(group)))
     return cues
-
-

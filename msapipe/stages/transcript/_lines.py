@@ -74,7 +74,9 @@ def _header(lines: list[str], webvtt: bool, written: Written) -> None:
         if name.strip().lower() == "language":
             written.language = written.language or language_code(value)
         if not webvtt and line.strip() and not _NUMBER.fullmatch(line) and not re.match(r"\s*\[[A-Z ]+\]", line):
-            written.problems.append(f"line {number}: found {line.strip()[:40]!r} before the first times; it was left out")
+            written.problems.append(
+                f"line {number}: found {line.strip()[:40]!r} before the first times; it was left out"
+            )
 
 
 def _body(lines: list[str], webvtt: bool, numbered: bool, more: bool) -> str:

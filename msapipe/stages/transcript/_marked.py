@@ -53,7 +53,9 @@ def read_xml(text: str, wanted: str) -> Written:
         # What the declaration says of the encoding is done; ElementTree refuses it in a text.
         root = ElementTree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))
     except ElementTree.ParseError as error:
-        raise MediaError(f"line {error.position[0]}: found damaged XML ({error.msg if hasattr(error, 'msg') else error})") from None
+        raise MediaError(
+            f"line {error.position[0]}: found damaged XML ({error.msg if hasattr(error, 'msg') else error})"
+        ) from None
     name = _local(root)
     if name == "tt":
         return _ttml(root, wanted)
@@ -214,7 +216,9 @@ def read_sami(text: str, wanted: str) -> Written:
         raise MediaError("line 1: found no <SYNC Start=...>, expected SAMI")
     found: list[tuple[str | None, Cue]] = []
     for start, body in zip(parts[1::2], parts[2::2], strict=True):
-        pieces = re.split(r"<p\b([^>]{0,100})>", re.split(r"</body|</sami", body, flags=re.IGNORECASE)[0], flags=re.IGNORECASE)
+        pieces = re.split(
+            r"<p\b([^>]{0,100})>", re.split(r"</body|</sami", body, flags=re.IGNORECASE)[0], flags=re.IGNORECASE
+        )
         texts = [("", pieces[0]), *zip(pieces[1::2], pieces[2::2], strict=True)]
         for attributes, said in texts:
             of = re.search(r"class\s*=\s*[\"']?(\w{1,40})", attributes, re.IGNORECASE)

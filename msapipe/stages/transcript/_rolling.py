@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from msapipe.types import Word
 
@@ -49,7 +50,7 @@ def _roll(cues: Sequence[Shown]) -> bool:
         return True
     moved = 0
     full = [cue for cue in cues if cue[2]]
-    for (_, end, before), (start, _, after) in zip(full, full[1:], strict=False):
+    for (_, end, before), (start, _, after) in pairwise(full):
         close = end is not None and start is not None and abs(start - end) <= _CLOSE
         moved += close and len(after) > 1 and _keys(before[-1]) == _keys(after[0])
     return moved >= 2 and moved * 3 >= len(full)
