@@ -77,8 +77,8 @@ class Plan:
 def plan(clip: Clip, recipe: Recipe, store: Store) -> Plan:
     """Name every step of ``recipe`` for ``clip``.
 
-    Reads the bytes of the file (for its hash, once) and of its sidecars, nothing else. Raises NotMedia when the path is no
-    regular file.
+    Reads the bytes of the file (for its hash, once) and of its sidecars, nothing else. Raises NotMedia when the path
+    is no regular file.
     """
     check_regular_file(clip.path)
     file = store.file_digest(clip.path)

@@ -92,18 +92,25 @@ def _apart(spoken: list[tuple[Cue, list[Word]]]) -> list[tuple[Cue, list[Word]]]
     """Cues without overlap: one gives way to the next where its words have time enough, else both share their time."""
     found: list[tuple[Cue, list[Word]]] = []
     for cue, words in spoken:
-        if found and not cue.words and not any(word.start is not None for word in words):
-            before, earlier = found[-1]
-            if cue.start is not None and before.end is not None and before.start is not None and cue.end is not None:
-                tagged = before.words or any(word.start is not None for word in earlier)
-                if before.end > cue.start and not tagged:
-                    if cue.start - before.start >= _FASTEST * len(earlier):
-                        found[-1] = (replace(before, end=cue.start), earlier)
-                    else:
-                        found[-1] = (replace(before, end=max(before.end, cue.end)), [*earlier, *words])
-                        continue
+        if found and _overlap(found[-1], (cue, words)):
+            before, earlier = found.pop()
+            if (cue.start or 0.0) - (before.start or 0.0) < _FASTEST * len(earlier):
+                end = max(before.end or 0.0, cue.end or 0.0)
+                found.append((replace(before, end=end), [*earlier, *words]))
+                continue
+            found.append((replace(before, end=cue.start), earlier))
         found.append((cue, words))
     return found
+
+
+def _overlap(before: tuple[Cue, list[Word]], after: tuple[Cue, list[Word]]) -> bool:
+    """Whether two cues are shown at once, and the times of their words are not given."""
+    if any(cue.words or any(word.start is not None for word in words) for cue, words in (before, after)):
+        return False
+    first, second = before[0], after[0]
+    if first.end is None or second.start is None or second.end is None:
+        return False
+    return first.end > second.start
 
 
 def _timed(cue: Cue, words: list[Word]) -> list[Word]:

@@ -100,9 +100,9 @@ def _within(cues: Sequence[Cue], length: float, notes: list[str]) -> Fitted:
             outside += len(cue.words) - len(inside)
             cue = replace(cue, words=inside)
         elif cue.start is not None and cue.end is not None and cue.end > length:
-            if length - cue.start >= _FASTEST * count or cue.end <= length + _SLACK:
-                cue = replace(cue, end=length)
-            # else its later words are not heard any more: in_span leaves them out by their times
+            # Where the time is too short for its words, the later ones are not heard: their times tell which.
+            fits = length - cue.start >= _FASTEST * count or cue.end <= length + _SLACK
+            cue = replace(cue, end=length) if fits else cue
         kept.append(cue)
     if outside:
         notes.append(f"{outside} words come after the end of the clip ({length:.1f} s) and do not count")

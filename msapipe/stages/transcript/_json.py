@@ -154,20 +154,21 @@ def _funasr(tree: Any) -> Entries:
             text = sentence.get("text") or sentence.get("sentence")
             found.append((f"[{at}].sentence_info[{i}]", {"text": text, "segment": True, **span}))
         stamps = item.get("timestamp")
-        if not item.get("sentence_info") and isinstance(stamps, list) and stamps and isinstance(stamps[0], list):
-            if not isinstance(item.get("text"), str) or (
-                len(items) and not all(len(p) == 2 for p in stamps if isinstance(p, list))
-            ):
-                return None
-            spans = [[_value(edge) for edge in pair] for pair in stamps if isinstance(pair, list)]
-            pieces = re.findall(r"[\u3040-\u9fff]|[^\s\u3040-\u9fff，。！？、,.!?]+", item["text"])
-            if len(pieces) == len(spans):
-                pairs = zip(pieces, spans, strict=True)
-                found += [(f"[{at}].text", {"word": piece, **_milli(*span)}) for piece, span in pairs]
-            else:
-                whole = _milli(spans[0][0], spans[-1][-1])
-                found.append((f"[{at}].text", {"text": item["text"], "segment": True, **whole}))
+        spans = (
+            [pair for pair in stamps if isinstance(pair, list) and len(pair) == 2] if isinstance(stamps, list) else []
+        )
+        if spans and not item.get("sentence_info") and isinstance(item.get("text"), str):
+            found += _stamped(f"[{at}].text", item["text"], spans)
     return found or None
+
+
+def _stamped(place: str, text: str, stamps: list[list[Any]]) -> list[tuple[str, Any]]:
+    """A text whose words, or Chinese characters, have a stamp each; else a cue over all stamps."""
+    spans = [(_value(start), _value(end)) for start, end in stamps]
+    pieces = re.findall(r"[\u3040-\u9fff]|[^\s\u3040-\u9fff，。！？、,.!?]+", text)
+    if len(pieces) == len(spans):
+        return [(place, {"word": piece, **_milli(*span)}) for piece, span in zip(pieces, spans, strict=True)]
+    return [(place, {"text": text, "segment": True, **_milli(spans[0][0], spans[-1][1])})]
 
 
 def _vosk(tree: Any) -> Entries:

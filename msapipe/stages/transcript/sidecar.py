@@ -17,9 +17,10 @@ from msapipe.types import Clip, MediaInfo, PassedOver, Transcript, Word
 class Sidecar(Stage):
     """The words that the caller gave with the clip, else those of a file beside it, else None.
 
-    Files: clip.srt, clip.en.vtt, clip.mp4.json and so on, of every kind in `msapipe.sidecars`. In ``language`` before those that name none, written before automatic, those with times of words before others. Files in another
-    language, by their name, their header or their words, forced subtitles and commentary are passed over with a note,
-    as are those that cannot be read; what can be read of a damaged file is read, with a note.
+    Files: clip.srt, clip.en.vtt, clip.mp4.json and so on, of every kind in `msapipe.sidecars`. Those in ``language``
+    come before those that name none, written before automatic, those with times of words before others. Files in
+    another language, by their name, their header or their words, forced subtitles and commentary are passed over with
+    a note, as are those that cannot be read; what can be read of a damaged file is read, with a note.
 
     Times in a file count from the start of the media file (seconds) and are cut and shifted to the clip; a word
     belongs to the clip that holds its middle. Words after the end of the media file do not count; milliseconds, and
