@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.types import (
+    CaptionTrack,
     Contribution,
     EncodedImages,
     FaceTracks,
@@ -67,9 +68,12 @@ def decode(kind: str, arrays: Arrays, plain: dict[str, Any]) -> Value:
             fields[owner] = EncodedImages.join([b""] * (len(item) - 1)) if data is None else EncodedImages(data, item)
         elif not name.endswith(PICTURES):
             fields[name] = item
-    if kind in ("Transcript", "MediaInfo"):
-        spoken = "words" if kind == "Transcript" else "captions"
-        fields[spoken] = tuple(Word(**word) for word in fields[spoken])
+    if kind == "Transcript":
+        fields["words"] = _words(fields["words"])
+    if kind == "MediaInfo":
+        fields["captions"] = tuple(
+            CaptionTrack(**{**track, "cues": _words(track["cues"])}) for track in fields["captions"]
+        )
     if kind == "Prediction":
         parts = fields["modalities"]  # in the order of their names, for the header is sorted
         order = sorted(parts, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
@@ -83,6 +87,10 @@ def decode(kind: str, arrays: Arrays, plain: dict[str, Any]) -> Value:
         if isinstance(item, list):
             fields[name] = tuple(item)
     return _TYPES[kind](**fields)
+
+
+def _words(plain: list[dict[str, Any]]) -> tuple[Word, ...]:
+    return tuple(Word(**word) for word in plain)
 
 
 def _window(plain: dict[str, Any]) -> Window:

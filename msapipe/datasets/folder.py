@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msapipe.datasets._base import Example, Reader, Refused
 from msapipe.datasets._media import MEDIA_SUFFIXES
-from msapipe.sidecars import sidecar_of
+from msapipe.sidecars import sidecars_of
 from msapipe.types import Clip
 
 # They name other files: a clip is one file. They are told, not passed over in silence.
@@ -34,7 +34,7 @@ class Folder(Reader):
                     yield Refused(path, "a folder that is a link is not entered", skipped=True)
                 elif path.suffix.lower() in MEDIA_SUFFIXES:
                     yield Refused(path, "a folder, not a file, though it is named like a clip", skipped=True)
-            beside = {found for name in files if _is_media(name) and (found := sidecar_of(here / name))}
+            beside = {found.path for name in files if _is_media(name) for found in sidecars_of(here / name)}
             for name in sorted(files):
                 path = here / name
                 if path not in beside:

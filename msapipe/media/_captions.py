@@ -1,4 +1,4 @@
-"""The cues of an embedded text subtitle stream. Runs in the child."""
+"""The cues of the embedded text subtitle streams. Runs in the child."""
 
 from __future__ import annotations
 
@@ -6,57 +6,80 @@ import re
 from typing import Any
 
 import av
-from av.stream import Discard, Stream
+from av.stream import Discard, Disposition, Stream
 
+from msapipe.languages import language_code
 from msapipe.media._decode import Damage, Report, packets
 from msapipe.media._open import Opened
-from msapipe.types import Word
+from msapipe.types import CaptionTrack, Word
 
 TEXT = {"mov_text", "subrip", "srt", "ass", "ssa", "webvtt", "text"}
 MAX_CUES = 20_000
 MAX_TEXT = 2_000_000
 
+# {\p1} ... {\p0}: a shape, not words.
+_DRAWING = re.compile(r"\{[^}]*\\p[1-9][^}]*\}.*?(?:\{[^}]*\\p0[^}]*\}|$)", re.DOTALL)
 _OVERRIDES = re.compile(r"\{[^}]*\}|<[^>]{1,40}>")
-_BREAKS = re.compile(r"\\[Nnh]|\s+")
+_HEARING = Disposition.hearing_impaired | Disposition.captions
+# What people write into the title of a stream instead of marking it.
+_FORCED = re.compile(r"\b(forced|signs|foreign parts)\b", re.IGNORECASE)
+_COMMENTARY = re.compile(r"\bcomment", re.IGNORECASE)
+_DEAF = re.compile(r"\b(sdh|cc|hearing)\b", re.IGNORECASE)
+
+_Cue = tuple[float, float, str]
 
 
-def captions(opened: Opened, report: Report) -> tuple[Word, ...]:
-    """Cues of the first text subtitle stream, in order of time; seconds from the start of the file.
+def captions(opened: Opened, report: Report) -> tuple[CaptionTrack, ...]:
+    """The text subtitle streams with their cues, in order of time; seconds from the start of the file.
 
     Reads the whole file when there is such a stream, so ``opened`` cannot be decoded afterwards.
     """
-    stream = _choose(opened)
-    if stream is None or not stream.time_base:
+    streams = _text_streams(opened)
+    if not streams:
         return ()
     for other in opened.container.streams:
-        if other is not stream:
+        if other not in streams:
             other.discard = Discard.all  # mp4 then skips their bytes altogether
-    damage, cues, letters = Damage(), [], 0
-    for packet in packets(opened.container, [stream], damage):
-        if packet.pts is None or not packet.size:
+    damage = Damage()
+    found: dict[int, list[_Cue]] = {stream.index: [] for stream in streams}
+    count = letters = 0
+    for packet in packets(opened.container, list(streams), damage):
+        stream = packet.stream
+        if packet.pts is None or not packet.size or not stream.time_base:
             continue
         start = float(packet.pts * stream.time_base - opened.zero)
         report(start)
         text, length = _decoded(packet, stream, damage)
         if text:
-            cues.append((max(0.0, start), max(0.0, start + length), text))
-            letters += len(text)
-        if len(cues) >= MAX_CUES or letters > MAX_TEXT:
-            opened.notes.append(f"Only the first {len(cues)} cues of the subtitles were read.")
+            found[stream.index].append((max(0.0, start), max(0.0, start + length), text))
+            count, letters = count + 1, letters + len(text)
+        if count >= MAX_CUES or letters > MAX_TEXT:
+            opened.notes.append(f"Only the first {count} cues of the subtitles were read.")
             break
     opened.notes += damage.notes("subtitle stream")
-    return tuple(Word(text, start, end) for start, end, text in sorted(cues, key=lambda cue: cue[:2]))
+    return tuple(_track(stream, found[stream.index]) for stream in streams if found[stream.index])
 
 
-def _choose(opened: Opened) -> Stream | None:
-    """The first text subtitle stream; says so when there are several, or pictures only."""
+def _text_streams(opened: Opened) -> list[Stream]:
+    """The text subtitle streams; says so when there are pictures only."""
     found = [s for s in opened.container.streams if s.type == "subtitle"]
-    readable = [s for s in found if s.codec_context is not None and s.codec_context.name in TEXT]
+    readable = [s for s in found if s.codec_context is not None and s.codec_context.name in TEXT and s.time_base]
     if found and not readable:
         opened.notes.append("The subtitles are pictures, not text; they are not read.")
-    if len(readable) > 1:
-        opened.notes.append(f"{len(readable)} subtitle streams; stream {readable[0].index} is read.")
-    return readable[0] if readable else None
+    return readable
+
+
+def _track(stream: Stream, cues: list[_Cue]) -> CaptionTrack:
+    marks, title = stream.disposition, stream.metadata.get("title", "")
+    return CaptionTrack(
+        stream=stream.index,
+        cues=tuple(Word(text, start, end) for start, end, text in sorted(cues, key=lambda cue: cue[:2])),
+        language=language_code(stream.language),
+        default=bool(marks & Disposition.default),
+        forced=bool(marks & Disposition.forced) or bool(_FORCED.search(title)),
+        hearing_impaired=bool(marks & _HEARING) or bool(_DEAF.search(title)),
+        commentary=bool(marks & Disposition.comment) or bool(_COMMENTARY.search(title)),
+    )
 
 
 def _decoded(packet: av.Packet[Any], stream: Stream, damage: Damage) -> tuple[str, float]:
@@ -73,10 +96,11 @@ def _decoded(packet: av.Packet[Any], stream: Stream, damage: Damage) -> tuple[st
     length = float((packet.duration or 0) * (stream.time_base or 0))
     if not length and 0 < cue.end_display_time < 2**32 - 1:
         length = cue.end_display_time / 1000
-    return " ".join(filter(None, (plain(rect.ass) for rect in cue if hasattr(rect, "ass")))), length
+    return "\n".join(filter(None, (plain(rect.ass) for rect in cue if hasattr(rect, "ass")))), length
 
 
 def plain(line: bytes) -> str:
-    """The spoken text of an ASS event (eight fields, then the text): without styles, tags and line breaks."""
+    """The lines of an ASS event (eight fields, then the text): without drawings, styles and tags."""
     text = line.decode("utf-8", "replace").split(",", 8)[-1]
-    return _BREAKS.sub(" ", _OVERRIDES.sub("", text)).strip()
+    text = _OVERRIDES.sub("", _DRAWING.sub("", text)).replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ")
+    return "\n".join(said for part in text.split("\n") if (said := " ".join(part.split())))

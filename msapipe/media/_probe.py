@@ -8,11 +8,13 @@ from msapipe.errors import MediaError, NotMedia
 from msapipe.media._captions import captions
 from msapipe.media._decode import Damage, Report, frames_of, packets
 from msapipe.media._open import Opened, line_audio, line_video, open_media
-from msapipe.types import MediaInfo, Word
+from msapipe.types import CaptionTrack, MediaInfo
 
 # How far the trial goes before a stream that gave nothing yet is believed to be sound.
 TRIAL_PACKETS = 5000
 TRIAL_BYTES = 64_000_000
+# Formats without a table of contents: what libav says of their length is a guess from the first bit rate.
+UNCERTAIN = {"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb"}
 
 
 def probe(path: str, report: Report) -> MediaInfo:
@@ -20,8 +22,8 @@ def probe(path: str, report: Report) -> MediaInfo:
     opened = open_media(path)
     with opened.container as container:
         dead = _dead_streams(opened, report)
-        length = container.duration
-        seconds = None if length is None or length < 0 else length / 1_000_000
+        seconds = container.duration / 1_000_000 if container.duration and container.duration > 0 else None
+        rate = _rate(opened)
         video = None if opened.video in dead else opened.video
         audio = None if opened.audio in dead else opened.audio
         if video is None and audio is None:
@@ -30,14 +32,35 @@ def probe(path: str, report: Report) -> MediaInfo:
         opened.notes += [f"The {_word(stream)} stream cannot be decoded; it is left out." for stream in dead]
         name = container.format.name
         subtitled = any(stream.type == "subtitle" for stream in container.streams)
-    cues: tuple[Word, ...] = ()
+    if seconds is None or name in UNCERTAIN:
+        seconds = _length(path, report) or seconds
+    tracks: tuple[CaptionTrack, ...] = ()
     if subtitled:
         again = open_media(path)  # the trial has read on, and captions need the file from its start
         with again.container:
             again.notes.clear()
-            cues = captions(again, report)
+            tracks = captions(again, report)
         opened.notes += again.notes
-    return MediaInfo(name, lines[0] or None, lines[1] or None, seconds, cues, tuple(opened.notes))
+    return MediaInfo(name, lines[0] or None, lines[1] or None, seconds, tracks, tuple(opened.notes), rate)
+
+
+def _rate(opened: Opened) -> float | None:
+    """Pictures a second, where it is a rate that films have."""
+    rate = opened.video.average_rate if opened.video is not None else None
+    return float(rate) if rate and 1 <= rate <= 1000 else None
+
+
+def _length(path: str, report: Report) -> float | None:
+    """Where the last packet of a file ends, in seconds from its start: nothing is decoded for that."""
+    again = open_media(path)
+    last = 0.0
+    with again.container:
+        streams: list[Stream] = [stream for stream in (again.video, again.audio) if stream is not None]
+        for packet in packets(again.container, streams, Damage()):
+            if packet.pts is not None and packet.stream.time_base:
+                last = max(last, float((packet.pts + (packet.duration or 0)) * packet.stream.time_base - again.zero))
+                report(last)
+    return last or None
 
 
 def _dead_streams(opened: Opened, report: Report) -> list[Stream]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import struct
+from dataclasses import asdict
 from typing import Any
 
-from msapipe.types import MediaInfo, Word
+from msapipe.types import CaptionTrack, MediaInfo, Word
 
 LENGTHS = struct.Struct("<II")
 MAX_HEADER = 16_000_000
@@ -53,15 +54,18 @@ def parse(text: bytes | bytearray) -> Header:
 
 def pack_info(info: MediaInfo) -> Header:
     """What a probe found, as plain values."""
-    cues = [(cue.text, cue.start, cue.end) for cue in info.captions]
+    tracks = [
+        {**asdict(track), "cues": [(cue.text, cue.start, cue.end) for cue in track.cues]} for track in info.captions
+    ]
     return {
         "kind": "info",
         "format": info.format,
         "video": info.video,
         "audio": info.audio,
         "seconds": info.seconds,
-        "captions": cues,
+        "captions": tracks,
         "notes": list(info.notes),
+        "rate": info.rate,
     }
 
 
@@ -73,6 +77,20 @@ def unpack_info(header: Header) -> MediaInfo:
         video=None if header["video"] is None else str(header["video"]),
         audio=None if header["audio"] is None else str(header["audio"]),
         seconds=None if seconds is None else float(seconds),
-        captions=tuple(Word(str(text), float(start), float(end)) for text, start, end in header["captions"]),
+        captions=tuple(_track(track) for track in header["captions"]),
         notes=tuple(str(note) for note in header["notes"]),
+        rate=None if header["rate"] is None else float(header["rate"]),
+    )
+
+
+def _track(plain: Header) -> CaptionTrack:
+    """One subtitle stream from plain values."""
+    return CaptionTrack(
+        stream=int(plain["stream"]),
+        cues=tuple(Word(str(text), float(start), float(end)) for text, start, end in plain["cues"]),
+        language=None if plain["language"] is None else str(plain["language"]),
+        default=bool(plain["default"]),
+        forced=bool(plain["forced"]),
+        hearing_impaired=bool(plain["hearing_impaired"]),
+        commentary=bool(plain["commentary"]),
     )

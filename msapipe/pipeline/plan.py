@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from msapipe.cache import Store, digest, file_digest, stage_key
@@ -11,9 +12,12 @@ from msapipe.cache.key import SCHEMA
 from msapipe.media import check_regular_file
 from msapipe.media.options import MEDIA_VERSION
 from msapipe.pipeline.recipe import Recipe, Use
-from msapipe.sidecars import sidecar_of
+from msapipe.sidecars import sidecars_of
 from msapipe.stages import CHAINS
 from msapipe.types import Clip
+
+# Bytes; larger files of words are refused unread.
+_MOST = 32_000_001
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,8 @@ class Plan:
 def plan(clip: Clip, recipe: Recipe, store: Store) -> Plan:
     """Name every step of ``recipe`` for ``clip``.
 
-    Reads the bytes of the file (for its hash, once) and of a sidecar, nothing else. Raises NotMedia when the path is no
-    regular file.
+    Reads the bytes of the file (for its hash, once) and of its sidecars, nothing else. Raises NotMedia when the path
+    is no regular file.
     """
     check_regular_file(clip.path)
     file = store.file_digest(clip.path)
@@ -88,7 +92,7 @@ def plan(clip: Clip, recipe: Recipe, store: Store) -> Plan:
         "media": digest(media),
         "frames": digest({**source, **span, "slot": "frames", **picture}),
         "waveform": digest({**source, **span, "slot": "waveform", **sound}),
-        "clip": digest({"schema": SCHEMA, "slot": "clip", **span, "text": clip.text, "sidecar": _sidecar(clip)}),
+        "clip": digest({"schema": SCHEMA, "slot": "clip", **span, "text": clip.text, "sidecars": _sidecars(clip)}),
     }
     steps = [Step("media", "media", None, (), keys["media"], media, store)]
     for slot, uses in recipe.stages.items():
@@ -106,7 +110,16 @@ def _step(use: Use, keys: Mapping[str, str], store: Store) -> Step:
     return Step(use.slot, use.channel, use, use.asks, key, recipe, store)
 
 
-def _sidecar(clip: Clip) -> list[str] | None:
-    """Kind and hash of the text file beside the clip."""
-    beside = sidecar_of(clip.path)
-    return None if beside is None else [beside.suffix.lower(), file_digest(beside)]
+def _sidecars(clip: Clip) -> list[list[str | None]]:
+    """What the names of the files of words beside the clip have behind its name, and hashes of those that are read."""
+    return [[beside.tail, beside.refused or _digest(beside.path)] for beside in sidecars_of(clip.path)]
+
+
+def _digest(path: Path) -> str:
+    """The hash of a file of words; why there is none for one that cannot be read, or is too large to be."""
+    try:
+        if path.stat().st_size > _MOST:
+            return "too large"
+        return file_digest(path)
+    except OSError as error:
+        return str(error.errno)

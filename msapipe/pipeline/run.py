@@ -26,7 +26,17 @@ from msapipe.pipeline.device import resolve_device
 from msapipe.pipeline.plan import Plan, Step, plan
 from msapipe.pipeline.recipe import Recipe
 from msapipe.stages import MODALITIES, Stage
-from msapipe.types import Clip, FaceClip, FaceTracks, Failure, FeatureSequence, MediaInfo, Summary, Transcript
+from msapipe.types import (
+    Clip,
+    FaceClip,
+    FaceTracks,
+    Failure,
+    FeatureSequence,
+    MediaInfo,
+    PassedOver,
+    Summary,
+    Transcript,
+)
 from msapipe.weights import Bundled, InPackage, make_ready
 
 log = logging.getLogger("msapipe")
@@ -245,6 +255,7 @@ class _Pass:
             heard = [note for name, item in inputs.items() if name != "media" for note in getattr(item, "notes", ())]
             heard += getattr(value, "notes", ())
             notes = tuple(dict.fromkeys(heard))
+        value = None if isinstance(value, PassedOver) else value
         self._keep(step, value, notes)
         self.outcome.computed = True
         self.outcome.timings[step.name] = time.perf_counter() - begun

@@ -156,7 +156,8 @@ def _text(item: Probed) -> str:
     """The words that come with a clip: given, beside it, or in its subtitle track."""
     if item.words is not None and item.words.words:
         return item.words.text
-    return " ".join(cue.text for cue in item.info.captions) if item.info else ""
+    tracks = item.info.captions[:1] if item.info else ()
+    return " ".join(" ".join(cue.text.split()) for track in tracks for cue in track.cues)
 
 
 def _language(item: Probed) -> str:

@@ -14,7 +14,7 @@ from msapipe.datasets import Example
 from msapipe.errors import MsapipeError
 from msapipe.media import Decoder
 from msapipe.stages.transcript.sidecar import Sidecar
-from msapipe.types import Clip, MediaInfo, Transcript
+from msapipe.types import Clip, MediaInfo, PassedOver, Transcript
 
 # Each leads a decoder's process; more only help where files come slowly.
 _THREADS = 4
@@ -46,7 +46,7 @@ def probe_clips(examples: Sequence[Example]) -> Iterator[Probed]:
             files = {path: pool.submit(_file, decoder, path, alike[sizes[path]] > 1) for path in paths}
             for example in examples:
                 info, problem, contents = files[example.clip.path].result()
-                words, misread = _words(example.clip)
+                words, misread = _words(example.clip, info)
                 yield Probed(example, info, words, problem or misread or _outside(example.clip, info), contents)
         finally:
             pool.shutdown(cancel_futures=True)
@@ -69,12 +69,10 @@ def _file(decoder: Decoder, path: Path, hashed: bool) -> tuple[MediaInfo | None,
         return None, f"it cannot be read: {error.strerror}", ""
 
 
-def _words(clip: Clip) -> tuple[Transcript | None, str | None]:
-    """The words that come with a clip, and what is wrong with the file that holds them."""
-    try:
-        return Sidecar().run(clip), None
-    except MsapipeError as error:
-        return None, str(error)
+def _words(clip: Clip, info: MediaInfo | None) -> tuple[Transcript | None, str | None]:
+    """The words that come with a clip, in any language, and why those in files beside it are of no use."""
+    found = Sidecar(language="").run(clip, info or MediaInfo("unknown", None, None, None))
+    return (None, "; ".join(found.notes)) if isinstance(found, PassedOver) else (found, None)
 
 
 def _outside(clip: Clip, info: MediaInfo | None) -> str | None:

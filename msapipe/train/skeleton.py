@@ -15,7 +15,7 @@ from msapipe.datasets.table import Table
 from msapipe.errors import MsapipeError
 from msapipe.stages.transcript.sidecar import Sidecar
 from msapipe.train.split import with_splits
-from msapipe.types import Clip, Sample
+from msapipe.types import Clip, MediaInfo, PassedOver, Sample, Transcript
 
 COLUMNS = ("file", "video_id", "clip_id", "text", "label", "mode")
 NAME = "label.csv"
@@ -100,12 +100,10 @@ def _modes(clips: Sequence[Clip], seed: int | None) -> list[str]:
 
 def _text(clip: Clip, problems: list[str]) -> tuple[str, bool]:
     """The words beside a clip for the table, and whether they have times there: then they stay there."""
-    try:
-        words = Sidecar().run(clip)
-    except MsapipeError as error:
-        problems.append(str(error))
-        return "", False
-    if words is None:
+    words = Sidecar(language="").run(clip, MediaInfo("unknown", None, None, None))
+    if isinstance(words, PassedOver):
+        problems += [f"{clip.path}: {note}" for note in words.notes]
+    if not isinstance(words, Transcript):
         return "", False
     if any(word.start is not None for word in words.words):
         return "", True  # words of a table come first, and have no times

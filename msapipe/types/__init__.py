@@ -9,9 +9,10 @@ from msapipe.types.features import FeatureSequence
 from msapipe.types.media import FrameBatch, Frames, Waveform
 from msapipe.types.prediction import Contribution, Prediction, Window
 from msapipe.types.sample import Sample
-from msapipe.types.words import Transcript, Word
+from msapipe.types.words import CaptionTrack, PassedOver, Transcript, Word
 
 __all__ = [
+    "CaptionTrack",
     "Clip",
     "Contribution",
     "EncodedImages",
@@ -22,6 +23,7 @@ __all__ = [
     "FrameBatch",
     "Frames",
     "MediaInfo",
+    "PassedOver",
     "Prediction",
     "Sample",
     "Speaker",

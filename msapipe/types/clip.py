@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from msapipe.types.words import Word
+from msapipe.types.words import CaptionTrack
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,19 @@ class MediaInfo:
     """What the container of a file declares, and the captions that it carries.
 
     video, audio: one line about the stream that is read ("h264 360x288 25 fps"), or None when there is none.
-    seconds: the declared length; it may lie and nothing is sized by it.
-    captions: cues of the embedded text subtitle stream, seconds from the start of the file; () without one.
+    seconds: the declared length, or where the packets end when none is declared; it may lie and nothing is sized by it.
+    captions: the embedded text subtitle streams that have cues.
     notes: what a user should know (which of several streams was taken, say).
+    rate: pictures a second, None without pictures or when not known.
     """
 
     format: str
     video: str | None
     audio: str | None
     seconds: float | None
-    captions: tuple[Word, ...] = ()
+    captions: tuple[CaptionTrack, ...] = ()
     notes: tuple[str, ...] = ()
+    rate: float | None = None
 
 
 @dataclass(frozen=True)

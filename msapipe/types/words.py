@@ -33,6 +33,30 @@ class Word:
 
 
 @dataclass(frozen=True)
+class PassedOver:
+    """What a source of words says that has something, but nothing to use: why, for the user; the next one is asked."""
+
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CaptionTrack:
+    """One text subtitle stream of a file.
+
+    stream: its number in the file.   cues: seconds from the start of the file, in order; lines are split by newlines.
+    language: ISO 639-1, None when not stated.   default, forced, hearing_impaired, commentary: as the file marks it.
+    """
+
+    stream: int
+    cues: tuple[Word, ...]
+    language: str | None = None
+    default: bool = False
+    forced: bool = False
+    hearing_impaired: bool = False
+    commentary: bool = False
+
+
+@dataclass(frozen=True)
 class Transcript:
     """The words of a clip in spoken order.
 

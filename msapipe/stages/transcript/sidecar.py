@@ -1,39 +1,96 @@
-"""Words given with the clip, or in a .json, .vtt, .srt or .txt file beside it (no weights)."""
+"""Words given with the clip, or in a file beside it: subtitles, transcripts of recognisers, plain text (no weights)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msapipe.sidecars import sidecar_of
+from msapipe.errors import MediaError
+from msapipe.languages import language_name
+from msapipe.sidecars import SidecarFile, sidecars_of
 from msapipe.stages._base import Stage
-from msapipe.stages.transcript._cues import in_span
-from msapipe.stages.transcript._formats import read_words
-from msapipe.types import Clip, Transcript, Word
+from msapipe.stages.transcript._formats import read_file
+from msapipe.stages.transcript._written import check_language, transcript_of
+from msapipe.types import Clip, MediaInfo, PassedOver, Transcript, Word
 
 
 @dataclass
 class Sidecar(Stage):
-    """The words that the caller gave with the clip, else those of the file beside it, else None.
+    """The words that the caller gave with the clip, else those of a file beside it, else None.
 
-    Files: clip.json, clip.vtt, clip.srt, clip.txt, then clip.mp4.json and so on; the first one counts. Times in a
-    file count from the start of the media file (seconds) and are cut and shifted to the clip; a word belongs to the
-    clip that holds its middle. Times of cues are shared out among their words by letters and marked as estimated.
+    Files: clip.srt, clip.en.vtt, clip.mp4.json and so on, of every kind in `msapipe.sidecars`. Those in ``language``
+    come before those that name none, written before automatic, those with times of words before others. Files in
+    another language, by their name, their header or their words, forced subtitles and commentary are passed over with
+    a note, as are those that cannot be read; what can be read of a damaged file is read, with a note.
+
+    Times in a file count from the start of the media file (seconds) and are cut and shifted to the clip; a word
+    belongs to the clip that holds its middle. Words after the end of the media file do not count; milliseconds, and
+    times that begin at a whole hour, are seen as such; notes say so. Times of cues are shared out among their words by
+    letters and marked as estimated. Overlapping cues stand one behind the other, lines shown again count once. Sounds
+    in brackets, music, speaker names, dashes and styling are no words.
     A text without times counts only when the clip is the whole file. Confidence, where the file gives it, is in
     [0, 1]. Sources: "given", "sidecar NAME". Paper: none.
 
-    An empty file says nothing (None). A damaged one, or one over 1 MB, is a MediaError that names file and line.
+    language: the code of the language that the text stage reads, such as en or zh; "" takes any.
     """
 
-    def run(self, clip: Clip) -> Transcript | None:
+    version = 2
+    language: str = "en"
+
+    def __post_init__(self) -> None:
+        check_language("sidecar", self.language)
+
+    def run(self, clip: Clip, media: MediaInfo) -> Transcript | PassedOver | None:
         """The given or written words of ``clip``."""
         if clip.text is not None and clip.text.strip():
             return Transcript(tuple(Word(text) for text in clip.text.split()), source="given")
-        path = sidecar_of(clip.path)
-        if path is None:
+        notes: list[str] = []
+        files = self._in_order(sidecars_of(clip.path))
+        for file in files:
+            found = self._one(file, clip, media)
+            if isinstance(found, Transcript):
+                others = _others(file, files)
+                return Transcript(
+                    found.words, found.language, found.source, (*notes, *found.notes, *others), found.recognised
+                )
+            notes += found.notes if found is not None else ()
+        return PassedOver(tuple(notes)) if notes else None
+
+    def _in_order(self, files: list[SidecarFile]) -> list[SidecarFile]:
+        """The language of the recipe first, then names that say none; what a program heard comes behind."""
+
+        def rank(file: SidecarFile) -> tuple[bool, ...]:
+            strange = bool(self.language) and file.language is not None and file.language != self.language
+            aside = file.foreign_only or file.commentary or file.refused is not None
+            unsaid = file.language is None and bool(self.language)
+            return aside, strange, file.automatic, unsaid, file.hearing
+
+        return sorted(files, key=rank)
+
+    def _one(self, file: SidecarFile, clip: Clip, media: MediaInfo) -> Transcript | PassedOver | None:
+        name = f"sidecar {file.path.name}"
+        why = file.refused
+        if why is None and file.foreign_only:
+            why = "forced subtitles leave out most of what is spoken"
+        elif why is None and file.commentary:
+            why = "a commentary is not what is spoken in the film"
+        elif why is None and self.language and file.language not in (None, self.language):
+            why = f"it is {language_name(file.language or '')}, and the recipe reads {language_name(self.language)}"
+        if why is not None:
+            return PassedOver((f"{name} was passed over: {why}",))
+        try:
+            languages = (file.language,) if file.language else ()
+            written = read_file(file.path, self.language, media.rate, languages)
+        except MediaError as error:
+            return PassedOver((f"{name} was passed over: {error}",))
+        if written is None:
             return None
-        words, language = read_words(path)
-        inside = in_span(words, clip)
-        untimed = any(word.start is None for word in words)
-        if not words or (untimed and not inside):
-            return None
-        return Transcript(inside, language, f"sidecar {path.name}")
+        return transcript_of(written, clip, media.seconds, name, self.language, file.language)
+
+
+def _others(taken: SidecarFile, files: list[SidecarFile]) -> list[str]:
+    """Says which of several languages was taken."""
+    languages = {file.language for file in files if file.language and file.refused is None}
+    if len(languages) < 2:
+        return []
+    names = ", ".join(sorted(language_name(code) for code in languages))
+    return [f"sidecars in {len(languages)} languages ({names}): {taken.path.name} was read"]

@@ -4,23 +4,62 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msapipe.languages import language_name
 from msapipe.stages._base import Stage
-from msapipe.stages.transcript._cues import in_span, words_of_cue
-from msapipe.types import Clip, MediaInfo, Transcript
+from msapipe.stages.transcript._cues import Cue, Written
+from msapipe.stages.transcript._written import check_language, transcript_of
+from msapipe.types import CaptionTrack, Clip, MediaInfo, PassedOver, Transcript
 
 
 @dataclass
 class Subtitles(Stage):
-    """The cues of the embedded text subtitle stream as a Transcript, or None for a file without one.
+    """The cues of an embedded text subtitle stream as a Transcript, or None for a file without one.
+
+    Of several streams: those in ``language`` before those that state none, those for hearing people before those for
+    the deaf, the default before others. Streams in another language, as they state or as their words show, forced
+    ones and commentaries are passed over with a note.
 
     A cue's seconds are shared out among its words by letters: all times are estimated. They are seconds from the
-    clip's start; a word belongs to the clip that holds its middle. A stretch without cues has no words: a Transcript
-    with none. Tags are stripped. The language is not known. Source: "subtitles". Paper: none.
+    clip's start; a word belongs to the clip that holds its middle; words after the end of the file do not count. A
+    stretch without cues has no words: a Transcript with none. Sounds, speaker names and styling are no words.
+    Source: "subtitles". Paper: none.
+
+    language: the code of the language that the text stage reads, such as en or zh; "" takes any.
     """
 
-    def run(self, clip: Clip, media: MediaInfo) -> Transcript | None:
-        """The words of the cues of ``media`` that fall into ``clip``."""
-        if not media.captions:
-            return None
-        words = [word for cue in media.captions for word in words_of_cue(cue)]
-        return Transcript(in_span(words, clip), source="subtitles")
+    version = 2
+    language: str = "en"
+
+    def __post_init__(self) -> None:
+        check_language("subtitles", self.language)
+
+    def run(self, clip: Clip, media: MediaInfo) -> Transcript | PassedOver | None:
+        """The words of the best stream of ``media`` that fall into ``clip``."""
+        notes: list[str] = []
+        for track in sorted(media.captions, key=self._rank):
+            why = self._why_not(track)
+            if why is not None:
+                notes.append(f"subtitle stream {track.stream} was passed over: {why}")
+                continue
+            written = Written([Cue(cue.text, cue.start, cue.end) for cue in track.cues])
+            found = transcript_of(written, clip, media.seconds, "subtitles", self.language, track.language)
+            if isinstance(found, Transcript):
+                several = [f"{len(media.captions)} subtitle streams; stream {track.stream} is read"]
+                told = several if len(media.captions) > 1 else []
+                return Transcript(found.words, found.language, found.source, (*notes, *found.notes, *told))
+            if found is not None:
+                notes += [note.replace("subtitles:", f"subtitle stream {track.stream}:", 1) for note in found.notes]
+        return PassedOver(tuple(notes)) if notes else None
+
+    def _rank(self, track: CaptionTrack) -> tuple[bool | int, ...]:
+        unstated = track.language is None and bool(self.language)
+        return self._why_not(track) is not None, unstated, track.hearing_impaired, not track.default, track.stream
+
+    def _why_not(self, track: CaptionTrack) -> str | None:
+        if track.forced:
+            return "forced subtitles leave out most of what is spoken"
+        if track.commentary:
+            return "a commentary is not what is spoken in the film"
+        if self.language and track.language not in (None, self.language):
+            return f"it is {language_name(track.language or '')}, and the recipe reads {language_name(self.language)}"
+        return None
