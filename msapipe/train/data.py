@@ -13,7 +13,7 @@ from msapipe.exchange import format_of
 from msapipe.pipeline.card import signature
 from msapipe.pipeline.recipe import Recipe
 from msapipe.train.labels import read_labels, with_labels
-from msapipe.train.split import with_splits
+from msapipe.train.split import shared_videos, with_splits
 from msapipe.types import Sample
 
 _SCALES = ((-1.0, 1.0), (-3.0, 3.0))
@@ -95,7 +95,9 @@ def _data_set(
     if not any("M" in sample.labels for sample in samples):
         raise MsapipeError(f"{path}: no clip has a label; are the ids those of {labels or 'its table'}?")
     found = _scale(samples, scale)
-    return DataSet(path.name, tuple(with_splits(samples)), made_by, found, tuple(notes))
+    split = with_splits(samples)
+    notes += [note for note in (shared_videos(split),) if note]
+    return DataSet(path.name, tuple(split), made_by, found, tuple(notes))
 
 
 def _digest(features: Path) -> str:
