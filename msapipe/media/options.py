@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from msapipe.errors import RecipeError
 
 # Raise it whenever pictures, sound or captions of the same file come out differently; it is part of cache keys.
-MEDIA_VERSION = 1
+MEDIA_VERSION = 2
 
 # Libav refuses larger pictures before it allocates them; 8K video has 33 million pixels.
 MAX_PIXELS = 50_000_000
