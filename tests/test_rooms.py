@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "msapipe"
 FLOORS = (
     ("errors",),
     ("types",),
-    ("align", "registry", "resources", "sidecars"),
+    ("align", "encodings", "registry", "resources", "sidecars"),
     ("weights",),
     ("media", "cache"),
     ("stages", "fusion", "datasets", "exchange"),
