@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from msapipe.errors import MsapipeError
+from msapipe.types.splits import split_named
 
 LABELS = {"M": "label", "T": "label_T", "A": "label_A", "V": "label_V"}
 
@@ -27,13 +28,6 @@ _MEANINGS = {
     "end": ("end", "end_time", "stop", "end_s"),
     "speaker": ("speaker", "speaker_id"),
 }
-_SPLITS = {
-    "train": ("train", "training", "trn"),
-    "valid": ("valid", "validation", "val", "dev", "devel", "development"),
-    "test": ("test", "testing", "tst"),
-}
-SPLITS = {name: split for split, names in _SPLITS.items() for name in names}
-
 # How programs write a cell in which nothing stands.
 _EMPTY = frozenset(("", "nan", "n/a", "na", "#n/a", "<na>", "null", "none", "nil", "-", "--", "?"))
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -88,7 +82,7 @@ def split_of(cell: str) -> str | None:
     """train, valid or test by any of their names; None for an empty cell. Raises ValueError."""
     if is_empty(cell):
         return None
-    found = SPLITS.get(cell.strip().casefold())
+    found = split_named(cell)
     if found is None:
         raise ValueError(f"mode is {cell!r}, expected train, valid or test (validation, val and dev are valid)")
     return found
