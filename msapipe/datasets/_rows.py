@@ -89,7 +89,7 @@ def _read(
             yield entry
             continue
         if not any(cell.strip() for cell in entry.cells):
-            empty += 1
+            empty += bool(entry.cells)  # a blank line has none
             continue
         try:
             row = _of_cells(entry, names, places, named)
@@ -103,7 +103,7 @@ def _read(
             seen[name] = entry.line
             yield row
     if empty:
-        notes.append(f"{empty} empty lines are passed over")
+        notes.append(f"{empty} rows of empty cells are passed over")
 
 
 def _of_cells(entry: Record, names: Sequence[str], places: Mapping[str, int], named: str) -> Row:

@@ -45,7 +45,9 @@ def test_encodings_are_told(tmp_path: Path, encoding: str) -> None:
     assert bool(notes) == (encoding in ("gbk", "big5")), "a guess is said"
 
 
-@pytest.mark.parametrize(("words", "encoding"), [("très déçu, même", "cp1252"), ("очень плохой фильм", "cp1251")])
+@pytest.mark.parametrize(
+    ("words", "encoding"), [("très déçu, même", "cp1252"), ("Это очень плохой фильм, я не хочу его смотреть", "cp1251")]
+)
 def test_encodings_of_one_byte(tmp_path: Path, words: str, encoding: str) -> None:
     (row,), _, notes = table(tmp_path, f"clip_id;text;label\na;{words};-1,5\n", encoding)
     assert (row.text, row.labels) == (words, {"M": -1.5})
@@ -130,7 +132,7 @@ def test_what_is_no_number_is_refused(tmp_path: Path, cell: str) -> None:
 def test_empty_lines_are_passed_over_and_said(tmp_path: Path) -> None:
     good, bad, notes = table(tmp_path, HEAD + "v,1,x,1,train\n,,,,\n\n , ,,,\nv,2,y,1,test\n,,,,\n\n")
     assert ([row.name for row in good], bad) == (["v/1", "v/2"], [])
-    assert notes == ["3 empty lines are passed over"] or notes == ["5 empty lines are passed over"]
+    assert notes == ["3 rows of empty cells are passed over"]
 
 
 @pytest.mark.parametrize(
@@ -138,15 +140,15 @@ def test_empty_lines_are_passed_over_and_said(tmp_path: Path) -> None:
     [
         ('v,1,"he said it,-0.8,train\nv,2,b,0.8,test\nw,1,c,0.4,valid\n', ["v/2", "w/1"], [2]),
         ('v,1,a,1,train\nv,2,"b,0.8,test\nw,1,"c",0.4,valid\n', ["v/1", "w/1"], [3]),
-        ('v,1,"a,1,train\nv,2,b",0.8,test\nw,1,c,0.4,valid\n', ["w/1"], [2, 3]),
+        ('v,1,"a,1,train\nv,2,b",0.8,test\nw,1,c,0.4,valid\n', ["v/2", "w/1"], [2]),
         ('v,1,a "b" c,1,train\nv,2,b,1,train\n', ["v/1", "v/2"], []),
         ('v,1,"a" b,1,train\nv,2,b,1,train\n', ["v/2"], [2]),
     ],
 )
 def test_an_open_quote_loses_its_own_line_alone(tmp_path: Path, lines: str, good: list[str], bad: list[int]) -> None:
     read, unread, _ = table(tmp_path, HEAD + lines)
-    assert [row.name for row in read] == good or set(good) <= {row.name for row in read}
-    assert [row.line for row in unread][: len(bad)] == bad or not bad
+    assert [row.name for row in read] == good
+    assert [row.line for row in unread] == bad
     assert len(read) + len(unread) == lines.count("\n"), "every line is in one of the two"
 
 
@@ -233,7 +235,7 @@ def test_every_row_that_a_program_writes_is_read_refused_or_empty(
     good, bad, notes = table(tmp_path_factory.mktemp("table"), text.getvalue(), encoding)
     empty = sum(not any(cell.strip() for cell in line) for line in lines)
     assert len(good) + len(bad) + empty >= len(lines)
-    assert bool(empty) <= bool([note for note in notes if "empty lines" in note])
+    assert bool(empty) <= bool([note for note in notes if "empty cells" in note])
 
 
 @settings(max_examples=200, deadline=None)
@@ -243,8 +245,7 @@ def test_no_line_of_any_file_is_lost(tmp_path_factory: pytest.TempPathFactory, r
     path.write_bytes(b"clip_id,label\n" + (rest.encode() if isinstance(rest, str) else rest) + b"\nlast,1\n")
     try:
         found = list(rows(path))
-    except MsapipeError as error:
-        assert "label.csv" in str(error)
+    except MsapipeError:
         return
     names = [row.name for row in found if isinstance(row, Row)]
     assert "last" in names or any(isinstance(row, Unreadable) for row in found)
