@@ -49,6 +49,7 @@ def convert(
     from msapipe.cli._batch import escape
     from msapipe.errors import RecipeError
     from msapipe.exchange import format_of
+    from msapipe.train.missing import Missing
 
     console = options.console(quiet)
     reader = format_of(source)
@@ -65,7 +66,11 @@ def convert(
     writer.check(target, (sample for sample in given or () if "M" in sample.labels or not only_labelled))
     made_by = reader.made_by(source)
     held = {"made_by"} if made_by else set()
-    count = writer.write(target, _watched(_samples(reader, source, given, only_labelled), held), made_by)
+    missing = Missing()
+    samples = missing.watch(_samples(reader, source, given, only_labelled))
+    count = writer.write(target, _watched(samples, held), made_by)
+    for note in (*missing.notes(), *reader.notes):
+        console.print(f"note: {escape(note)}", soft_wrap=True)
     console.print(f"wrote {count} clips to {escape(str(target))}", soft_wrap=True)
     for name in [name for name in writer.loses if name in held]:
         console.print(f"not kept by {target.suffix}: {name} ({writer.loses[name]})", soft_wrap=True)
@@ -108,7 +113,7 @@ def _given(
     if labels is not None:
         bare, notes = with_labels(bare, read_labels(labels), labels)
         if bare and not any(sample.labels for sample in bare):
-            raise RecipeError(f"--labels {labels}: names none of the clips of {source}, such as {bare[0].id}")
+            raise RecipeError(f"--labels {labels}: has no label for any clip of {source}; fill in its column label")
     if make_splits:
         kept = [number for number, sample in enumerate(bare) if "M" in sample.labels or not only_labelled]
         for number, sample in zip(kept, with_splits([bare[number] for number in kept]), strict=True):

@@ -59,7 +59,7 @@ def inspect(
             refused.append(item)
     name = type(reader).__module__.rpartition(".")[2]
     probed = _probed(examples, console)
-    numbers = count(str(root), name, reader.language, probed, refused, _left_out(reader, examples))
+    numbers = count(str(root), name, reader.language, probed, refused, _left_out(reader, examples), reader.notes)
     if html is not None:
         write(html, numbers)
         console.print(f"wrote {html}", markup=False)

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from msapipe.datasets._base import Example, Reader, Refused, Split
-from msapipe.datasets._rows import LABELS, Row, Unreadable, rows
+from msapipe.datasets._columns import LABELS
+from msapipe.datasets._lines import Unreadable
+from msapipe.datasets._rows import Row, rows
 from msapipe.registry import Registry
 
 READERS: Registry[Reader] = Registry(

@@ -45,6 +45,7 @@ class Reader(ABC):
 
     scale: lowest and highest label, None when it has no labels, or when they may have any scale.
     language: of what is said, as "en" or "zh"; None when not known.
+    notes: what a user should know of the whole, once everything was read.
     """
 
     scale: ClassVar[tuple[float, float] | None] = None
@@ -52,6 +53,7 @@ class Reader(ABC):
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.notes: list[str] = []
 
     @classmethod
     def recognises(cls, root: Path) -> bool:

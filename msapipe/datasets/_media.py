@@ -11,3 +11,8 @@ MEDIA_SUFFIXES = frozenset(
         *("amr", "caf"),
     )
 )
+
+
+def is_apple_double(name: str) -> bool:
+    """Whether a file is what a Mac notes of another one beside it (``._clip.mp4``) on disks that are not its own."""
+    return name.startswith("._")

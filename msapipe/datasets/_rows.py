@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from msapipe.datasets._columns import LABELS, is_empty, number, places_of, split_of
+from msapipe.datasets._lines import Record, Unreadable, cells_of, records, separator, text_of
 from msapipe.datasets._speakers import groups
 from msapipe.errors import MissingLibrary, MsapipeError
 
-LABELS = {"M": "label", "T": "label_T", "A": "label_A", "V": "label_V"}
 NAMES = ("file", "id", "clip", "clip_id")
-SPLITS = {"train": "train", "valid": "valid", "val": "valid", "dev": "valid", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,8 @@ class Row:
     """One line: the clip's name ("video/clip", or as it is written), its labels, split and words.
 
     group: clips of one are never in two splits: that of the video, or of all videos that share a speaker with it.
-    file: where it lies, as written, "" when its name says so.   start, end: seconds in the video that it is cut from.
+    file: where it lies, as written, "" when its name says so.   clip: the column clip_id, "" where there is none.
+    start, end: seconds in the video that it is cut from.
     """
 
     line: int
@@ -37,31 +37,34 @@ class Row:
     start: float | None = None
     end: float | None = None
     speaker: str = ""
+    clip: str = ""
 
 
-@dataclass(frozen=True)
-class Unreadable:
-    """A line that makes no row: its number and why."""
-
-    line: int
-    reason: str
-
-
-def rows(path: Path, columns: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
+def rows(path: Path, columns: Sequence[str] = (), notes: list[str] | None = None) -> Iterator[Row | Unreadable]:
     """Every line of a table: columns by name, one of clip_id (with or without video_id), file, id.
 
     Also label, label_T, label_A, label_V, mode (train, valid, test), text, start and end in seconds, speaker (who is
-    not to be in two splits that are made; given ones stay); ids are text, leading zeros stay. A clip that stands
-    twice is unreadable the second time.
-    columns: of these one must be there. Raises MsapipeError when the file is no such table.
+    not to be in two splits that are made; given ones stay); ids are text, leading zeros stay. Names of columns and
+    splits may be others of one meaning (sentiment, validation); numbers may have a decimal comma. A clip that stands
+    twice is unreadable the second time; empty lines are passed over.
+    columns: of these one must be there.   notes: gets what a user should know of the whole table.
+    Raises MsapipeError when the file is no such table.
     """
-    names, entries = _parquet(path) if path.suffix == ".parquet" else _csv(path)
-    named = next((name for name in NAMES if name in names), None)
-    if named is None or (columns and not set(names) & set(columns)):
+    said: list[str] = [] if notes is None else notes
+    names, entries = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path, said)
+    try:
+        places, unread = places_of(names)
+    except MsapipeError as error:
+        raise MsapipeError(f"{path}: {error}") from error
+    named = next((name for name in NAMES if name in places), None)
+    if named is None or (columns and not set(places) & set(columns)):
         wanted = f"clip_id (or file, or id){' and ' + columns[0] if columns else ''}"
         raise MsapipeError(f"{path}: found the columns {', '.join(names) or 'none'}; expected {wanted}")
-    found = _read(entries, names, named)
-    yield from _grouped(list(found)) if "speaker" in names else found
+    if not set(places) & set(LABELS.values()):
+        others = f"; these columns are not read: {', '.join(unread)}" if unread else ""
+        said.append(f"{path.name} has no column label, so no clip has a label{others}")
+    found = _read(entries, names, places, named, said)
+    yield from _grouped(list(found)) if "speaker" in places else found
 
 
 def _grouped(found: list[Row | Unreadable]) -> list[Row | Unreadable]:
@@ -73,47 +76,75 @@ def _grouped(found: list[Row | Unreadable]) -> list[Row | Unreadable]:
     return [replace(row, group=group[row.video]) if isinstance(row, Row) else row for row in found]
 
 
-Entries = Iterator[tuple[int, Mapping[str, str | None]]]
+Entries = Iterable[Record | Unreadable]
 
 
-def _read(entries: Entries, names: Sequence[str], named: str) -> Iterator[Row | Unreadable]:
+def _read(
+    entries: Entries, names: Sequence[str], places: Mapping[str, int], named: str, notes: list[str]
+) -> Iterator[Row | Unreadable]:
     seen: dict[str, int] = {}
-    for line, entry in entries:
-        try:
-            row = _row(line, {name: (entry.get(name) or "").strip() for name in names}, named)
-        except ValueError as error:
-            yield Unreadable(line, str(error))
+    empty = 0
+    for entry in entries:
+        if isinstance(entry, Unreadable):
+            yield entry
             continue
-        if row.name in seen:
-            yield Unreadable(line, f"clip {row.name} stands on line {seen[row.name]} already")
+        if not any(cell.strip() for cell in entry.cells):
+            empty += bool(entry.cells)  # a blank line has none
+            continue
+        try:
+            row = _of_cells(entry, names, places, named)
+        except ValueError as error:
+            yield Unreadable(entry.line, str(error))
+            continue
+        name = unicodedata.normalize("NFC", row.name)
+        if name in seen:
+            yield Unreadable(entry.line, f"clip {row.name} stands on line {seen[name]} already")
         else:
-            seen[row.name] = line
+            seen[name] = entry.line
             yield row
+    if empty:
+        notes.append(f"{empty} rows of empty cells are passed over")
 
 
-def _csv(path: Path) -> tuple[list[str], Entries]:
+def _of_cells(entry: Record, names: Sequence[str], places: Mapping[str, int], named: str) -> Row:
+    """The row of a record; raises ValueError."""
+    cells = entry.cells
+    while len(cells) > len(names) and not cells[-1].strip():
+        cells = cells[:-1]
+    if len(cells) != len(names):
+        what = "put cells with separators or line ends into quotes" if len(cells) > len(names) else "some are missing"
+        raise ValueError(f"it has {len(cells)} cells, the header has {len(names)}; {what}")
+    return _row(entry.line, {name: cells[place].strip() for name, place in places.items()}, named)
+
+
+def _csv(path: Path, notes: list[str]) -> tuple[list[str], Entries]:
+    text, said = text_of(path)
+    notes += said
+    lines = text.split("\n")
+    first = next((at for at, line in enumerate(lines) if line.strip()), 0)
+    comma = separator(lines[first])
+    if lines[first].strip().lower()[:4] == "sep=" and len(lines[first].strip()) == 5:  # Excel's own first line
+        comma, first = lines[first].strip()[4], first + 1
+    if first >= len(lines) or not lines[first].strip():
+        raise MsapipeError(f"{path}: cannot be read as a table of labels: it is empty")
+    header = next(records(lines[first : first + 1], 0, comma, lambda line: False))
+    if isinstance(header, Unreadable):
+        raise MsapipeError(f"{path}: cannot be read as a table of labels: line {first + 1}: {header.reason}")
+    names = [name.strip() for name in header.cells]
+    while names and not names[-1]:
+        names.pop()  # Excel's empty columns; their cells must be empty too
+    return names, records(lines, first + 1, comma, lambda line: _is_row(line, comma, names))
+
+
+def _is_row(line: str, comma: str, names: Sequence[str]) -> bool:
+    """Whether a line by itself is a row with a label or a split."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), dialect=_dialect(text))
-        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-        # A quoted text may hold line ends: the number is that of the line on which a row ends.
-        entries = [(reader.line_num, entry) for entry in reader]
-    except FileNotFoundError as error:
-        raise MsapipeError(
-            f"{path}: there is no such file; msapipe data new makes one for a folder of clips"
-        ) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MsapipeError(f"{path}: cannot be read as a table of labels: {error}") from error
-    return list(reader.fieldnames or ()), iter(entries)
-
-
-def _dialect(text: str) -> type[csv.Dialect]:
-    first = text.splitlines()[0] if text.splitlines() else ""
-
-    class Found(csv.excel):
-        delimiter = max(",;\t", key=first.count)
-
-    return Found
+        places, _ = places_of(names)
+        named = next((name for name in NAMES if name in places), "")
+        row = _of_cells(Record(0, cells_of(line, comma)), names, places, named)
+    except (ValueError, KeyError, MsapipeError):
+        return False
+    return bool(row.labels or row.split)
 
 
 def _parquet(path: Path) -> tuple[list[str], Entries]:
@@ -126,39 +157,36 @@ def _parquet(path: Path) -> tuple[list[str], Entries]:
         table = read_table(path)
     except (OSError, ArrowException) as error:
         raise MsapipeError(f"{path}: cannot be read as a table of labels: {error}") from error
-    entries = ({name: _text(value) for name, value in entry.items()} for entry in table.to_pylist())
-    return list(table.column_names), enumerate(entries, 1)
+    names = list(table.column_names)
+    entries = (Record(line, [_text(entry[name]) for name in names]) for line, entry in enumerate(table.to_pylist(), 1))
+    return names, entries
 
 
 def _text(value: Any) -> str:
-    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    # Programs make a column of whole numbers one of fractions when a cell is empty.
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _row(line: int, entry: Mapping[str, str], named: str) -> Row:
-    labels = {
-        letter: _number(entry, column) for letter, column in LABELS.items() if entry.get(column)
-    }  # an empty cell is a label that nobody gave
-    mode = (entry.get("mode") or entry.get("split") or "").lower()
-    if mode and mode not in SPLITS:
-        raise ValueError(f"mode is {mode!r}, expected train, valid or test")
-    video, clip = entry.get("video_id", ""), entry[named]
-    if not clip:
+    given = {letter: number(column, entry.get(column, "")) for letter, column in LABELS.items()}
+    labels = {letter: label for letter, label in given.items() if label is not None}
+    split = split_of(entry.get("mode", ""))
+    video, clip = (_slashes(entry.get(name, "")) for name in ("video_id", named))
+    if is_empty(clip):
         raise ValueError(f"the column {named} is empty")
-    start, end = (_number(entry, name) if entry.get(name) else None for name in ("start", "end"))
+    video = "" if is_empty(video) else video
+    start, end = (number(name, entry.get(name, "")) for name in ("start", "end"))
     if (start or 0.0) < 0 or (end is not None and end <= (start or 0.0)):
         raise ValueError(f"start {start} and end {end}: expected seconds, 0 <= start < end")
     name = f"{video}/{clip}" if video and named == "clip_id" else clip
     file = entry.get("file", "")
     text, speaker = entry.get("text", ""), entry.get("speaker", "")
     video = video or name
-    return Row(line, name, video, video, labels, SPLITS.get(mode), text, file, start, end, speaker)
+    return Row(line, name, video, video, labels, split, text, file, start, end, speaker, entry.get("clip_id", ""))
 
 
-def _number(entry: Mapping[str, str], column: str) -> float:
-    try:
-        found = float(entry[column])
-    except ValueError:
-        found = math.nan
-    if not math.isfinite(found):
-        raise ValueError(f"{column} is {entry[column]!r}, expected a number")
-    return found
+def _slashes(name: str) -> str:
+    """A name with the slashes of every system but one."""
+    return name.replace("\\", "/")

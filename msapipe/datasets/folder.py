@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from msapipe.datasets._base import Example, Reader, Refused
-from msapipe.datasets._media import MEDIA_SUFFIXES
+from msapipe.datasets._media import MEDIA_SUFFIXES, is_apple_double
 from msapipe.sidecars import sidecars_of
 from msapipe.types import Clip
 
@@ -19,14 +19,14 @@ class Folder(Reader):
     """Every media file below ``root``, in order of path.
 
     The clip's id is its path below the root. Links are followed to files inside the root only; folders that are
-    links, and hidden folders, are not entered.
+    links, hidden folders, and what a Mac packs beside files (``__MACOSX``, ``._clip.mp4``), are not entered.
     """
 
     def read(self) -> Iterator[Example | Refused]:
         """Walk the tree; see Reader."""
         top = self.root.resolve()
         for folder, folders, files in os.walk(self.root):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
             here = Path(folder)
             for name in [*folders]:
                 path = here / name
@@ -34,7 +34,12 @@ class Folder(Reader):
                     yield Refused(path, "a folder that is a link is not entered", skipped=True)
                 elif path.suffix.lower() in MEDIA_SUFFIXES:
                     yield Refused(path, "a folder, not a file, though it is named like a clip", skipped=True)
-            beside = {found.path for name in files if _is_media(name) for found in sidecars_of(here / name)}
+            beside = {
+                found.path
+                for name in files
+                if _is_media(name) and not is_apple_double(name)
+                for found in sidecars_of(here / name)
+            }
             for name in sorted(files):
                 path = here / name
                 if path not in beside:
@@ -42,6 +47,8 @@ class Folder(Reader):
 
     def _one(self, path: Path, top: Path) -> Example | Refused:
         suffix = path.suffix.lower()
+        if is_apple_double(path.name):
+            return Refused(path, "what a Mac notes of the file beside it (AppleDouble), not a clip", skipped=True)
         if not _is_media(path.name) and suffix not in PLAYLIST_SUFFIXES:
             reason = f"not named like a media file ({suffix or 'no ending'}); name it by itself to use it all the same"
             return Refused(path, reason, skipped=True)

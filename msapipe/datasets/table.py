@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import cast
 
 from msapipe.datasets._base import Example, Reader, Refused, Split
-from msapipe.datasets._media import MEDIA_SUFFIXES
+from msapipe.datasets._files import Files
 from msapipe.datasets._rows import Row, rows
 from msapipe.types import Clip
 
@@ -36,14 +36,15 @@ class Table(Reader):
         if table is None:
             yield Refused(self.root, f"no table of clips is there; expected one of {', '.join(TABLES)}", skipped=False)
             return
-        files = _Files(self.root)
-        for row in rows(table):
+        self.notes.clear()
+        files = Files(self.root)
+        for row in rows(table, notes=self.notes):
             if isinstance(row, Row):
                 yield self._one(table, row, files)
             else:
                 yield Refused(table, f"line {row.line}: {row.reason}", skipped=False)
 
-    def _one(self, table: Path, row: Row, files: _Files) -> Example | Refused:
+    def _one(self, table: Path, row: Row, files: Files) -> Example | Refused:
         try:
             self.check_scale(row.name, row.labels)
             found = files.find(_places(row))
@@ -60,44 +61,15 @@ class Table(Reader):
                 raise ValueError(f"label {letter} of {name} is {label:g}, expected {low:g} to {high:g}")
 
 
-class _Files:
-    """The media files below a root; each folder is listed once."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.top = root, root.resolve()
-        self._folders: dict[Path, dict[str, str]] = {}
-
-    def find(self, places: list[PurePosixPath]) -> Path:
-        """The first that is there, with any ending of a media file where none is written; raises ValueError."""
-        for place in places:
-            if place.is_absolute() or ".." in place.parts:
-                raise ValueError(f"{place} leads out of {self.root}")
-        for place in places:
-            here = self._named(self.root / place.parent)
-            name = here.get(place.name)
-            if name is not None:
-                found = self.root / place.parent / name
-                if not found.resolve().is_relative_to(self.top):
-                    raise ValueError(f"{found} is a link that leads out of {self.root}")
-                return found
-        raise ValueError(f"there is no media file {' or '.join(map(str, places))}")
-
-    def _named(self, folder: Path) -> dict[str, str]:
-        """Names with and without ending to the names of media files."""
-        if folder not in self._folders:
-            names = sorted(os.listdir(folder), reverse=True) if folder.is_dir() else []
-            media = [name for name in names if os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES]
-            self._folders[folder] = {os.path.splitext(name)[0]: name for name in media} | {n: n for n in media}
-        return self._folders[folder]
-
-
 def _table_of(root: Path) -> Path | None:
-    return next((root / name for name in TABLES if (root / name).is_file()), None)
+    """The first table that is there, its name in any case."""
+    there = {name.lower(): root / name for name in sorted(os.listdir(root), reverse=True)} if root.is_dir() else {}
+    return next((there[name] for name in TABLES if name in there and there[name].is_file()), None)
 
 
 def _places(row: Row) -> list[PurePosixPath]:
     """Where the clip of a row may lie below the root, likeliest first."""
     if row.file:
-        return [PurePosixPath(row.file)]
+        return [PurePosixPath(row.file), *([PurePosixPath(row.name)] if row.name != row.file else [])]
     name = PurePosixPath(row.video if row.start is not None or row.end is not None else row.name)
     return [PurePosixPath(name) if name.is_absolute() else "Raw" / name, name]

@@ -17,12 +17,14 @@ class Exchange(ABC):
     folder: whether what is written is a folder, which never replaces anything.
     loses: what does not come back as it was written, to the reason: times, valid, names, channels, notes, labels,
     split, video, text, tokens, made_by (see ``Sample`` and ``FeatureSequence``).
+    notes: what a user should know of the file that was read last, once it was read to its end.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
     writes: ClassVar[bool] = True
     folder: bool = False
     loses: ClassVar[Mapping[str, str]] = {}
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:

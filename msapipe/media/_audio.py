@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import av
@@ -29,14 +30,42 @@ TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": 
 SCALES = {"u8": 1 / 128, "s16": 1 / 2**15, "s32": 1 / 2**31, "s64": 1 / 2**63}
 
 
-class Mixer:
-    """Decoded samples to mono float32 in [-1, 1]."""
+# The mean of n channels with nothing in common has a share of 1/n of their mean power. Where it has less than this
+# part of that share they cancel each other out: one is, more or less, the other upside down.
+CANCELS = 0.3
+# Looked at in stretches of so many samples.
+SHORT = 2048
+# So much of the power must lie where channels cancel, for the mean to be no fair picture of the sound.
+MOSTLY = 0.25
 
-    def __init__(self) -> None:
+
+class Mixer:
+    """Decoded samples to mono float32 in [-1, 1].
+
+    channel: the one that is taken; None for the plain mean of all.
+    """
+
+    def __init__(self, channel: int | None = None) -> None:
+        self._channel = channel
         self.cleaned = 0
+        self._power = np.zeros(0)  # of each channel, summed
+        self._lost = 0.0  # what lies where the channels cancel each other out
+
+    @property
+    def cancels(self) -> bool:
+        """Whether much of the sound is not in the mean."""
+        return self._channel is None and self._lost > MOSTLY * float(self._power.sum())
+
+    @property
+    def loudest(self) -> int:
+        """The channel with the most power, the first of equal ones."""
+        return int(self._power.argmax()) if len(self._power) else 0
 
     def mono(self, data: NDArray[Any], kind: str) -> NDArray[np.float32]:
         """The plain mean of all channels: (channels, n) to float32 (n,); NaN, infinity, absurd values become 0."""
+        if self._channel is not None:
+            channel = min(self._channel, len(data) - 1)
+            data = data[channel : channel + 1]
         mean = data.mean(axis=0, dtype=np.float64) * SCALES.get(kind, 1.0)
         if kind == "u8":
             mean -= 1
@@ -44,7 +73,23 @@ class Mixer:
             sane = np.abs(data) <= LOUDEST  # False for NaN
             self.cleaned += int(data.size - sane.sum())
             mean = np.where(sane, data, 0).mean(axis=0, dtype=np.float64)
+        elif len(data) > 1:
+            self._weigh(data, kind, mean)
         return np.asarray(mean, np.float32)
+
+    def _weigh(self, data: NDArray[Any], kind: str, mean: NDArray[np.float64]) -> None:
+        """Count the power of each channel, and what of it is not in the mean."""
+        level = data.astype(np.float32) * np.float32(SCALES.get(kind, 1.0))
+        if kind == "u8":
+            level -= 1
+        starts = np.arange(0, max(1, level.shape[1]), SHORT)
+        power = np.add.reduceat(np.square(level, dtype=np.float64), starts, axis=1)
+        mixed = np.add.reduceat(np.square(mean), starts)
+        if len(self._power) != len(power):
+            self._power = np.zeros(len(power))  # another layout begins
+        self._power += power.sum(axis=1)
+        every = power.sum(axis=0)
+        self._lost += float(every[mixed < CANCELS * every / len(power) ** 2].sum())
 
 
 def samples_of(frame: Any) -> NDArray[Any]:
@@ -116,9 +161,9 @@ class Timeline:
 class Placer:
     """Puts runs of sound at their time: fills gaps with silence, cuts overlaps, ignores jitter."""
 
-    def __init__(self, rate: int, start: float, end: float | None) -> None:
+    def __init__(self, rate: int, start: float, end: float | None, channel: int | None = None) -> None:
         self.line = Timeline(rate, start, end)
-        self.mixer = Mixer()
+        self.mixer = Mixer(channel)
         self._rate = rate
         self._kind: tuple[int, str, int] | None = None
         self._run: Resampler | None = None
@@ -168,17 +213,34 @@ class Placer:
         self._run = self._kind = None
 
 
-def sound(opened: Opened, start: float, end: float | None, rate: int, report: Report) -> Iterator[Piece]:
+@dataclass
+class Take:
+    """Which sound of a file is read, and what was seen of it.
+
+    track: place in ``Opened.tracks``.   channel: the one that is taken, None for the mean of all.
+    cancels: whether much of the sound is not in the mean.   loudest: the channel with the most power.
+    """
+
+    track: int = 0
+    channel: int | None = None
+    cancels: bool = False
+    loudest: int = 0
+
+
+def sound(
+    opened: Opened, start: float, end: float | None, rate: int, report: Report, take: Take | None = None
+) -> Iterator[Piece]:
     """Yield pieces of mono sound, float32 at ``rate`` Hz, or counts of silent samples; the first is at ``start``.
 
     Channels are mixed by their plain mean: one live channel of two gives half its level. (libswresample's own downmix
-    of stereo is sqrt(2) louder.) Notes are added to ``opened.notes``.
+    of stereo is sqrt(2) louder.) Notes are added to ``opened.notes``, what is seen of the channels to ``take``.
     """
-    stream = opened.audio
-    if stream is None:
+    take = take or Take()
+    if take.track >= len(opened.tracks):
         opened.notes.append("The file has no sound that can be read.")
         return
-    damage, placer = Damage(), Placer(rate, start, end)
+    stream = opened.tracks[take.track]
+    damage, placer = Damage(), Placer(rate, start, end, take.channel)
     base, zero = float(stream.time_base or 0), float(opened.zero)
     found = 0
     for packet in packets(opened.container, [stream], damage):
@@ -192,6 +254,7 @@ def sound(opened: Opened, start: float, end: float | None, rate: int, report: Re
             break
     else:
         yield from placer.finish()
+    take.cancels, take.loudest = placer.mixer.cancels, placer.mixer.loudest
     opened.notes += damage.notes("sound") + _notes(placer, found)
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from msapipe.errors import MediaError, NotMedia
-from msapipe.media._audio import sound
-from msapipe.media._open import Opened, open_media
+from msapipe.media._audio import Take, sound
+from msapipe.media._open import Opened, beside_the_film, open_media, why_first
 from msapipe.media._probe import probe
 from msapipe.media._protocol import OUT_OF_MEMORY, pack_info, parse, send
 from msapipe.media._video import pictures
@@ -110,9 +110,9 @@ def answer(wire: Wire, request: dict[str, Any]) -> None:
     with opened.container:
         if request["what"] == "frames":
             send_pictures(wire, opened, request, options)
+            wire.send({"kind": "end", "notes": opened.notes})
         else:
             send_sound(wire, opened, request, options)
-    wire.send({"kind": "end", "notes": opened.notes})
 
 
 def send_pictures(wire: Wire, opened: Opened, request: dict[str, Any], options: MediaOptions) -> None:
@@ -124,15 +124,16 @@ def send_pictures(wire: Wire, opened: Opened, request: dict[str, Any], options: 
 
 
 def send_sound(wire: Wire, opened: Opened, request: dict[str, Any], options: MediaOptions) -> None:
-    """Send sound in large pieces, and silence as a number."""
+    """Send sound in large pieces, and silence as a number; at last what there is to choose from."""
     waiting: list[Any] = []
+    take = Take(request["track"], request["channel"])
 
     def flush() -> None:
         if waiting:
             wire.send({"kind": "sound"}, np.concatenate(waiting).data.cast("B"))
             waiting.clear()
 
-    for piece in sound(opened, request["start"], request["end"], options.rate, wire.alive):
+    for piece in sound(opened, request["start"], request["end"], options.rate, wire.alive, take):
         if isinstance(piece, int):
             flush()
             wire.send({"kind": "silence", "samples": piece})
@@ -141,6 +142,9 @@ def send_sound(wire: Wire, opened: Opened, request: dict[str, Any], options: Med
             if sum(map(len, waiting)) >= PIECE:
                 flush()
     flush()
+    tracks = [(track.index, why_first(track), beside_the_film(track)) for track in opened.tracks]
+    seen = {"tracks": tracks, "cancels": take.cancels, "loudest": take.loudest}
+    wire.send({"kind": "end", "notes": opened.notes, **seen})
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -45,13 +45,14 @@ class Opened:
     """A file that libav opened.
 
     zero: the time stamp, in seconds, that counts as the start of the file: that of its earliest stream.
-    video, audio: the stream that is read, or None.   notes: which of several was taken, and what cannot be read.
+    video: the stream that is read, or None.   tracks: the sound streams that can be read, the likeliest first (see
+    ``sound_tracks``).   notes: which of several was taken, and what cannot be read.
     """
 
     container: InputContainer
     zero: Fraction
     video: VideoStream | None = None
-    audio: AudioStream | None = None
+    tracks: list[AudioStream] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -83,8 +84,8 @@ def open_media(path: str) -> Opened:
     lost = lost_bytes(path)
     if lost:
         opened.notes.append(f"The file is cut short: {lost} bytes that it announces are missing at its end.")
-    opened.video = _choose(container, VideoStream, opened.notes)
-    opened.audio = _choose(container, AudioStream, opened.notes)
+    opened.video = _choose(container, opened.notes)
+    opened.tracks = sound_tracks(container, opened.notes)
     if opened.video is not None:
         check_size(opened.video.codec_context.width, opened.video.codec_context.height)
         opened.video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
@@ -116,26 +117,79 @@ def _zero(container: InputContainer) -> Fraction:
 _Kind = TypeVar("_Kind", VideoStream, AudioStream)
 
 
-def _choose(container: InputContainer, kind: type[_Kind], notes: list[str]) -> _Kind | None:
-    """The stream that is read: the first one marked as default, else the first; None when there is none."""
+def _readable(container: InputContainer, kind: type[_Kind], notes: list[str]) -> list[_Kind]:
+    """The streams of a kind that this decoder knows."""
     found = [s for s in container.streams if isinstance(s, kind) and not s.disposition & BESIDE]
     readable = [s for s in found if s.codec_context is not None and s.time_base]
-    word = "video" if kind is VideoStream else "sound"
     if found and not readable:
+        word = "video" if kind is VideoStream else "sound"
         notes.append(f"The {word} stream is in a format that this decoder does not know; it is left out.")
+    return readable
+
+
+def _choose(container: InputContainer, notes: list[str]) -> VideoStream | None:
+    """The video that is read: the first one marked as default, else the first; None when there is none."""
+    readable = _readable(container, VideoStream, notes)
     if not readable:
         return None
     marked = [s for s in readable if s.disposition & Disposition.default]
     chosen = (marked or readable)[0]
-    if len(found) > 1:
-        notes.append(f"{len(found)} {word} streams; stream {chosen.index} is read ({_why(chosen, marked)}).")
+    if len(readable) > 1:
+        why = "marked as default" if marked else "the first"
+        notes.append(f"{len(readable)} video streams; stream {chosen.index} is read ({why}{_language(chosen)}).")
     return chosen
 
 
-def _why(chosen: _Kind, marked: Sequence[_Kind]) -> str:
-    """Why this one of several streams is read."""
-    language = chosen.language
-    return ("marked as default" if marked else "the first") + (f", language {language}" if language else "")
+def sound_tracks(container: InputContainer, notes: list[str]) -> list[AudioStream]:
+    """The readable sound streams: commentaries and the like last, before them those marked as default, then in order.
+
+    Whether one is silent only its content says, see ``Decoder.waveform``.
+    """
+
+    def place(stream: AudioStream) -> tuple[bool, bool, int]:
+        return beside_the_film(stream) is not None, not stream.disposition & Disposition.default, stream.index
+
+    return sorted(_readable(container, AudioStream, notes), key=place)
+
+
+# What the flags and the titles of tracks say that are heard beside the film or in its place.
+_BESIDE_FLAGS = {
+    Disposition.comment: "a commentary",
+    Disposition.visual_impaired: "an audio description",
+    Disposition.descriptions: "an audio description",
+    Disposition.karaoke: "music alone",
+    Disposition.clean_effects: "music and effects without speech",
+}
+_BESIDE_TITLES = (
+    (
+        re.compile(r"comment(s|ary|aries|aires?)\b|kommentar|comentario|评论|解说|評論|解說", re.IGNORECASE),
+        "a commentary",
+    ),
+    (
+        re.compile(r"audio.?descri|described|descriptive|visual(ly)?.impaired|旁白", re.IGNORECASE),
+        "an audio description",
+    ),
+    (re.compile(r"\bkaraoke\b|\binstrumental\b|\bisolated (score|music)\b", re.IGNORECASE), "music alone"),
+)
+
+
+def beside_the_film(stream: AudioStream) -> str | None:
+    """What a track is that is not the film's own sound, by its flags or its title; None for the film's own."""
+    for flag, what in _BESIDE_FLAGS.items():
+        if stream.disposition & flag:
+            return what
+    title = " ".join(stream.metadata.get(name, "") for name in ("title", "handler_name", "name"))
+    return next((what for pattern, what in _BESIDE_TITLES if pattern.search(title)), None)
+
+
+def why_first(stream: AudioStream) -> str:
+    """Why this track comes before the others, by what the file says of it."""
+    marked = bool(stream.disposition & Disposition.default)
+    return ("marked as default" if marked else "the first") + _language(stream)
+
+
+def _language(stream: VideoStream | AudioStream) -> str:
+    return f", language {stream.language}" if stream.language else ""
 
 
 def line_video(stream: VideoStream) -> str:

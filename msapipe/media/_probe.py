@@ -25,7 +25,7 @@ def probe(path: str, report: Report) -> MediaInfo:
         seconds = container.duration / 1_000_000 if container.duration and container.duration > 0 else None
         rate = _rate(opened)
         video = None if opened.video in dead else opened.video
-        audio = None if opened.audio in dead else opened.audio
+        audio = next((track for track in opened.tracks if track not in dead), None)
         if video is None and audio is None:
             raise NotMedia(_nothing(opened, dead))
         lines = (video and line_video(video), audio and line_audio(audio))
@@ -64,8 +64,8 @@ def _length(path: str, report: Report) -> float | None:
 
 
 def _dead_streams(opened: Opened, report: Report) -> list[Stream]:
-    """The chosen streams of which not one frame can be decoded."""
-    waiting: list[Stream] = [stream for stream in (opened.video, opened.audio) if stream is not None]
+    """The streams of which not one frame can be decoded; once a sound track gives one, the others are not tried."""
+    waiting: list[Stream] = [stream for stream in (opened.video, *opened.tracks) if stream is not None]
     problems: list[MediaError] = []
     count = size = 0
     damage = Damage()
@@ -79,7 +79,8 @@ def _dead_streams(opened: Opened, report: Report) -> list[Stream]:
                 problems.append(problem)
                 found = False
             if found:
-                waiting.remove(packet.stream)
+                done = opened.tracks if packet.stream in opened.tracks else [packet.stream]
+                waiting = [stream for stream in waiting if stream not in done]
         if problems:
             raise problems[0]
         if not waiting or count > TRIAL_PACKETS or size > TRIAL_BYTES:
@@ -90,8 +91,8 @@ def _dead_streams(opened: Opened, report: Report) -> list[Stream]:
 def _nothing(opened: Opened, dead: list[Stream]) -> str:
     """Why nothing of a file can be used."""
     if dead:
-        both = (opened.video and line_video(opened.video), opened.audio and line_audio(opened.audio))
-        lines = [line for line in both if line]
+        lines = [line_video(opened.video)] if opened.video else []
+        lines += [line_audio(track) for track in opened.tracks]
         return f"nothing in it can be decoded ({', '.join(lines)}): the data are damaged or missing; copy it again"
     kinds = sorted({stream.type for stream in opened.container.streams})
     unknown = [note for note in opened.notes if "does not know" in note]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from msapipe.errors import DecoderDied, MediaError, NotMedia
 from msapipe.media._process import Child, ChildFailed, Watch
 from msapipe.media._protocol import Header, unpack_info
+from msapipe.media._tracks import Heard, choose
 from msapipe.media.options import Limits, MediaOptions
 from msapipe.media.regular import check_regular_file, named
 from msapipe.types import Clip, Frames, MediaInfo, Waveform
@@ -137,14 +138,25 @@ class Decoder:
     def waveform(self, clip: Clip, options: MediaOptions) -> Waveform:
         """The sound of the clip: mono float32, its loudest sample at ``peak_db``.
 
-        The channels' plain mean, resampled to ``rate``; sample 0 is the start of the clip, and sound that begins
-        later or pauses has silence before it. A file without sound gives no samples and a note.
+        Of several tracks the first that is not silent, commentaries and the like last; of channels that cancel each
+        other out one, else their plain mean; a note says which. Resampled to ``rate``; sample 0 is the start of the
+        clip, and sound that begins later or pauses has silence before it. A file without sound gives no samples and
+        a note.
         """
-        data, notes = bytearray(), []
+        heard = choose(lambda track, channel: self._sound(clip, options, track, channel), options.rate)
+        notes = heard.notes + _normalise(clip.path, heard.samples, options.peak_db)
+        if not len(heard.samples) and not notes:
+            notes.append("There is no sound in this stretch.")
+        return Waveform(heard.samples, options.rate, notes)
+
+    def _sound(self, clip: Clip, options: MediaOptions, track: int, channel: int | None) -> Heard:
+        """One track as it is, by the mean of its channels or one of them."""
+        data, last = bytearray(), {}
+        request = {**_request("waveform", clip, options), "track": track, "channel": channel}
         with self._job(clip.path) as job:
-            for header, payload in job.answers(_request("waveform", clip, options)):
+            for header, payload in job.answers(request):
                 if header["kind"] == "end":
-                    notes = _checked(clip.path, lambda: [str(note) for note in header["notes"]])  # noqa: B023
+                    last = header
                     continue
                 silent = _checked(clip.path, lambda: _silence(header, len(payload)))  # noqa: B023
                 if len(data) + len(payload) + silent > MAX_SOUND_BYTES:
@@ -154,11 +166,7 @@ class Decoder:
                     )
                 data += payload.tobytes() if len(payload) else bytes(silent)
                 job.reached(clip.start + len(data) / 4 / options.rate)
-        samples = np.frombuffer(data, np.float32)
-        notes += _normalise(clip.path, samples, options.peak_db)
-        if not len(samples) and not notes:
-            notes.append("There is no sound in this stretch.")
-        return Waveform(samples, options.rate, notes)
+        return _checked(clip.path, lambda: Heard.of(np.frombuffer(data, np.float32), last))
 
     @contextlib.contextmanager
     def _job(self, path: Path) -> Iterator[Job]:

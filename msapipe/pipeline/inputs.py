@@ -5,12 +5,14 @@ from __future__ import annotations
 import glob
 import os
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from msapipe.datasets import Example, Refused, reader_of
-from msapipe.errors import MsapipeError
+from msapipe.encodings import decode_text
+from msapipe.errors import MediaError, MsapipeError
 from msapipe.types import Clip
 
 _LIST_SUFFIXES = (".txt", ".lst", ".list")
@@ -47,13 +49,13 @@ def find_clips(arguments: Iterable[str], dataset: str = "") -> Iterator[Example 
 def _expand(argument: str, dataset: str) -> Iterator[Example | Refused]:
     path = Path(argument)
     if argument == "-":
-        yield from _listed(sys.stdin.buffer.read(), Path(), dataset)
+        yield from _listed(sys.stdin.buffer.read(), Path("-"), Path(), dataset)
     elif os.path.isdir(path):
         yield from _folder(path, dataset)
     elif dataset:
         yield Refused(path, f"a data set ({dataset}) is read from a folder", skipped=False)
     elif path.suffix.lower() in _LIST_SUFFIXES and path.is_file() and (lines := _as_list(path)) is not None:
-        yield from _listed(lines, path.parent, dataset)
+        yield from _listed(lines, path, path.parent, dataset)
     elif not os.path.lexists(path) and _GLOB & set(argument):
         matches = sorted(glob.glob(argument, recursive=True))
         if not matches:
@@ -73,24 +75,58 @@ def _folder(path: Path, dataset: str) -> Iterator[Example | Refused]:
         yield Refused(path, "a folder without any media file", skipped=False)
 
 
-def _listed(data: bytes, folder: Path, dataset: str) -> Iterator[Example | Refused]:
-    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
-    for line in lines:
-        name = os.fsdecode(line.removeprefix(b"\xef\xbb\xbf")).strip("\r\n")
+def _listed(data: bytes, source: Path, folder: Path, dataset: str) -> Iterator[Example | Refused]:
+    """What the lines of a list name; a line that leads to nothing is refused with its number."""
+    try:
+        lines = _lines(data)
+    except MediaError as error:
+        yield Refused(source, f"cannot be read as a list of paths: {error}", skipped=False)
+        return
+    for number, line in enumerate(lines, 1):
+        name = line.strip("\r\n")
         if not name.strip() or name.startswith("#"):
             continue
-        path = Path(name)
-        yield from _expand(str(path if path.is_absolute() else folder / path), dataset)
+        path = _of_line(name, folder)
+        if path is None:
+            yield Refused(source, f"line {number}: {name} names no file or folder that is there", skipped=False)
+        elif path.name.startswith("._"):
+            yield Refused(path, "what a Mac notes of the file beside it (AppleDouble), not a clip", skipped=True)
+        else:
+            yield from _expand(str(path), dataset)
+
+
+def _lines(data: bytes) -> list[str]:
+    """The lines of a list. Names are bytes: what is not UTF-8 stays as it is where no text can be made of it."""
+    if b"\0" in data and not (data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0\n" in data or b"\n\0" in data):
+        return [os.fsdecode(line) for line in data.split(b"\0")]
+    try:
+        text, _ = decode_text(data, ("zh", "en"))
+    except MediaError:
+        if b"\0" in data:
+            raise
+        return [os.fsdecode(line) for line in data.splitlines()]
+    return text.split("\n")
+
+
+def _of_line(name: str, folder: Path) -> Path | None:
+    """The file, folder or pattern that a line means: as it is, or as other systems and programs write it."""
+    plain = name.strip()
+    quoted = plain[1:-1] if len(plain) > 2 and plain[0] == plain[-1] and plain[0] in "\"'" else plain
+    for written in dict.fromkeys((name, plain, quoted, quoted.replace("\\", "/"))):
+        for form in ("", "NFC", "NFD"):
+            path = folder / (unicodedata.normalize(form, written) if form else written)  # type: ignore[arg-type]
+            if os.path.lexists(path) or (_GLOB & set(written) and glob.glob(str(path), recursive=True)):
+                return path
+    return None
 
 
 def _as_list(path: Path) -> bytes | None:
     """The bytes of a list file; None when it is a media file that only is named like a list."""
     try:
-        data = path.read_bytes() if path.stat().st_size < 1 << 26 else b"\0"
-        data.decode("utf-8")
-    except (OSError, UnicodeDecodeError):
+        data = path.read_bytes() if path.stat().st_size < 1 << 26 else b""
+        return data if decode_text(data, ("zh", "en")) else None
+    except (OSError, MediaError):
         return None
-    return None if b"\0" in data else data
 
 
 def only_clips(found: Iterable[Example | Refused]) -> Iterator[Clip]:

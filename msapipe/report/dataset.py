@@ -14,6 +14,8 @@ from msapipe.report.probing import Probed
 # Up to so many labels that differ, each has a bar of its own; above, they share so many bars of one width.
 MOST_BARS = 13
 NO_SPLIT = "none"
+# Labels of sentiment lie in [-1, 1] or [-3, 3].
+WIDEST = 3.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class DataSetNumbers:
     left_out: media files that are no clip.   splits: by name, "none" for clips without.   labels: by letter.
     languages: clips by language, as the data set or a transcript states it.   letters: shares of the texts' letters by
     script, in [0, 1].   same_bytes: ids of clips with the same contents.   torn: videos in several splits, and these.
-    leading_zeros: ids that a program which takes them for numbers would change.
+    leading_zeros: ids that a program which takes them for numbers would change.   notes: what else a user should know.
     """
 
     root: str
@@ -97,6 +99,7 @@ class DataSetNumbers:
     same_bytes: tuple[tuple[str, ...], ...]
     torn: Mapping[str, tuple[str, ...]]
     leading_zeros: int
+    notes: tuple[str, ...] = ()
 
     @property
     def causes(self) -> list[tuple[str, int]]:
@@ -111,14 +114,16 @@ def count(
     probed: Sequence[Probed],
     refused: Sequence[Refused],
     left_out: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> DataSetNumbers:
-    """Count what was found of every clip (see ``probing``), and what the reader refused."""
+    """Count what was found of every clip (see ``probing``), and what the reader refused and noted."""
     examples = [item.example for item in probed]
     seconds = [(item.example, _seconds(item)) for item in probed if item.problem is None]
     known = [length for _, length in seconds if length is not None]
     texts = {item.example.clip.id: _text(item) for item in probed}
     unreadable = [_unreadable(item.example, item.problem) for item in probed if item.problem is not None]
     wrong = [item for item in refused if not item.skipped]
+    outliers, scale = outside(examples)
     return DataSetNumbers(
         root,
         reader,
@@ -126,7 +131,7 @@ def count(
         videos=len({_video(example) for example in examples}),
         lengths=Lengths.of(known),
         unknown_length=len(seconds) - len(known),
-        problems=(*unreadable, *(_refused(item) for item in wrong)),
+        problems=(*unreadable, *(_refused(item) for item in wrong), *outliers),
         unreadable=len(unreadable),
         passed_over=len(refused) - len(wrong),
         left_out=tuple(left_out),
@@ -139,6 +144,7 @@ def count(
         same_bytes=_same_bytes(probed),
         torn=_torn(examples),
         leading_zeros=sum(_leads_with_zero(example.clip.id) for example in examples),
+        notes=(*notes, *scale, *_mostly_missing(probed)),
     )
 
 
@@ -191,6 +197,29 @@ def _splits(examples: Iterable[Example], seconds: Mapping[str, float]) -> dict[s
 def _labels(examples: Sequence[Example]) -> dict[str, Labels]:
     given = {letter: [e.labels[letter] for e in examples if letter in e.labels] for letter in ("M", "T", "A", "V")}
     return {letter: Labels.of(labels) for letter, labels in given.items() if labels}
+
+
+def outside(examples: Sequence[Example]) -> tuple[list[Problem], list[str]]:
+    """Labels outside [-3, 3]: problems where most lie in it; else a note on the scale that a training must be told."""
+    given = [(e.clip.id, letter, label) for e in examples for letter, label in e.labels.items()]
+    odd = [item for item in given if not -WIDEST <= item[2] <= WIDEST]
+    if not odd:
+        return [], []
+    if 2 * len(odd) > len(given):
+        low, high = min(label for *_, label in given), max(label for *_, label in given)
+        return [], [f"the labels lie in [{low:g}, {high:g}]; tell a training the whole scale: --scale LOW,HIGH"]
+    mend = f"lies outside [-{WIDEST:g}, {WIDEST:g}], which holds most labels; mend it, or train with --scale LOW,HIGH"
+    return [Problem(clip, f"label {letter} is {label:g}, which {mend}", mend) for clip, letter, label in odd], []
+
+
+def _mostly_missing(probed: Sequence[Probed]) -> list[str]:
+    """Notes on sound or pictures that most files lack."""
+    infos = [item.info for item in probed if item.info is not None]
+    lacks = {
+        "sound": sum(info.audio is None for info in infos),
+        "pictures": sum(info.video is None for info in infos),
+    }
+    return [f"{count} of {len(infos)} clips have no {what}" for what, count in lacks.items() if 2 * count > len(infos)]
 
 
 def _histogram(labels: Sequence[float]) -> dict[str, int]:

@@ -57,6 +57,7 @@ def warnings(numbers: DataSetNumbers) -> list[str]:
         for video, splits in numbers.torn.items()
     ]
     found += [f"the same bytes under several ids: {', '.join(ids)}" for ids in numbers.same_bytes]
+    found += numbers.notes
     if numbers.left_out:
         some = ", ".join(numbers.left_out[:3]) + (" ..." if len(numbers.left_out) > 3 else "")
         found.append(f"{len(numbers.left_out)} media files are no clip of it: {some}")

@@ -13,7 +13,8 @@ from msapipe.exchange import format_of
 from msapipe.pipeline.card import signature
 from msapipe.pipeline.recipe import Recipe
 from msapipe.train.labels import read_labels, with_labels
-from msapipe.train.split import with_splits
+from msapipe.train.missing import Missing
+from msapipe.train.split import shared_videos, with_splits
 from msapipe.types import Sample
 
 _SCALES = ((-1.0, 1.0), (-3.0, 3.0))
@@ -58,14 +59,15 @@ def load_data(features: Path, labels: Path | None = None, scale: tuple[float, fl
     source = format_of(features)
     if not features.exists():
         raise MsapipeError(f"{features}: there is no such file; write one with: msapipe extract VIDEOS -o {features}")
-    samples = list(source.read(features))
+    missing = Missing()
+    samples = list(missing.watch(source.read(features)))
     beside = features.parent / "label.csv"
     if labels is None and not any(sample.labels for sample in samples):
         if not beside.is_file():
             raise MsapipeError(f"{features}: holds no labels, and {beside} is not there; give one with --labels")
         labels = beside
     made_by = source.made_by(features) or {"features": {"file": {"sha256": _digest(features)}}, "align": None}
-    return _data_set(features, samples, made_by, labels, scale)
+    return _data_set(features, samples, made_by, labels, scale, [*missing.notes(), *source.notes])
 
 
 def data_of_clips(
@@ -79,7 +81,10 @@ def data_of_clips(
 
     labels: a label.csv in place of the samples' own labels. For ``scale``, and errors, see ``load_data``.
     """
-    return _data_set(root.absolute(), samples, {"features": signature(recipe), "align": recipe.align}, labels, scale)
+    missing = Missing()
+    samples = list(missing.watch(samples))
+    made_by = {"features": signature(recipe), "align": recipe.align}
+    return _data_set(root.absolute(), samples, made_by, labels, scale, missing.notes())
 
 
 def _data_set(
@@ -88,14 +93,17 @@ def _data_set(
     made_by: Mapping[str, Any],
     labels: Path | None,
     scale: tuple[float, float] | None,
+    notes: list[str],
 ) -> DataSet:
-    notes: list[str] = []
     if labels is not None:
-        samples, notes = with_labels(samples, read_labels(labels), labels)
+        samples, said = with_labels(samples, read_labels(labels), labels)
+        notes = [*notes, *said]
     if not any("M" in sample.labels for sample in samples):
         raise MsapipeError(f"{path}: no clip has a label; are the ids those of {labels or 'its table'}?")
     found = _scale(samples, scale)
-    return DataSet(path.name, tuple(with_splits(samples)), made_by, found, tuple(notes))
+    split = with_splits(samples)
+    notes += [note for note in (shared_videos(split),) if note]
+    return DataSet(path.name, tuple(split), made_by, found, tuple(notes))
 
 
 def _digest(features: Path) -> str:

@@ -53,7 +53,8 @@ class EncodedImages:
 class FaceTracks:
     """Every face in every sampled frame of a clip, one row per detection, ordered by row of ``times``.
 
-    times: float64 (T, 2) of all sampled frames, with or without a face.   frame_size: (H, W) pixels.
+    times: float64 (T, 2) of all sampled frames, with or without a face.   frame_size: (H, W) pixels, of the frames as
+    they were turned where the film lies on its side.
     track: int64 (M,), the person; numbered from 0 in order of first appearance.   row: int64 (M,), index into times.
     boxes: float32 (M, 4) x1, y1, x2, y2 in frame pixels.   score: float32 (M,) in [0, 1].
     landmarks: float32 (M, 5, 2) eyes, nose, mouth corners in frame pixels, the viewer's left first.

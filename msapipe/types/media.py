@@ -35,6 +35,17 @@ class Frames:
         self._read = read
         self.notes: list[str] = []
 
+    def turned(self, quarters: int) -> Frames:
+        """The same pictures, each turned counterclockwise by ``quarters`` times 90 degrees; the notes are shared."""
+
+        def read() -> Iterator[tuple[NDArray[np.uint8], float, float]]:
+            for picture, start, end in self._read():
+                yield np.ascontiguousarray(np.rot90(picture, quarters)), start, end
+
+        other = Frames(read)
+        other.notes = self.notes
+        return other
+
     def batches(self, n: int) -> Iterator[FrameBatch]:
         """Yield batches of at most ``n`` pictures; a damaged file ends early and says so in ``notes``."""
         pixels: list[NDArray[np.uint8]] = []

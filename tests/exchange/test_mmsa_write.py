@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from msapipe.errors import MsapipeError
-from msapipe.exchange.mmsa import Mmsa, _load
+from msapipe.exchange._safe_pickle import load
+from msapipe.exchange.mmsa import Mmsa
 from msapipe.types import FeatureSequence, Sample
 from tests.exchange.clips import some_clips
 
@@ -23,7 +24,7 @@ def part(steps: int, width: int, **more: Any) -> FeatureSequence:
 
 def written(path: Path, samples: list[Sample], **more: Any) -> dict[str, Any]:
     assert Mmsa(**more).write(path, samples) == len(samples)
-    return dict(_load(path))  # by the allow-list, as everything is read here
+    return dict(load(path))  # by the allow-list, as everything is read here
 
 
 def test_keys_types_and_sizes(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_mov_text_of_a_real_clip(decoder: Decoder, shared: Path) -> None:
     info = decoder.probe(shared / "badmedia/real/030/nasa_13013.mp4")
     assert info.captions[0].text.startswith("NAR: This is the optical and science segment")
     assert (info.captions[0].start, info.captions[0].end) == pytest.approx((0.21, 4.26))
-    assert [note.split(";")[0] for note in info.notes] == ["2 video streams", "2 sound streams", "2 subtitle streams"]
+    assert [note.split(";")[0] for note in info.notes] == ["2 video streams", "2 subtitle streams"]
 
 
 def test_bitmap_subtitles_are_left_out_and_said(decoder: Decoder, shared: Path) -> None:

@@ -65,7 +65,7 @@ def test_splits_labels_and_what_spoils_them() -> None:
     assert common.histogram == {"-1": 1, "1": 2}
     assert list(found.labels) == ["M", "T"]
     assert found.without_label == 1
-    assert [text.split()[0] for text in warnings(found)] == ["video", "the"]
+    assert [text.split()[0] for text in warnings(found)] == ["video", "the", "4"]
 
 
 def test_many_labels_share_bars_and_none_is_lost() -> None:

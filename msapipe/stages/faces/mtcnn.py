@@ -15,6 +15,7 @@ from msapipe.stages._base import Stage
 from msapipe.stages.faces._crops import cut_out, loose_square
 from msapipe.stages.faces._detector import Detector, Found, distinct, libraries
 from msapipe.stages.faces._tracks import CutFinder, Tracker, overlaps
+from msapipe.stages.faces._upright import DOUBTFUL, Spread, quarter_turns
 from msapipe.types import EncodedImages, FaceTracks, Frames
 from msapipe.weights import InPackage, Weights
 
@@ -60,6 +61,9 @@ class MTCNN(Stage):
     seconds after the last face was lost. Between them O-Net looks three times, slightly shifted, at where each was,
     and the mean counts: faster than the full search, and the landmarks jitter less. Persons are told apart by where
     they are, not by how they look.
+
+    Where faces are few or unsure, some pictures are searched at all four quarter turns; when another is clearly better
+    (a film on its side that does not say so) all pictures are turned, and boxes are pixels of the turned ones.
 
     min_score: a person is kept who reaches this score at least once; weaker views of that person are kept too.
         A person seen in fewer than 5 pictures must reach 0.99.
@@ -113,17 +117,34 @@ class MTCNN(Stage):
         self._detector = Detector((pnet, rnet, onet), device, self.thresholds, self.scale_factor, self.exact)
 
     def run(self, frames: Frames) -> FaceTracks:
-        """Find and follow all faces, one picture at a time."""
+        """Find and follow all faces, one picture at a time; a film on its side is turned, and ``frames`` notes it."""
+        spread = Spread()
         with self._detector.one_thread():
-            return self._run(frames)
+            tracks = self._run(frames, spread)
+            if self.exact or _certainty(tracks) >= DOUBTFUL:
+                return tracks
+            quarters = quarter_turns(spread.pictures, self._surest)
+            if not quarters:
+                return tracks
+            tracks = self._run(frames.turned(quarters), Spread())
+        frames.notes.append(
+            f"Faces lie on their side: the pictures are turned by {90 * quarters} degrees counterclockwise, "
+            "which the file does not ask for."
+        )
+        return tracks
 
-    def _run(self, frames: Frames) -> FaceTracks:
+    def _surest(self, picture: NDArray[np.uint8]) -> float:
+        smallest = max(LEAST_PIXELS, self.min_face * min(picture.shape[:2]))
+        return float(self._detector.find(picture, smallest).score.max(initial=0))
+
+    def _run(self, frames: Frames, spread: Spread) -> FaceTracks:
         tracker, cuts = Tracker(self.min_overlap, self.bridge), CutFinder(self._cv2)
         times: list[tuple[float, float]] = []
         rows: list[_Row] = []
         size, searched, seen = (0, 0), -np.inf, -np.inf
         for picture, start, end in _pictures(frames):
             size = (picture.shape[0], picture.shape[1])
+            spread.add(picture)
             cut = cuts.cut(picture)
             tracker.begin(start, cut)
             due = self.exact or cut or start - searched >= self.key_every - 1e-6
@@ -173,6 +194,13 @@ class MTCNN(Stage):
             for row in rows
             if best[row.person] >= (self.min_score if seen[row.person] >= RARE else max(SURE, self.min_score))
         ]
+
+
+def _certainty(tracks: FaceTracks) -> float:
+    """Mean score of the surest face of each picture; one without a face counts as 0."""
+    best = np.zeros(len(tracks.times))
+    np.maximum.at(best, tracks.row, tracks.score)
+    return float(best.mean()) if len(best) else 1.0
 
 
 def _pictures(frames: Frames) -> Iterator[tuple[NDArray[np.uint8], float, float]]:

@@ -1,0 +1,100 @@
+"""Which of several sound tracks, and which channels of it, are taken for the sound of a film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Sound counts as heard in windows of so many seconds whose level lies above this.
+WINDOW = 0.1
+HEARD = 10 ** (-55 / 20)
+# A track with less than this, in seconds, is silent but for a click.
+ENOUGH = 0.3
+
+
+@dataclass(frozen=True)
+class Track:
+    """What the file says of a sound track: index of its stream, why it is first, and what it is if not the film's."""
+
+    index: int
+    why: str
+    beside: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """The sound of one track before it is scaled: float32 (N,), notes, and what there is to choose from.
+
+    cancels: whether the channels cancel each other out in their mean.   loudest: the channel with the most power.
+    """
+
+    samples: NDArray[np.float32]
+    notes: list[str]
+    tracks: tuple[Track, ...] = ()
+    cancels: bool = False
+    loudest: int = 0
+
+    @classmethod
+    def of(cls, samples: NDArray[np.float32], header: dict[str, Any]) -> Heard:
+        """Of the last message of the child; ValueError, TypeError or KeyError when it does not fit."""
+        tracks = tuple(
+            Track(int(index), str(why), None if beside is None else str(beside))
+            for index, why, beside in header["tracks"]
+        )
+        notes = [str(note) for note in header["notes"]]
+        return cls(samples, notes, tracks, bool(header["cancels"]), int(header["loudest"]))
+
+
+def choose(read: Callable[[int, int | None], Heard], rate: int) -> Heard:
+    """The first track in which something is heard; else the one with the most sound. Notes say which, and why.
+
+    read: gives the sound of a track, by its place, and of one of its channels or (None) the mean of all.
+    """
+    first = _one(read, 0)
+    tried = [(first, loud_seconds(first.samples, rate))]
+    while tried[-1][1] < ENOUGH and len(tried) < len(first.tracks):
+        other = _one(read, len(tried))
+        tried.append((other, loud_seconds(other.samples, rate)))
+    place = max(range(len(tried)), key=lambda at: (tried[at][1], _peak(tried[at][0].samples), -at))
+    chosen = tried[place][0]
+    if len(first.tracks) > 1:
+        silent = [first.tracks[at].index for at in range(place)]
+        chosen.notes.insert(0, _said(first.tracks, first.tracks[place], silent))
+    return chosen
+
+
+def loud_seconds(samples: NDArray[np.float32], rate: int) -> float:
+    """For how many seconds something is heard."""
+    size = max(1, round(WINDOW * rate))
+    whole = samples[: len(samples) // size * size].reshape(-1, size)
+    level = np.sqrt(np.einsum("wn,wn->w", whole, whole) / size)
+    return float((level > HEARD).sum()) * WINDOW
+
+
+def _one(read: Callable[[int, int | None], Heard], track: int) -> Heard:
+    """A track by the mean of its channels, or by one of them where they cancel each other out."""
+    mean = read(track, None)
+    if not mean.cancels:
+        return mean
+    alone = read(track, mean.loudest)
+    alone.notes.insert(
+        0,
+        "The channels of the sound cancel each other out when they are mixed (one is the other upside down); "
+        f"channel {mean.loudest + 1} alone is read.",
+    )
+    return alone
+
+
+def _peak(samples: NDArray[np.float32]) -> float:
+    return float(np.abs(samples).max()) if len(samples) else 0.0
+
+
+def _said(tracks: tuple[Track, ...], taken: Track, silent: list[int]) -> str:
+    why = [f"stream {', '.join(map(str, silent))} is silent"] if silent else [taken.why]
+    why += [f"stream {other.index} is {other.beside}" for other in tracks if other.beside and other is not taken]
+    why += [f"it is {taken.beside}"] if taken.beside else []
+    return f"{len(tracks)} sound streams; stream {taken.index} is read ({'; '.join(why)})."
