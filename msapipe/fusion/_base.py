@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -49,8 +49,8 @@ class Output:
 
     score: float32 (B,) on the model's scale.   unimodal: modality to (B,), what each says by itself.
     features: name to (B, d), at least "fused" where there is one.   losses: name to scalar, unweighted.
-    diagnostics: gates, weights, attention, detached.   interval: (B, 2), low and high bound between which the label
-    lies nine times in ten; None where the model cannot say.
+    diagnostics: gates, weights, attention, detached: (B, ...), or () for a number of the model.   interval: (B, 2),
+    low and high bound between which the label lies nine times in ten; None where the model cannot say.
     """
 
     score: Tensor
@@ -100,6 +100,18 @@ class Phase:
     patience: int | None = 8
 
 
+@dataclass(frozen=True)
+class Preset:
+    """The settings that a source gives for one corpus.
+
+    source: where they stand.   values: what ``--set`` takes, a parameter of the model or a setting of its training;
+    what the source leaves open is left out, and stays as the model has it.
+    """
+
+    source: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
 Batches = Callable[[], Iterable[Batch]]
 
 
@@ -116,11 +128,16 @@ class FusionModel(nn.Module, ABC):
     standardizes: it has the buffers of ``standardized``; a model that normalises in a way of its own has not.
     raw: modalities that ``standardized`` leaves as they are, because an encoder of the model's own reads them (token
     ids, sound, pictures); padding is then that encoder's to leave out.
+    presets: corpus ("mosi", "mosei", "sims", "sims_v2") to the settings of the model's source for it; a dictionary
+    written out in the class, so that it is listed without importing torch.
+    by_modality: diagnostics (B, M) whose columns are the modalities in the order of ``dims``.
     """
 
     version: ClassVar[int] = 1
     standardizes: ClassVar[bool] = True
     reads_tokens: ClassVar[bool] = False
+    presets: ClassVar[Mapping[str, Preset]] = {}
+    by_modality: ClassVar[frozenset[str]] = frozenset()
     raw: frozenset[str] = frozenset()
 
     def __init__(self, dims: Mapping[str, int]) -> None:

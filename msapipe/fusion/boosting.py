@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from msapipe.errors import RecipeError
 from msapipe.fusion._attention import Dropout
-from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, absolute_error, masked_mean
+from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, Preset, absolute_error, masked_mean
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._crossmodal import Crossmodal
 from msapipe.fusion._language_model import LanguageModel, with_tokens
@@ -132,6 +132,10 @@ class Boosting(FusionModel):
     """
 
     version = 1
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset("Hai et al., table 2: no labels of single modalities", {"regime": "single"}),
+        "sims_v2": Preset("Hai et al., table 4: the best of their systems", {"regime": "two_step", "fusion": "mult"}),
+    }
     reads_tokens = True
 
     def __init__(

@@ -1,13 +1,14 @@
 """Semi-supervised deep embedded clustering: clips without a label shape the latent space that a classifier reads.
 
-Saadatinia, Ahmadi and Abdollahi, "Semi-supervised Multimodal Sentiment Analysis by Deep Embedded Clustering". DEC.
+Saadatinia, Ahmadi and Abdollahi, "Enhancing Multi-Modal Video Sentiment Classification Through Semi-Supervised
+Clustering" (2025). DEC.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from msapipe.errors import RecipeError
 from msapipe.fusion._attention import Dropout, Encoder
-from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, masked_mean, present
+from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, Preset, masked_mean, present
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._clustering import (
     clustering_loss,
@@ -134,14 +135,19 @@ class Dec(FusionModel):
     that are left out do not exist.   clusters: the paper does not say how many.   labelled_fraction: of the labels that
     training sees, by a hash of the row: 0.4 in the paper, which hides the others of a corpus that has them all.
     target "graded": the head learns the probability (1 + M / limit) / 2, so that the score is M, not its side only.
-    recon_target: see Decoder.   disentangle_weight: of the covariances of z, in stage 1.
+    recon_target: see Decoder.   disentangle_weight: of the covariances of z, in stage 1.   steps: what comes after so
+    many of a clip is cut off, 30 in the paper, whose steps are words; 0: nothing is.
 
     Departures. Widths, decoder, clusters and batch norm's place are not in the paper; the sizes here are those that
-    give its number of parameters. A clip is read whole, not cut at 30 steps. Scaling to [0, 1] before centring and
-    scaling would change nothing, and is left out.
+    give its number of parameters. Scaling to [0, 1] before centring and scaling would change nothing, and is left out.
     """
 
     version = 1
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset(
+            "Saadatinia et al., section 4", {"stages": "1,2,3", "labelled_fraction": 0.4, "steps": 30, "batch": 128}
+        ),
+    }
     target: Tensor
 
     def __init__(
@@ -162,6 +168,7 @@ class Dec(FusionModel):
         recon_target: Literal["sequence", "mean"] = "sequence",
         disentangle_weight: float = 0.001,
         limit: float = 3.0,
+        steps: int = 0,
     ) -> None:
         super().__init__(dims)
         check_sizes(d=d, heads=heads, hidden=hidden, layers=layers, z_dim=z_dim // 2, clusters=clusters)
@@ -170,7 +177,9 @@ class Dec(FusionModel):
             raise RecipeError(f"labelled_fraction: found {labelled_fraction}, expected 0 to 1")
         if limit <= 0:
             raise RecipeError(f"limit: found {limit}, expected more than 0")
-        self.stages, self.clusters, self.limit = stages, clusters, limit
+        if steps < 0:
+            raise RecipeError(f"steps: found {steps}, expected 0 or more")
+        self.stages, self.clusters, self.limit, self.steps = stages, clusters, limit, steps
         self.labelled_fraction, self.graded = labelled_fraction, target == "graded"
         self.disentangle_weight = disentangle_weight
         shape = Shape(d, heads, hidden, layers, dropout)
@@ -184,7 +193,7 @@ class Dec(FusionModel):
 
     def forward(self, batch: Batch) -> Output:
         """Score a batch; ``features`` has the latent vectors as "fused" and the logit (B, 1)."""
-        z = self.classifier.encode(self.standardized(batch))
+        z = self.classifier.encode(self._read(batch))
         logit = self.classifier.head(z)
         said = {"probability": torch.sigmoid(logit).detach()}
         if "2" in self.stages:
@@ -196,10 +205,10 @@ class Dec(FusionModel):
         """Of the stage: reconstruction, clusters, or cross-entropy over the clips whose label is known."""
         z = output.features["fused"]
         if phase == "autoencode":
-            recon = self.decoder.loss(z, self.standardized(batch))
+            recon = self.decoder.loss(z, self._read(batch))
             return RECON * recon + self.disentangle_weight * disentangle_loss(z)
         if phase == "cluster":
-            recon = self.decoder.loss(z, self.standardized(batch))
+            recon = self.decoder.loss(z, self._read(batch))
             return self._drawn(z, batch) + RECON_IN_CLUSTER * recon + SUPERVISED_IN_CLUSTER * self._classes(z, batch)
         label, known = self._labels(batch)
         wanted = ((1 + label / self.limit) / 2).clamp(0, 1) if self.graded else (label > 0).to(label.dtype)
@@ -222,6 +231,14 @@ class Dec(FusionModel):
                 found = target_assignment(soft_assignment(z, self.centroids))
             self.target = found.new_zeros(int(row.max()) + 1, self.clusters).index_copy(0, row, found)
 
+    def _read(self, batch: Batch) -> Batch:
+        """The batch centred and scaled, and no longer than ``steps``."""
+        batch = self.standardized(batch)
+        if not self.steps:
+            return batch
+        values = {name: part[:, : self.steps] for name, part in batch.values.items()}
+        return replace(batch, values=values, mask={name: part[:, : self.steps] for name, part in batch.mask.items()})
+
     def phases(self) -> tuple[Phase, ...]:
         """The paper's stages; the last one keeps the epoch of the best accuracy, the others their last epoch."""
         encoder = ("classifier.readers", "classifier.latent")
@@ -242,7 +259,7 @@ class Dec(FusionModel):
     def _latents(self, batches: Batches) -> list[tuple[Tensor, Tensor]]:
         """Rows (B,) and latent vectors (B, z_dim) of each batch, without dropout."""
         with still(self):
-            return [(_rows(batch), self.classifier.encode(self.standardized(batch))) for batch in batches()]
+            return [(_rows(batch), self.classifier.encode(self._read(batch))) for batch in batches()]
 
     def _drawn(self, z: Tensor, batch: Batch) -> Tensor:
         """How far the clusters are from their target, which only rows of the training split have."""

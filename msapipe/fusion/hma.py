@@ -1,6 +1,6 @@
 """Hybrid-modal attention: gates shift each modality by the others, inside the language model for the text.
 
-Lin and Hu's hybrid-modal attention network (2023), HMA: shifting gates (MSG), bidirectional attention (MBA) and a
+Lin and Hu's hybrid-modal attention network (2023), HMA: shifting gates (MSG), masked bimodal adjustment (MBA) and a
 Huber loss of the shifts.
 """
 
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from msapipe.errors import RecipeError
 from msapipe.fusion._aligned import lengths
-from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, masked_mean, present
+from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, Preset, masked_mean, present
 from msapipe.fusion._bridge import Bridge
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._language_model import FeatureText, LanguageModel, TextBranch, fit, with_tokens
@@ -64,6 +64,16 @@ class Hma(FusionModel):
     """
 
     version = 1
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset(
+            "Lin and Hu, section IV, of the BERT",
+            {"insert_layer": 2, "rnn": "slstm", "batch": 48, "epochs": 40, "lr": 2e-5},
+        ),
+        "mosei": Preset(
+            "Lin and Hu, section IV, of the BERT",
+            {"insert_layer": 2, "rnn": "slstm", "batch": 128, "epochs": 20, "lr": 2e-5},
+        ),
+    }
     reads_tokens = True
     text: TextBranch | None
 

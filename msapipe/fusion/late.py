@@ -86,6 +86,7 @@ class Late(FusionModel):
     """
 
     version = 2
+    by_modality = frozenset({"share"})
     standardizes = False
     reach: Tensor
 

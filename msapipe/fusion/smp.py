@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch.nn import functional
 from msapipe.errors import RecipeError
 from msapipe.fusion._aligned import lengths
 from msapipe.fusion._attention import Attend, Dropout, FeedForward, sine_positions
-from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, absolute_error, masked_mean, present
+from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset, absolute_error, masked_mean, present
 from msapipe.fusion._checks import check_dropouts, check_sizes
 
 # Pairs of eqs. 20 to 22, vision first.
@@ -109,6 +109,13 @@ class Smp(FusionModel):
     """
 
     version = 1
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset("Zhu and Yu, section IV", {"steps": 32, "batch": 64, "lr": 1e-5, "epochs": 100, "neutral": 0.0}),
+        "sims": Preset(
+            "Zhu and Yu, section IV; classes of CH-SIMS",
+            {"steps": 32, "batch": 64, "lr": 1e-5, "epochs": 100, "neutral": 0.1},
+        ),
+    }
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,7 +176,7 @@ class _Running:
         self.optimizer = _optimizer(self.model, self.phase)
         self.forward, self.optimizer = self.loop.fabric.setup(self.model, self.optimizer)
         self.slower = 1.0
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factor)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factors())
         if saved is not None:
             self.optimizer.load_state_dict(saved["optimizer"])
             self.schedule.load_state_dict(saved["schedule"])
@@ -268,8 +269,12 @@ class _Running:
             for group in self.optimizer.param_groups:
                 group["lr"] *= 0.1
 
-    def _factor(self, step: int) -> float:
-        """What the learning rates are multiplied by in a step."""
+    def _factors(self) -> list[Callable[[int], float]]:
+        """Of each group of the optimizer: what its rate is multiplied by in a step; all end at LEAST_RATE."""
+        return [partial(self._factor, least=LEAST_RATE / group["lr"]) for group in self.optimizer.param_groups]
+
+    def _factor(self, step: int, least: float) -> float:
+        """What a learning rate is multiplied by in a step; least: what a cosine ends at."""
         phase, every = self.phase, max(1, self.phase.epochs * self.steps)
         warm = phase.warmup * every
         if step < warm:
@@ -278,7 +283,6 @@ class _Running:
         if phase.schedule == "linear":
             return 1.0 - share
         if phase.schedule == "cosine":
-            least = LEAST_RATE / max(group.lr for group in phase.groups)
             return least + (1 - least) * 0.5 * (1 + math.cos(math.pi * share))
         return self.slower if phase.schedule == "plateau" else 1.0
 
