@@ -38,6 +38,12 @@ Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", help="A parameter of the model or a setting of its training, key=value; repeatable."),
 ]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="Settings of the model's source for a corpus: mosi, mosei, sims or sims_v2 (msapipe list fusion)."
+    ),
+]
 Seeds = Annotated[str, typer.Option(help="Seeds, separated by commas.")]
 Modalities = Annotated[str, typer.Option(help="text,audio,vision or some of them (default: all that are there).")]
 
@@ -75,14 +81,31 @@ def open_data(
     return data
 
 
-def open_study(data: DataSet, model: str, assignments: list[str] | None, modalities: str, folder: Path) -> Study:
-    """A model with its parameters on a data set."""
+def open_study(
+    data: DataSet,
+    model: str,
+    assignments: list[str] | None,
+    modalities: str,
+    folder: Path,
+    preset: str | None = None,
+) -> Study:
+    """A model with its parameters on a data set; assignments go before the preset's."""
     from msapipe.fusion import fusion_models
+    from msapipe.train import presets
     from msapipe.train.params import assign
     from msapipe.train.study import Study
 
-    params, settings = assign(fusion_models().get(model), assignments or ())
+    cls = fusion_models().get(model)
+    first = presets.assignments(cls, model, preset) if preset else []
+    params, settings = assign(cls, [*first, *(assignments or ())])
     return Study(data, model, params, settings, folder, _names(modalities))
+
+
+def lacks_preset(model: str, preset: str) -> bool:
+    """Whether a model has no preset of that name."""
+    from msapipe.fusion import fusion_models
+
+    return preset not in fusion_models().get(model).presets
 
 
 def open_model(model: str, data: DataSet, allow_mismatch: bool) -> tuple[Card, FusionModel]:
@@ -121,7 +144,7 @@ def run_seeds(
 
     fabric = make_fabric(resolve_device(device), precision)
     runs = []
-    for seed in _seeds(seeds):
+    for seed in seed_list(seeds):
         with _progress(console, f"{study.model}, seed {seed}") as show, _curves(tensorboard, seed) as draw:
             runs.append(study.run(seed, fabric, _both(show, draw)))
     return runs
@@ -210,7 +233,8 @@ def _scale(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
-def _seeds(text: str) -> list[int]:
+def seed_list(text: str) -> list[int]:
+    """Seeds as they are typed, each once."""
     from msapipe.errors import RecipeError
 
     parts = [part.strip() for part in text.split(",") if part.strip()]

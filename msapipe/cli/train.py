@@ -21,6 +21,7 @@ def train(
     pipeline: training.Pipeline = None,
     dataset: options.DataSet = "",
     assignments: training.Assignments = None,
+    preset: training.Preset = None,
     seeds: training.Seeds = "1111,1112,1113",
     modalities: training.Modalities = "",
     scale: training.Scale = None,
@@ -32,7 +33,7 @@ def train(
     """Train a fusion model, once a seed. Killed and started again, it goes on where it stopped."""
     console = options.console(quiet)
     data = training.open_data(features, labels, scale, console, pipeline, dataset, device)
-    study = training.open_study(data, model, assignments, modalities, output / ".training")
+    study = training.open_study(data, model, assignments, modalities, output / ".training", preset)
     runs = training.run_seeds(study, seeds, device, precision, console, tensorboard)
     from msapipe.train.export import export
 

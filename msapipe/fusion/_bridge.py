@@ -1,6 +1,7 @@
 """Masked bimodal adjustment: text attends to itself by what is alike in text and in another modality.
 
-It narrows the gap between the two before one shifts the other. MBA of Lin and Hu (2023), which extends the masked attention of CM-BERT (Yang, Xu and Gao, 2020).
+It narrows the gap between the two before one shifts the other. MBA of Lin and Hu (2023), which extends the masked
+attention of CM-BERT (Yang, Xu and Gao, 2020).
 """
 
 from __future__ import annotations
