@@ -17,7 +17,7 @@ Scheme = Literal["mosi", "sims"]
 Scores = dict[str, float | None]
 
 # Right-closed edges of CH-SIMS (Yu et al., 2020), as float32 because 0.1 is not the same number in float64.
-_SIMS_EDGES = {"acc3": (-0.1, 0.1), "acc5": (-0.7, -0.1, 0.1, 0.7)}
+SIMS_EDGES = {"acc3": (-0.1, 0.1), "acc5": (-0.7, -0.1, 0.1, 0.7)}
 _WEAK = 0.4
 
 
@@ -59,7 +59,7 @@ def _sims(y: NDArray[np.float32], p: NDArray[np.float32]) -> Scores:
     y, p = y.clip(-1, 1), p.clip(-1, 1)
     weak = np.abs(y) <= np.float32(_WEAK)
     found: Scores = {"acc2": _accuracy(y > 0, p > 0), "f1": _weighted_f1(y > 0, p > 0)}
-    for name, edges in _SIMS_EDGES.items():
+    for name, edges in SIMS_EDGES.items():
         exact = np.array(edges, np.float32)
         found[name] = _accuracy(np.digitize(y, exact, right=True), np.digitize(p, exact, right=True))
     found |= {"acc2_weak": _accuracy(y[weak] > 0, p[weak] > 0), "n_weak": float(weak.sum())}

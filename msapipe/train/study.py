@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from msapipe.cache import digest
 from msapipe.errors import MsapipeError
 from msapipe.fusion import fusion_models
 from msapipe.fusion._base import FusionModel
 from msapipe.train.data import DataSet
-from msapipe.train.evaluate import predict
+from msapipe.train.evaluate import predict, score_output
 from msapipe.train.loop import Line, Loop, Settings
-from msapipe.train.metrics import Scores, scheme_of, score
+from msapipe.train.metrics import Scores
 from msapipe.train.table import Table
 from msapipe.types import Sample
 from msapipe.weights import Own
@@ -112,9 +111,9 @@ class Study:
         predictions: dict[str, dict[str, float]] = {}
         for name, table in self.tables.items():
             if len(table):
-                said = predict(model, table, fabric).score
-                predictions[name] = dict(zip(table.ids, said.tolist(), strict=True))
-                scores[name] = _scores(table, said, self.data.scale)
+                said = predict(model, table, fabric)
+                predictions[name] = dict(zip(table.ids, said.score.tolist(), strict=True))
+                scores[name] = score_output(said, table.whole.labels, self.data.scale)
         weights = folder / "model.safetensors"
         save_file({name: part.detach().cpu().contiguous() for name, part in model.state_dict().items()}, weights)
         found = {
@@ -137,12 +136,6 @@ def _identity(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(("/", ".", "~")) and Path(value).expanduser().exists():
         return Own(name="", licence="", source="", where=Path(value).expanduser()).identity
     return list(value) if isinstance(value, tuple) else value
-
-
-def _scores(table: Table, said: Tensor, scale: tuple[float, float]) -> Scores:
-    label = table.whole.labels["M"]
-    known = label.isfinite()
-    return score(label[known].numpy(), said[known].numpy(), scheme_of(scale)) if known.any() else {}
 
 
 def _read(folder: Path) -> Trained | None:
