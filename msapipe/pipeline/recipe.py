@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msapipe.align import THIN
 from msapipe.errors import MsapipeError, RecipeError, UnknownName
 from msapipe.media import MediaOptions
 from msapipe.registry import did_you_mean
@@ -64,8 +65,8 @@ class Recipe:
 
     stages: slot to its stages; several are alternatives (CHAINS: the first that yields) or channels
     (text, audio, vision: put side by side).
-    align: "words", "tokens" (the rows of the first text channel), a number of equal steps, or None for each stage's
-    own times.
+    align: "words", "tokens" (the rows of the first text channel), a number of equal steps, "thin N" (each stage's own
+    rows, of more than N so many at even spacing), or None for each stage's own times.
     model: a folder in models/, a path to one, or None.
     accept_licences: names of weights whose licence, which does not allow every use, the recipe's user accepts.
     source, text: the file that it was read from, and what stood in it.
@@ -214,7 +215,9 @@ def _align(value: Any) -> str | int | None:
         return None if value in (None, "none") else str(value)
     if isinstance(value, dict) and set(value) == {"to"} and type(value["to"]) is int and value["to"] > 0:
         return int(value["to"])
-    raise RecipeError(f"align: found {value!r}, expected words, tokens, {{to: STEPS}} or none")
+    if isinstance(value, dict) and set(value) == {"thin"} and type(value["thin"]) is int and value["thin"] > 0:
+        return f"{THIN}{value['thin']}"
+    raise RecipeError(f"align: found {value!r}, expected words, tokens, {{to: STEPS}}, {{thin: STEPS}} or none")
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:
