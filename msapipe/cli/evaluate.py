@@ -267,24 +267,15 @@ def _why(outcome: Outcome, modality: str) -> str:
 
 
 def _recipe(model: str, named: str | None, allow_mismatch: bool) -> tuple[Card, Recipe]:
-    """The model's card, and the recipe that was named, that is called as the model, or that the model fits."""
-    from msapipe.errors import FeatureMismatch, RecipeError
+    """The model's card, and the recipe that was named, or that the model was trained on."""
     from msapipe.pipeline.card import check_features, model_folder, read_card
-    from msapipe.pipeline.recipe import load_recipe, recipe_names
+    from msapipe.pipeline.model_recipe import choose_recipe
 
-    called = named or (model if model in recipe_names() else None)
-    if called is not None:
-        recipe = load_recipe(called)
-        card = read_card(model_folder(model, _beside(recipe)))
-        if not allow_mismatch:
-            check_features(card, recipe, model)
-        return card, recipe
-    card = read_card(model_folder(model))
-    for recipe in map(load_recipe, recipe_names()):
-        with contextlib.suppress(FeatureMismatch):
-            check_features(card, recipe, model)
-            return card, recipe
-    raise RecipeError(f"model {model} fits none of msapipe's recipes; name the one that it was trained on: --pipeline")
+    recipe = choose_recipe(named, model)
+    card = read_card(model_folder(model, _beside(recipe)))
+    if not allow_mismatch:
+        check_features(card, recipe, model)
+    return card, recipe
 
 
 def _beside(recipe: Recipe) -> Path | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from msapipe.cache import file_digest
+from msapipe.pipeline.model_recipe import OWN, ModelRecipe
 from msapipe.train.metrics import mean_and_deviation, scheme_of
 from msapipe.train.study import Study, Trained
 
@@ -32,13 +33,18 @@ def export(study: Study, runs: Sequence[Trained], target: Path, command: str) ->
     part = weights.with_suffix(".part")
     shutil.copyfile(best.weights, part)
     os.replace(part, weights)
-    card = _card(study, runs, best, weights, command)
+    recipe = ModelRecipe.of(study.data.made_by)
+    if recipe.text:
+        (target / OWN).write_text(recipe.text, encoding="utf-8")
+    card = _card(study, runs, best, weights, command, recipe.name)
     (target / "README.md").write_text(_readme(study, runs, best, card), encoding="utf-8")
     _write_card(target / "model.yaml", card)
     return best
 
 
-def _card(study: Study, runs: Sequence[Trained], best: Trained, weights: Path, command: str) -> dict[str, Any]:
+def _card(
+    study: Study, runs: Sequence[Trained], best: Trained, weights: Path, command: str, recipe: str | None
+) -> dict[str, Any]:
     data = study.data
     return {
         "schema_version": 1,
@@ -59,6 +65,7 @@ def _card(study: Study, runs: Sequence[Trained], best: Trained, weights: Path, c
             "command": command,
         },
         "calibrated": True,
+        "recipe": recipe,
         "scores": {
             split: {
                 name: _rounded(value) for name, value in mean_and_deviation([r.scores[split] for r in runs]).items()
@@ -88,6 +95,13 @@ def _write_card(path: Path, card: Mapping[str, Any]) -> None:
     os.replace(part, path)
 
 
+def _recipe(name: str | None) -> str:
+    """What a reader of the card should know of raw clips."""
+    if name is None:
+        return "not known: the features were made by another tool, and no raw clip can be scored with this model."
+    return f"`{name}` makes its features from a clip: `msapipe predict CLIP --model THIS_FOLDER`."
+
+
 def _readme(study: Study, runs: Sequence[Trained], best: Trained, card: Mapping[str, Any]) -> str:
     """The card for people: data, command, scores with their spread, limits."""
     about = card["trained"]
@@ -98,6 +112,7 @@ def _readme(study: Study, runs: Sequence[Trained], best: Trained, card: Mapping[
         "  model's too.",
         f"- **Model**: `{study.model}` {study.params or ''}, {best.parameters:,} parameters, reads "
         f"{', '.join(f'{name} ({width})' for name, width in study.dims.items())}.",
+        f"- **Recipe**: {_recipe(card['recipe'])}",
         f"- **Command**: `{about['command']}`",
         f"- **Seeds**: {', '.join(map(str, about['seeds']))}; model.safetensors is that of seed {best.seed},",
         "  which has the smallest validation error.",

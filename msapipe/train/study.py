@@ -76,7 +76,7 @@ class Study:
     def _identity(self) -> dict[str, Any]:
         settings = {name: value for name, value in asdict(self.settings).items() if name != "seed"}
         clips = [[s.id, s.split, dict(s.labels)] for s in self.data.samples]
-        made_by = digest(dict(self.data.made_by))
+        made_by = digest({name: self.data.made_by[name] for name in ("features", "align")})
         return {
             "model": [self.model, self.cls.version, {name: _identity(value) for name, value in self.params.items()}],
             "settings": settings,
