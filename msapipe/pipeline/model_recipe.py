@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msapipe.cache import digest
 from msapipe.errors import FeatureMismatch, RecipeError
 from msapipe.pipeline.card import Card, check_features, foreign, model_folder, no_raw_clip, read_card, signature
 from msapipe.pipeline.recipe import DEFAULT, Recipe, load_recipe, portable_text, recipe_names
@@ -40,7 +41,8 @@ class ModelRecipe:
             return cls(said["name"])
         for name in recipe_names():
             recipe = load_recipe(name)
-            if signature(recipe) == made_by["features"] and recipe.align == made_by["align"]:
+            # By digest: what was read from a file has lists for tuples.
+            if digest(signature(recipe)) == digest(dict(made_by["features"])) and recipe.align == made_by["align"]:
                 return cls(name)
         return cls(None)
 
