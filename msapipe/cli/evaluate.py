@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -162,13 +161,13 @@ def _score(asked: Asked, card: Card, network: FusionModel, samples: list[Sample]
     """A model's figures on labelled samples, made worse first where that is asked for."""
     from msapipe.cli._exit import OK
     from msapipe.train import per_clip
-    from msapipe.train.evaluate import predict_samples, score_output
+    from msapipe.train.evaluate import predict_samples, scores_of
     from msapipe.train.table import labels_of
 
     samples = _worse(asked, network, samples)
     output = predict_samples(network, samples)
-    scores = score_output(output, labels_of(samples), card.scale)
-    matrices = _confusions(samples, output, card.scale) if asked.confusion else {}
+    scores = scores_of(network, output, labels_of(samples), card.scale)
+    matrices = _confusions(network, samples, output, card.scale) if asked.confusion else {}
     if asked.per_clip is not None:
         left = per_clip.write(asked.per_clip, per_clip.records(network, samples, output))
         tell([f"{', '.join(left)}: too long for a table, a .jsonl has them"] if left else [], asked.console)
@@ -199,13 +198,18 @@ def _worse(asked: Asked, network: FusionModel, samples: list[Sample]) -> list[Sa
     return without(samples, asked.without, reads) if asked.without else samples
 
 
-def _confusions(samples: list[Sample], output: Output, scale: tuple[float, float]) -> dict[str, Confusion]:
-    """Which classes were taken for which, over the clips that have a label."""
-    from msapipe.train.confusion import confusions
+def _confusions(
+    network: FusionModel, samples: list[Sample], output: Output, scale: tuple[float, float]
+) -> dict[str, Confusion]:
+    """Which classes were taken for which, over the labelled clips; by the head of classes where there is one."""
+    from msapipe.train.confusion import confusions, of_classes
     from msapipe.train.metrics import scheme_of
 
     known = [row for row, sample in enumerate(samples) if "M" in sample.labels]
-    return confusions([samples[row].labels["M"] for row in known], output.score[known].numpy(), scheme_of(scale))
+    truth = [samples[row].labels["M"] for row in known]
+    if output.classes is not None:
+        return {"class_acc": of_classes(truth, output.classes[known].numpy(), network.class_edges)}
+    return confusions(truth, output.score[known].numpy(), scheme_of(scale))
 
 
 def _texts(asked: Asked, card: Card, recipe: Recipe, how: Options) -> int:
@@ -237,24 +241,15 @@ def _texts(asked: Asked, card: Card, recipe: Recipe, how: Options) -> int:
 
 
 def _recipe(model: str, named: str | None, allow_mismatch: bool) -> tuple[Card, Recipe]:
-    """The model's card, and the recipe that was named, that is called as the model, or that the model fits."""
-    from msapipe.errors import FeatureMismatch, RecipeError
+    """The model's card, and the recipe that was named, or that the model was trained on."""
     from msapipe.pipeline.card import check_features, model_folder, read_card
-    from msapipe.pipeline.recipe import load_recipe, recipe_names
+    from msapipe.pipeline.model_recipe import choose_recipe
 
-    called = named or (model if model in recipe_names() else None)
-    if called is not None:
-        recipe = load_recipe(called)
-        card = read_card(model_folder(model, _beside(recipe)))
-        if not allow_mismatch:
-            check_features(card, recipe, model)
-        return card, recipe
-    card = read_card(model_folder(model))
-    for recipe in map(load_recipe, recipe_names()):
-        with contextlib.suppress(FeatureMismatch):
-            check_features(card, recipe, model)
-            return card, recipe
-    raise RecipeError(f"model {model} fits none of msapipe's recipes; name the one that it was trained on: --pipeline")
+    recipe = choose_recipe(named, model)
+    card = read_card(model_folder(model, _beside(recipe)))
+    if not allow_mismatch:
+        check_features(card, recipe, model)
+    return card, recipe
 
 
 def _beside(recipe: Recipe) -> Path | None:

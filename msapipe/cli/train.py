@@ -39,5 +39,17 @@ def train(
 
     best = export(study, runs, output, shlex.join(["msapipe", *sys.argv[1:]]))
     training.show_scores(runs, console)
-    console.print(f"wrote {output} (seed {best.seed}); type: msapipe predict CLIP --model {output}", soft_wrap=True)
+    console.print(f"wrote {output} (seed {best.seed}); {_next_step(output, features)}", soft_wrap=True)
     return 0
+
+
+def _next_step(model: Path, features: Path) -> str:
+    """What to type next: a model of other people's features scores no clip."""
+    from msapipe.pipeline.card import foreign, read_card
+
+    if foreign(read_card(model)):
+        return (
+            "another tool made these features, so it cannot score a raw clip; type: "
+            f"msapipe evaluate {features} --model {model}"
+        )
+    return f"type: msapipe predict CLIP --model {model}"

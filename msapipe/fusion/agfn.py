@@ -204,7 +204,10 @@ class Agfn(FusionModel):
 
     def phases(self) -> tuple[Phase, ...]:
         """The paper's settings for MOSI; those for MOSEI are a preset."""
-        groups = (Group(lr=1e-4, weight_decay=0.01), Group(("words.",), lr=5e-5, weight_decay=0.01))
+        groups = (
+            Group(lr=1e-4, weight_decay=0.01, name="other"),
+            Group(("words.",), lr=5e-5, weight_decay=0.01, name="language_model"),
+        )
         return (Phase(groups=groups, epochs=50, optimizer="adamw", schedule="cosine"),)
 
     def begin(self, phase: str, batches: Batches) -> None:

@@ -232,7 +232,10 @@ class Hma(FusionModel):
     def phases(self) -> tuple[Phase, ...]:
         """The paper's settings for MOSI: the epoch with the smallest loss; weight decay is that of MAG."""
         other = self.lr_other or (self.lr if isinstance(self.text, LanguageModel) else 1e-3)
-        groups = (Group(lr=other, weight_decay=0.01), Group(("text.net.",), lr=self.lr, weight_decay=0.01))
+        groups = (
+            Group(lr=other, weight_decay=0.01, name="other"),
+            Group(("text.net.",), lr=self.lr, weight_decay=0.01, name="language_model"),
+        )
         return (
             Phase(
                 groups=groups,

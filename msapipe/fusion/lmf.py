@@ -119,5 +119,8 @@ class Lmf(FusionModel):
     def phases(self) -> tuple[Phase, ...]:
         """MMSA's settings for MOSI."""
         lr, factor_lr = self._rates
-        groups = (Group(lr=lr, weight_decay=5e-3), Group(("factors.",), lr=factor_lr, weight_decay=5e-3))
+        groups = (
+            Group(lr=lr, weight_decay=5e-3, name="other"),
+            Group(("factors.",), lr=factor_lr, weight_decay=5e-3, name="factors"),
+        )
         return (Phase(groups=groups, batch=64),)

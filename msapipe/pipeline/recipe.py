@@ -120,6 +120,27 @@ def load_recipe(name: str) -> Recipe:
         raise RecipeError(f"{path}: {error}") from error
 
 
+def portable_text(recipe: Recipe) -> str:
+    """The recipe's text with checkpoints that lie beside its file named by their whole paths: fit for any folder."""
+    import yaml
+
+    if recipe.source is None:
+        return recipe.text
+    data = yaml.safe_load(recipe.text)
+    changed = False
+    entries = [data.get("stages")]
+    while entries:
+        entry = entries.pop()
+        if isinstance(entry, dict):
+            checkpoint = entry.get("checkpoint")
+            if isinstance(checkpoint, str) and checkpoint.startswith("."):
+                entry["checkpoint"], changed = str((recipe.source.parent / checkpoint).resolve()), True
+            entries += entry.values()
+        elif isinstance(entry, list):
+            entries += entry
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True) if changed else recipe.text
+
+
 def parse_recipe(text: str, name: str, source: Path | None = None) -> Recipe:
     """A recipe from the text of its file; raises RecipeError naming the field."""
     import yaml

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from msapipe.train.metrics import SIMS_EDGES, Scheme
+from msapipe.train.metrics import SIMS_EDGES, Scheme, classes_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,15 @@ def confusions(truth: ArrayLike, predicted: ArrayLike, scheme: Scheme) -> dict[s
         exact = np.array(edges, np.float32)
         found[name] = _counted(np.digitize(y, exact, right=True), np.digitize(p, exact, right=True), names[name])
     return found
+
+
+def of_classes(truth: ArrayLike, logits: ArrayLike, edges: Sequence[float]) -> Confusion:
+    """Of a head of classes, by its largest logit: labels (N,), logits (N, C); a label of no class is left out."""
+    true, clear = classes_of(truth, edges)
+    said = np.asarray(logits).argmax(axis=1)
+    size = np.asarray(logits).shape[1]
+    names = {2: ("negative", "positive"), 3: ("negative", "neutral", "positive")}
+    return _counted(true[clear], said[clear], names.get(size, tuple(map(str, range(size)))))
 
 
 def _counted(truth: ArrayLike, said: ArrayLike, classes: tuple[str, ...]) -> Confusion:

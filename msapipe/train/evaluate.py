@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from msapipe.fusion._base import FusionModel, Output, Phase
-from msapipe.train.metrics import Scores, pearson, scheme_of, score
+from msapipe.fusion._base import FusionModel, Output, Phase, neutral_band
+from msapipe.train.metrics import Scores, class_scores, pearson, scheme_of, score
 from msapipe.train.table import Table, to_device
 from msapipe.types import Sample
 
@@ -20,16 +20,21 @@ if TYPE_CHECKING:
 SCORED_AT_ONCE = 256
 
 
-def predict(model: FusionModel, table: Table, fabric: Fabric, diagnostics: bool = False) -> Output:
-    """What a model says of every clip of a table, in order, on the CPU; without diagnostics unless they are wanted."""
+def predict(
+    model: FusionModel, table: Table, fabric: Fabric, size: int = SCORED_AT_ONCE, diagnostics: bool = False
+) -> Output:
+    """What a model says of every clip of a table, in order, on the CPU; ``size`` clips at a time.
+
+    Without diagnostics unless they are wanted: attention maps of a whole split take much room.
+    """
     model.eval()
     rows = torch.arange(len(table))
     found: list[Output] = []
     with torch.inference_mode():
-        for batch in table.batches(rows, SCORED_AT_ONCE):
+        for batch in table.batches(rows, size):
             found.append(model(to_device(batch, fabric.to_device)))
             if not diagnostics:
-                found[-1].diagnostics = {}  # attention maps of a whole split take much room
+                found[-1].diagnostics = {}
     return _joined(found)
 
 
@@ -40,32 +45,45 @@ def predict_samples(model: FusionModel, samples: Sequence[Sample]) -> Output:
     return predict(model, Table.of(samples, model.dims), Fabric(accelerator="cpu", devices=1), diagnostics=True)
 
 
-def score_output(output: Output, labels: Mapping[str, Tensor], scale: tuple[float, float]) -> Scores:
-    """All metrics of what a model said, over the clips that have a label; {} where none has.
+def scores_of(model: FusionModel, said: Output, labels: Mapping[str, Tensor], scale: tuple[float, float]) -> Scores:
+    """All metrics of what a model said (B,), over the clips that have a label; {} without any.
 
-    labels: {"M", "T", "A", "V"} to (N,), NaN where a clip has none. What a model says by one modality alone is
-    measured against that modality's own labels where there are any, as ``mae_T``, ``acc2_A`` ...
+    labels: {"M", "T", "A", "V"} to (B,), NaN where there is none. What a model says by one modality alone is measured
+    against that modality's own labels where there are any, as ``mae_T``, ``acc2_A`` ...
+
+    A head of classes is measured by its largest logit (see ``class_scores``). Where classes are all that a model
+    learns, and they are the three of acc3, acc3 is their accuracy and no other.
     """
-    found = _scored(output.score, labels["M"], scale)
-    for name, said in output.unimodal.items():
+    found = _of_score(said.score, labels["M"], scale)
+    known = labels["M"].isfinite()
+    if said.classes is not None and known.any():
+        classes = class_scores(labels["M"][known].numpy(), said.classes[known].numpy(), model.class_edges)
+        band = neutral_band(scale)
+        if model.scored_by_classes and tuple(model.class_edges) == (-band, band):
+            found["acc3"] = classes["class_acc"]
+        found = {**classes, **found}
+    for name, alone in said.unimodal.items():
         letter = name[0].upper()
         if letter in labels:
-            found |= {f"{metric}_{letter}": value for metric, value in _scored(said, labels[letter], scale).items()}
+            own = _of_score(alone, labels[letter], scale)
+            found |= {f"{metric}_{letter}": value for metric, value in own.items()}
     return found
 
 
-def _scored(said: Tensor, label: Tensor, scale: tuple[float, float]) -> Scores:
+def _of_score(said: Tensor, label: Tensor, scale: tuple[float, float]) -> Scores:
     known = label.isfinite()
     return score(label[known].numpy(), said[known].numpy(), scheme_of(scale)) if known.any() else {}
 
 
-def evaluate(model: FusionModel, table: Table, fabric: Fabric, phase: Phase) -> dict[str, float]:
-    """Error, correlation, two-class accuracy and F1 over a split, and the mean loss of the phase."""
+def evaluate(
+    model: FusionModel, table: Table, fabric: Fabric, phase: Phase, size: int = SCORED_AT_ONCE
+) -> dict[str, float]:
+    """Error, correlation, accuracy and F1 over a split, and the mean loss of the phase; ``size`` clips at a time."""
     model.eval()
     outputs, losses = [], []
     with torch.no_grad():
         rows = table.labelled(phase.labels)
-        for batch in table.batches(rows, SCORED_AT_ONCE):
+        for batch in table.batches(rows, size):
             there = to_device(batch, fabric.to_device)
             outputs.append(model(there))
             losses.append(float(model.loss(outputs[-1], there, phase.name)) * len(batch))
@@ -85,6 +103,9 @@ def evaluate(model: FusionModel, table: Table, fabric: Fabric, phase: Phase) -> 
         found["acc2"] = float(((whole.score > 0) == (label > 0))[known].float().mean())
         found["f1"] = _weighted_f1(label[known] > 0, whole.score[known] > 0)
         found["corr"] = pearson(whole.score[known], label[known]) or 0.0
+    if whole.classes is not None and (known := label.isfinite()).any():
+        classes = class_scores(label[known].numpy(), whole.classes[known].numpy(), model.class_edges)
+        found |= {name: value for name, value in classes.items() if value is not None}
     return found
 
 
@@ -99,6 +120,7 @@ def _joined(outputs: list[Output]) -> Output:
     """Outputs of several batches one behind the other."""
     intervals = [part.interval.float().cpu() for part in outputs if part.interval is not None]
     sizes = [len(part.score) for part in outputs]
+    classes = [part.classes.float().cpu() for part in outputs if part.classes is not None]
     return Output(
         score=torch.cat([part.score.float().cpu() for part in outputs]),
         unimodal=_one_behind_the_other([part.unimodal for part in outputs], sizes),
@@ -106,6 +128,7 @@ def _joined(outputs: list[Output]) -> Output:
         losses=_one_behind_the_other([part.losses for part in outputs], sizes),
         diagnostics=_one_behind_the_other([part.diagnostics for part in outputs], sizes),
         interval=torch.cat(intervals) if intervals else None,
+        classes=torch.cat(classes) if classes else None,
     )
 
 

@@ -29,7 +29,8 @@ def check_file(path: Path) -> None:
 
 
 def records(model: FusionModel, samples: Sequence[Sample], output: Output) -> list[dict[str, Any]]:
-    """A record a clip: id, video, split, text, labels, score, error, interval, unimodal, features, diagnostics.
+    """A record a clip: id, video, split, text, labels, score, error, interval, unimodal, classes (logits),
+    features, diagnostics.
 
     Of the features only those of at most FEW columns (logits, beliefs). All diagnostics are there: a number, one a
     modality, or nested lists, without the padding behind a clip.
@@ -51,6 +52,7 @@ def _record(model: FusionModel, sample: Sample, row: int, output: Output) -> dic
         "error": None if label is None else abs(label - score),
         "interval": None if output.interval is None else output.interval[row].tolist(),
         "unimodal": {name: float(said[row]) for name, said in output.unimodal.items()},
+        "classes": None if output.classes is None else output.classes[row].tolist(),
         "features": {name: part[row].tolist() for name, part in small.items()},
         "diagnostics": {
             name: diagnostic(part[row] if part.ndim else part, tuple(model.dims) if name in model.by_modality else ())
@@ -105,6 +107,7 @@ def _flat(record: dict[str, Any], left: set[str]) -> dict[str, Any]:
     if record["interval"] is not None:
         row["interval_low"], row["interval_high"] = record["interval"]
     row |= {f"score_{name}": value for name, value in record["unimodal"].items()}
+    row |= {f"logit_{number}": value for number, value in enumerate(record["classes"] or ())}
     for name, value in _beside(record).items():
         if isinstance(value, dict):
             row |= {f"{name}_{modality}": number for modality, number in value.items()}
