@@ -84,7 +84,7 @@ class Study:
         self.dims = {name: width for name, width in data.dims.items() if not modalities or name in modalities}
         if not self.dims:
             raise MsapipeError(f"{data.name} has none of the modalities {', '.join(modalities)}")
-        self.tables = {name: Table.of(data.split(name), self.dims) for name in ("train", "valid", "test")}
+        self.tables = {name: Table.of(self.data.split(name), self.dims) for name in ("train", "valid", "test")}
         self.folder = folder / digest(self._identity())[:12]
 
     def _identity(self) -> dict[str, Any]:

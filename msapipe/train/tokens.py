@@ -90,7 +90,7 @@ def _ids(tokens: NDArray[np.int64] | None) -> list[int]:
 
 
 def _unchecked(data: DataSet, language_model: str, bearing: Sequence[Sample]) -> str:
-    """A sentence on ids that no text stands beside; RecipeError where they are seen to be a BERT's and the model not."""
+    """A sentence on ids that no text stands beside; RecipeError where they are a BERT's and the model is not."""
     of_bert = all(_ids(sample.tokens)[:1] == [_BERT_CLS] for sample in bearing if _ids(sample.tokens))
     if of_bert and "xlnet" in language_model.lower():
         raise RecipeError(

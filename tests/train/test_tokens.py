@@ -70,6 +70,10 @@ def test_others_are_made_anew_from_the_texts_and_it_is_said(bert: str, tmp_path:
         assert sample.tokens is not None
         assert ids is not None
         assert np.array_equal(sample.tokens, ids)
+    train = study.tables["train"].whole.tokens
+    assert train is not None
+    assert right[0] is not None
+    assert np.array_equal(train[0, 0, : right[0].shape[1]], right[0][0])
     assert study.run(1, make_fabric()).epochs == 1
 
 
