@@ -9,12 +9,13 @@ training split of CMU-MOSI with GloVe words and 73 acoustic columns (setting b o
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -101,9 +102,15 @@ def _sequence(random: np.random.Generator, channels: dict[str, int]) -> FeatureS
     return FeatureSequence(values, np.stack([starts, starts + 1], 1), np.ones(steps, bool), (), bounds)
 
 
-def msapipe(command: str) -> subprocess.CompletedProcess[str]:
-    """Run the program."""
-    return subprocess.run([sys.executable, "-m", "msapipe", *shlex.split(command)], capture_output=True, text=True)
+def msapipe(command: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of the program, run in this process: torch is imported once."""
+    from msapipe.cli._app import app
+    from msapipe.cli._exit import run as run_app
+
+    sys.argv = ["msapipe", *shlex.split(command)]
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as error:
+        code = run_app(app)
+    return code, out.getvalue(), error.getvalue()
 
 
 def run(result: Result, number: int, folder: Path, epochs: int) -> dict[str, str]:
@@ -120,9 +127,8 @@ def run(result: Result, number: int, folder: Path, epochs: int) -> dict[str, str
             f" -o {out} --overwrite --seeds 1 --set epochs={epochs} --device cpu --latex {folder / f'{number}.tex'}"
         )
     begun = time.perf_counter()
-    done = msapipe(command)
-    said = done.stderr.strip().splitlines()
-    came = "came out" if done.returncode == 0 else f"failed: {said[-1] if said else done.returncode}"
+    code, _, error = msapipe(command)
+    came = "came out" if code == 0 else f"failed: {[str(code), *error.strip().splitlines()][-1]}"
     row = {"paper": result.paper, "result": result.what, "command": f"`msapipe {result.command}`", "run": came}
     return row | {"seconds": f"{time.perf_counter() - begun:.0f}"}
 
@@ -138,9 +144,9 @@ def gates(folder: Path, epochs: int) -> None:
     FORMATS.get("safetensors")().write(features, [replace(s, split=name) for name, side in sides for s in side])
     command = f"compare {features} --ablation agfn_table3 --set epochs={epochs} --set patience=6 --scale -3,3"
     command += f" -o {folder / 'gates'} --latex {folder / 'agfn_table3.tex'} --overwrite --device cpu"
-    done = msapipe(command)
-    print(done.stdout, done.stderr, sep="\n")
-    if done.returncode == 0:
+    code, out, error = msapipe(command)
+    print(out, error, sep="\n")
+    if code == 0:
         print((folder / "agfn_table3.tex").read_text())
 
 
@@ -163,8 +169,9 @@ def main() -> None:
     FORMATS.get("safetensors")().write(features, list(samples(asked.clips)))
     for model in ("agfn", "hma", "dec"):
         options = f"-o {asked.folder / model} --seeds 1 --set epochs={asked.epochs} --device cpu"
-        if (done := msapipe(f"train {features} --model {model} {options}")).returncode:
-            raise SystemExit(done.stderr)
+        code, _, error = msapipe(f"train {features} --model {model} {options}")
+        if code:
+            raise SystemExit(error)
     rows = []
     for number, result in enumerate(RESULTS):
         rows.append(run(result, number, asked.folder, asked.epochs))

@@ -36,6 +36,17 @@ class Batch:
     def __len__(self) -> int:
         return len(next(iter(self.values.values())))
 
+    def some(self, which: Tensor) -> Batch:
+        """Some of the clips, by their places in the batch, int64 (n,)."""
+        return replace(
+            self,
+            values={name: part[which] for name, part in self.values.items()},
+            mask={name: part[which] for name, part in self.mask.items()},
+            tokens=None if self.tokens is None else self.tokens[which],
+            labels={name: part[which] for name, part in self.labels.items()},
+            index=None if self.index is None else self.index[which],
+        )
+
     def without(self, modality: str) -> Batch:
         """The same clips with one modality switched off: zero and masked out."""
         values = {**self.values, modality: torch.zeros_like(self.values[modality])}
@@ -47,7 +58,8 @@ class Batch:
 class Output:
     """What a model says of a batch.
 
-    score: float32 (B,) on the model's scale.   unimodal: modality to (B,), what each says by itself.
+    score: float32 (B,) on the model's scale, NaN in a phase of training that asks for other things.
+    unimodal: modality to (B,), what each says by itself.
     features: name to (B, d), at least "fused" where there is one.   losses: name to scalar, unweighted.
     diagnostics: gates, weights, attention, detached: (B, ...), or () for a number of the model.   interval: (B, 2),
     low and high bound between which the label lies nine times in ten; None where the model cannot say.
@@ -177,8 +189,7 @@ class FusionModel(nn.Module, ABC):
         """The same of one modality: (B, T, D), (B, T) to (B, T, D)."""
         if name in self.raw:
             return values
-        center, spread = self.get_buffer(f"center_{name}"), self.get_buffer(f"spread_{name}")
-        return ((values - center) / spread).clamp(-LIMIT, LIMIT).masked_fill(~mask.unsqueeze(-1), 0.0)
+        return centred(values, mask, self.get_buffer(f"center_{name}"), self.get_buffer(f"spread_{name}"))
 
     @classmethod
     def params_of(cls, scale: tuple[float, float]) -> dict[str, Any]:
@@ -219,6 +230,11 @@ class FusionModel(nn.Module, ABC):
 
     def after_step(self, output: Output, batch: Batch, phase: str, epoch: int) -> None:
         """After each step; ``output`` is detached."""
+
+
+def centred(values: Tensor, mask: Tensor, center: Tensor, spread: Tensor) -> Tensor:
+    """Columns centred and scaled, within LIMIT deviations, zero where masked out: (B, T, D), (B, T), (D,), (D,)."""
+    return ((values - center) / spread).clamp(-LIMIT, LIMIT).masked_fill(~mask.unsqueeze(-1), 0.0)
 
 
 def neutral_band(scale: tuple[float, float]) -> float:

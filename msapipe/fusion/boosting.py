@@ -19,6 +19,7 @@ from msapipe.fusion._attention import Dropout
 from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, Preset, absolute_error, masked_mean
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._crossmodal import Crossmodal
+from msapipe.fusion._kept import Kept
 from msapipe.fusion._language_model import LanguageModel, with_tokens
 from msapipe.fusion._speech_encoder import SpeechEncoder
 from msapipe.fusion._video_encoder import VideoEncoder
@@ -128,7 +129,9 @@ class Boosting(FusionModel):
     speech_model: facebook/hubert-base-ls960 ..., over the audio of the stage samples; the vector is the mean.
     video_model: swin3d_t ..., over the vision of the stage pixels; the vector is the mean.
     Each is a name, a folder or file (./own), or org/name@COMMIT. language_config, speech_config, video_config: see
-    ``_language_model``, ``_speech_encoder``, ``_video_encoder``. Sound and pictures of a whole split lie in memory.
+    ``_language_model``, ``_speech_encoder``, ``_video_encoder``. Sound and pictures of a whole split lie in memory,
+    pictures as bytes. A phase runs only the extractor that it learns; what frozen networks say of a clip of the
+    training split is computed once and kept.
 
     The paper reports a product without parameters of vectors of 768, which no layer could read: hence the reduction.
     """
@@ -182,6 +185,9 @@ class Boosting(FusionModel):
         self.fusion = _fusion(fusion, widths, dropout)
         entries = {"M": self.fusion.width, **widths}
         self.heads = nn.ModuleDict({name: _head(entries[name], hidden, dropout) for name in tasks})
+        self.reads = tuple(dims)
+        self.kept = Kept(frozenset(), sequences=False)
+        self.sequences = fusion == "mult"
 
     @property
     def networks(self) -> dict[str, Network]:
@@ -194,11 +200,22 @@ class Boosting(FusionModel):
         states: dict[str, Tensor] = {}
         mask: dict[str, Tensor] = {}
         vectors: dict[str, Tensor] = {}
-        for name in self.dims:
-            states[name], mask[name], vectors[name] = self._extracted(name, batch)
+        for name in self.reads:
+            states[name], mask[name], vectors[name] = self._seen(name, batch)
+        if self.reads != tuple(self.dims):  # a phase that learns one extractor runs no other
+            alone = {name: self.heads[name](vectors[name])[:, 0] for name in self.reads}
+            return Output(
+                score=torch.full((len(batch),), torch.nan, device=vectors[self.reads[0]].device), unimodal=alone
+            )
         fused = self.fusion(states, mask, vectors)
         scores = {name: head(fused if name == "M" else vectors[name])[:, 0] for name, head in self.heads.items()}
         return Output(score=scores.pop("M"), unimodal=scores, features={"fused": fused})
+
+    def _seen(self, name: str, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """What ``_extracted`` gives; of a network that is frozen it is remembered for clips of the training split."""
+        if not self.training or name not in self.kept.names or batch.index is None:
+            return self._extracted(name, batch)
+        return self.kept.of(name, batch.index, lambda rows: self._extracted(name, batch.some(rows)))
 
     def _extracted(self, name: str, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """A modality's states (B, T, d), their mask (B, T), and the clips' vectors (B, d)."""
@@ -247,6 +264,13 @@ class Boosting(FusionModel):
         prefixes = tuple(f"extractors.{name}.{prefix}" for prefix in learning)
         lr = 1e-5 if name in self.networks else 1e-4
         return Group(prefixes, lr=lr, name=NAMES[name] if name in self.networks else name)
+
+    def choose(self, phase: str, labels: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+        """All rows; from here on the phase runs what it needs, and what frozen networks say is remembered."""
+        self.reads = (phase,) if phase in self.dims else tuple(self.dims)
+        frozen = self.raw if self.regime == "two_step" and phase == "fusion" else self.raw & set(self.freeze)
+        self.kept = Kept(frozen, self.sequences)
+        return rows
 
     def begin(self, phase: str, batches: Batches) -> None:
         """Before the first phase, read the numbers of the networks."""

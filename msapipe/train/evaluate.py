@@ -93,12 +93,12 @@ def evaluate(
     for name, said in {"M": whole.score, **whole.unimodal}.items():
         letter = name if name == "M" else name[0].upper()
         label = table.whole.labels[letter][rows]
-        known = label.isfinite()
+        known = label.isfinite() & said.isfinite()
         if known.any() and len(said) == len(label):
             mae = float((said[known] - label[known]).abs().mean())
             found["mae" if name == "M" else f"mae_{letter}"] = mae
     label = table.whole.labels["M"][rows]
-    known = label.isfinite() & (label != 0)
+    known = label.isfinite() & (label != 0) & whole.score.isfinite()
     if known.any():
         found["acc2"] = float(((whole.score > 0) == (label > 0))[known].float().mean())
         found["f1"] = _weighted_f1(label[known] > 0, whole.score[known] > 0)

@@ -22,6 +22,7 @@ from msapipe.train.loop import Line, Loop
 from msapipe.train.metrics import Scores
 from msapipe.train.settings import Settings
 from msapipe.train.table import Table
+from msapipe.train.tokens import fitting
 from msapipe.types import Sample
 from msapipe.weights import Own
 
@@ -74,13 +75,16 @@ class Study:
         folder: Path,
         modalities: Sequence[str] = (),
     ) -> None:
-        self.data, self.model, self.settings = data, model, settings
+        self.model, self.settings = model, settings
         self.cls = fusion_models().get(model)
         self.params = {**self.cls.params_of(data.scale), **params}
+        self.data, self._tokens = data, ""
+        if self.cls.reads_tokens and params.get("language_model") and (not modalities or "text" in modalities):
+            self.data, self._tokens = fitting(data, str(params["language_model"]))
         self.dims = {name: width for name, width in data.dims.items() if not modalities or name in modalities}
         if not self.dims:
             raise MsapipeError(f"{data.name} has none of the modalities {', '.join(modalities)}")
-        self.tables = {name: Table.of(data.split(name), self.dims) for name in ("train", "valid", "test")}
+        self.tables = {name: Table.of(self.data.split(name), self.dims) for name in ("train", "valid", "test")}
         self.folder = folder / digest(self._identity())[:12]
 
     def _identity(self) -> dict[str, Any]:
@@ -103,18 +107,21 @@ class Study:
 
     def notes(self) -> list[str]:
         """What a user should know before the training: what plain settings mean where there are phases or groups."""
-        asked = self.settings
+        asked, found = self.settings, [self._tokens] if self._tokens else []
         if asked.lr is None and asked.epochs is None:
-            return []
+            return found
         phases = asked.of(self.build(0).phases())
         if len(phases) == 1 and len(phases[0].groups) == 1:
-            return []
+            return found
         told = "; ".join(
             f"{phase.name} {phase.epochs} epochs, "
             + ", ".join(f"{group.name} at {group.lr:.3g}" for group in phase.groups)
             for phase in phases
         )
-        return [f"epochs and lr by phase and group: {told}; one alone: --set phase.NAME.epochs=, group.NAME.lr="]
+        return [
+            *found,
+            f"epochs and lr by phase and group: {told}; one alone: --set phase.NAME.epochs=, group.NAME.lr=",
+        ]
 
     def run(self, seed: int, fabric: Fabric, tell: Callable[[Line], None] = lambda line: None) -> Trained:
         """Train with one seed, or read what came of it before."""
