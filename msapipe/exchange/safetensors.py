@@ -8,6 +8,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from msapipe.errors import MsapipeError
 from msapipe.exchange._base import Exchange
 from msapipe.exchange._shard import Shard
@@ -15,6 +18,9 @@ from msapipe.exchange._whole import made_whole
 from msapipe.types import FeatureSequence, Sample
 
 _SPLITS = ("train", "valid", "test")
+
+# Rows so wide are pictures: gigabytes of them, of which never all are needed at once.
+WIDE = 4096
 
 
 class Safetensors(Exchange):
@@ -68,8 +74,9 @@ class Safetensors(Exchange):
         """The samples in order; those of a folder split by split."""
         for each in _files(path):
             with _opened(each) as (file, head):
+                pictures = _Mapped(each)
                 for number, clip in enumerate(head["clips"]):
-                    yield _sample(file, head, number, clip)
+                    yield _sample(file, head, number, clip, pictures)
 
     def made_by(self, path: Path) -> dict[str, Any]:
         """What the features depend on."""
@@ -113,12 +120,33 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
         ) from error
 
 
-def _sample(file: Any, head: Mapping[str, Any], number: int, clip: Mapping[str, Any]) -> Sample:
+class _Mapped:
+    """Wide arrays of a file as maps of it: the system reads them when they are looked at, and may forget them again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._whole = path, np.zeros(0, np.uint8)
+        self._header: dict[str, Any] = {}
+
+    def array(self, name: str) -> NDArray[np.float32]:
+        """Of float32, not to be written to."""
+        if not self._header:
+            whole = np.memmap(self._path, np.uint8, mode="r")
+            size = 8 + int.from_bytes(whole[:8].tobytes(), "little")
+            self._header, self._whole = json.loads(whole[8:size].tobytes()), np.asarray(whole[size:])
+        about = self._header[name]
+        begin, end = about["data_offsets"]
+        return self._whole[begin:end].view("<f4").reshape(about["shape"])  # type: ignore[no-any-return]
+
+
+def _sample(file: Any, head: Mapping[str, Any], number: int, clip: Mapping[str, Any], pictures: _Mapped) -> Sample:
     features = {}
     for name, about in clip["modalities"].items():
         # Before columns were told once a file, each clip had its own.
         columns = head["columns"][about["columns"]] if "columns" in about else about
-        values, times, valid = (file.get_tensor(f"{number}/{name}/{field}") for field in ("values", "times", "valid"))
+        key = f"{number}/{name}"
+        wide = file.get_slice(f"{key}/values").get_shape()[1] >= WIDE
+        values = pictures.array(f"{key}/values") if wide else file.get_tensor(f"{key}/values")
+        times, valid = file.get_tensor(f"{key}/times"), file.get_tensor(f"{key}/valid")
         channels = {channel: (low, high) for channel, (low, high) in columns["channels"].items()}
         notes = tuple(about.get("notes", ()))
         features[name] = FeatureSequence(values, times, valid, tuple(columns["names"]), channels, notes)

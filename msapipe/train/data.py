@@ -10,7 +10,7 @@ from typing import Any
 from msapipe.cache import digest, file_digest
 from msapipe.errors import MsapipeError
 from msapipe.exchange import format_of
-from msapipe.pipeline.card import signature
+from msapipe.pipeline.model_recipe import made_by as made_by_recipe
 from msapipe.pipeline.recipe import Recipe
 from msapipe.train.labels import read_labels, with_labels
 from msapipe.train.missing import Missing
@@ -24,8 +24,9 @@ _SCALES = ((-1.0, 1.0), (-3.0, 3.0))
 class DataSet:
     """Samples, each with a split.
 
-    name: for cards.   made_by: what the features depend on (see a model card), with "align".   scale: lowest and
-    highest label.   notes: what a user should know of what was left out.
+    name: for cards.   made_by: what the features depend on (see a model card), with "align", and with "recipe" where
+    it is known.   scale: lowest and highest label.   notes: what a user should know of the data, and of what was left
+    out.
     """
 
     name: str
@@ -83,8 +84,7 @@ def data_of_clips(
     """
     missing = Missing()
     samples = list(missing.watch(samples))
-    made_by = {"features": signature(recipe), "align": recipe.align}
-    return _data_set(root.absolute(), samples, made_by, labels, scale, missing.notes())
+    return _data_set(root.absolute(), samples, made_by_recipe(recipe), labels, scale, missing.notes())
 
 
 def _data_set(

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from msapipe.fusion._base import Batch, FusionModel, collate
+from msapipe.fusion._base import Batch, FusionModel, centred, collate
+from msapipe.train._ragged import Ragged, is_large
 from msapipe.types import Sample
 
 LABELS = ("M", "T", "A", "V")
@@ -16,31 +17,35 @@ LABELS = ("M", "T", "A", "V")
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Clips of a split, padded to the longest.
+    """Clips of a split, padded to the longest; what is large is padded batch by batch.
 
-    whole: all clips as one batch; ``index`` counts its rows.   ids, videos: of each clip.   lengths: modality to int64
-    (N,), steps up to the last valid one, at least 1.
+    whole: all clips as one batch, without the values of ``ragged``; ``index`` counts its rows.   ragged: modality to
+    what is too large to be padded as a whole (see ``Ragged``).   ids, videos: of each clip.   lengths: modality to
+    int64 (N,), steps up to the last valid one, at least 1.
     """
 
     whole: Batch
     ids: tuple[str, ...]
     videos: tuple[str, ...]
     lengths: Mapping[str, Tensor]
+    ragged: Mapping[str, Ragged] = field(default_factory=dict)
+    _scales: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     _statistics: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, samples: Sequence[Sample], dims: Mapping[str, int]) -> Table:
         """Put the features of ``dims``' modalities and all labels side by side."""
-        batch = collate([sample.features for sample in samples], dims)
-        batch.labels = {
-            name: torch.tensor([sample.labels.get(name, float("nan")) for sample in samples], dtype=torch.float32)
-            for name in LABELS
-        }
+        parts = {name: [sample.features.get(name) for sample in samples] for name in dims}
+        ragged = {name: Ragged.of(own, dims[name]) for name, own in parts.items() if is_large(own, dims[name])}
+        small = {name: width for name, width in dims.items() if name not in ragged}
+        batch = collate([sample.features for sample in samples], small)
+        batch.mask |= {name: part.mask for name, part in ragged.items()}
+        batch.labels = labels_of(samples)
         batch.index = torch.arange(len(samples))
         batch.tokens = _tokens(samples)
         steps = {name: torch.arange(1, mask.shape[1] + 1) for name, mask in batch.mask.items()}
         lengths = {name: (mask * steps[name]).amax(dim=1).clamp(min=1) for name, mask in batch.mask.items()}
-        return cls(batch, tuple(s.id for s in samples), tuple(s.video for s in samples), lengths)
+        return cls(batch, tuple(s.id for s in samples), tuple(s.video for s in samples), lengths, ragged)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -49,10 +54,16 @@ class Table:
         """Some clips, padded to the longest of them."""
         whole = self.whole
         cut = {name: int(lengths[which].max()) for name, lengths in self.lengths.items()}
+        mask = {name: mask[which, : cut[name]] for name, mask in whole.mask.items()}
+        values = {name: values[which, : cut[name]] for name, values in whole.values.items()}
+        for name, part in self.ragged.items():
+            values[name] = part.padded(which, cut[name])
+            if name in self._scales:
+                values[name] = centred(values[name], mask[name], *self._scales[name])
         return replace(
             whole,
-            values={name: values[which, : cut[name]] for name, values in whole.values.items()},
-            mask={name: mask[which, : cut[name]] for name, mask in whole.mask.items()},
+            values=values,
+            mask=mask,
             tokens=None if whole.tokens is None else whole.tokens[which],
             labels={name: label[which] for name, label in whole.labels.items()},
             index=None if whole.index is None else whole.index[which],
@@ -75,7 +86,11 @@ class Table:
         Of the features as they were given, also when they are standardised by now.
         """
         if name not in self._statistics:
-            self._statistics[name] = _mean_and_deviation(self.whole.values[name][self.whole.mask[name]])
+            ragged = self.ragged.get(name)
+            if ragged is None:
+                self._statistics[name] = _mean_and_deviation(self.whole.values[name][self.whole.mask[name]])
+            else:
+                self._statistics[name] = _in_parts(ragged)
         return self._statistics[name]
 
     def standardize(self, model: FusionModel) -> None:
@@ -84,10 +99,21 @@ class Table:
         From then on the table serves models with the same numbers only.
         """
         if not self.whole.standard:
-            for name in model.dims:
+            for name in self.ragged.keys() - model.raw:
+                center, spread = (model.get_buffer(f"{kind}_{name}").clone().cpu() for kind in ("center", "spread"))
+                self._scales[name] = center, spread
+            for name in model.dims.keys() - self.ragged.keys():
                 values, mask = self.whole.values[name], self.whole.mask[name]
                 self.whole.values[name] = model.standardized_values(name, values, mask)
             self.whole.standard = True
+
+
+def labels_of(samples: Sequence[Sample]) -> dict[str, Tensor]:
+    """M, T, A and V, each float32 (N,), NaN where a clip has none."""
+    return {
+        name: torch.tensor([sample.labels.get(name, float("nan")) for sample in samples], dtype=torch.float32)
+        for name in LABELS
+    }
 
 
 def _mean_and_deviation(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,6 +123,22 @@ def _mean_and_deviation(rows: Tensor) -> tuple[Tensor, Tensor]:
     rows = rows.double()
     spread = rows.std(dim=0, correction=0)
     return rows.mean(dim=0).float(), torch.where(spread > 1e-6, spread, 1.0).float()
+
+
+def _in_parts(ragged: Ragged) -> tuple[Tensor, Tensor]:
+    """The same of what is too large to be copied as a whole: by sums over stretches of rows."""
+    keep, step = ragged.valid(), max(1, 2**24 // ragged.rows.shape[1])
+    unit = 255.0 if ragged.rows.dtype == torch.uint8 else 1.0
+
+    def total(of: Callable[[Tensor], Tensor]) -> Tensor:
+        zero = torch.zeros(ragged.rows.shape[1], dtype=torch.float64)
+        parts = ((ragged.rows[i : i + step], keep[i : i + step]) for i in range(0, len(keep), step))
+        return sum((of(rows[valid].double() / unit).sum(dim=0) for rows, valid in parts), zero)
+
+    count = keep.sum().clamp(min=1)
+    mean = total(lambda rows: rows) / count
+    spread = (total(lambda rows: (rows - mean) ** 2) / count).sqrt()
+    return mean.float(), torch.where(spread > 1e-6, spread, 1.0).float()
 
 
 def _tokens(samples: Sequence[Sample]) -> Tensor | None:

@@ -1,0 +1,74 @@
+"""Rows of many clips one behind the other, for modalities that would be many times as large padded to the longest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from msapipe.types import FeatureSequence
+
+# Rows as wide as a picture of 37 x 37 are never padded to the longest clip.
+WIDE = 4096
+
+# Nor is what would take so many bytes padded.
+MOST_PADDED = 2**30
+
+
+def is_large(parts: Sequence[FeatureSequence | None], width: int) -> bool:
+    """Whether a modality of these clips is better kept unpadded."""
+    longest = max((len(part.values) for part in parts if part is not None), default=0)
+    return width >= WIDE or 4 * len(parts) * longest * width > MOST_PADDED
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """rows: (sum of T, D), float32, or uint8 for pictures, which stand for 255 times as much.   starts: int64 (N + 1,).
+
+    mask: bool (N, longest T), as padded.
+    """
+
+    rows: Tensor
+    starts: Tensor
+    mask: Tensor
+
+    @classmethod
+    def of(cls, parts: Sequence[FeatureSequence | None], width: int) -> Ragged:
+        """Copied clip by clip, so that no more than one lies in memory twice."""
+        lengths = [0 if part is None else len(part.values) for part in parts]
+        starts = torch.tensor([0, *np.cumsum(lengths).tolist()])
+        pictures = width >= WIDE and all(part is None or _is_picture(part.values) for part in parts)
+        rows = torch.zeros(int(starts[-1]), width, dtype=torch.uint8 if pictures else torch.float32)
+        mask = torch.zeros(len(parts), max(1, *lengths, 1), dtype=torch.bool)
+        for number, part in enumerate(parts):
+            if part is not None and lengths[number]:
+                own = np.rint(part.values * 255).astype(np.uint8) if pictures else part.values.copy()
+                rows[starts[number] : starts[number + 1]] = torch.from_numpy(own)
+                mask[number, : lengths[number]] = torch.from_numpy(part.valid.copy())
+        return cls(rows, starts, mask)
+
+    def padded(self, which: Tensor, steps: int) -> Tensor:
+        """Some clips, float32 (B, steps, D), cut or padded with zeros."""
+        out = torch.zeros(len(which), steps, self.rows.shape[1])
+        for place, number in enumerate(which.tolist()):
+            begin, end = int(self.starts[number]), int(self.starts[number + 1])
+            own = self.rows[begin : min(end, begin + steps)]
+            # True division, as the pictures were made: the same floats come back.
+            out[place, : len(own)] = own.float() / 255 if own.dtype == torch.uint8 else own
+        return out
+
+    def valid(self) -> Tensor:
+        """Which rows count, bool (sum of T,)."""
+        lengths = self.starts.diff()
+        return self.mask[torch.arange(self.mask.shape[1]) < lengths.unsqueeze(1)]
+
+
+def _is_picture(values: NDArray[np.float32]) -> bool:
+    """Whether all values are whole parts of 255: then a byte holds each, and nothing is lost."""
+    whole = np.rint(values * 255)
+    same = whole / np.float32(255) == values
+    return bool(same.all() and whole.min(initial=0) >= 0 and whole.max(initial=0) <= 255)
