@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from msapipe.fusion._base import FusionModel, Output, Phase
 from msapipe.train.metrics import Scores, pearson, scheme_of, score
@@ -16,17 +18,18 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 SCORED_AT_ONCE = 256
+VIDEOS_AT_ONCE = 16
 
 
 def predict(model: FusionModel, table: Table, fabric: Fabric) -> Output:
     """What a model says of every clip of a table, in order, on the CPU."""
     model.eval()
-    rows = torch.arange(len(table))
+    rows = table.arranged(torch.arange(len(table)), model.by_video)
     found: list[Output] = []
     with torch.inference_mode():
-        for batch in table.batches(rows, SCORED_AT_ONCE):
+        for batch in table.batches(rows, _at_once(model), model.by_video):
             found.append(model(to_device(batch, fabric.to_device)))
-    return _joined(found)
+    return _picked(_joined(found), rows.argsort())
 
 
 def score_samples(model: FusionModel, samples: Sequence[Sample], scale: tuple[float, float]) -> Scores:
@@ -43,8 +46,8 @@ def evaluate(model: FusionModel, table: Table, fabric: Fabric, phase: Phase) -> 
     model.eval()
     outputs, losses = [], []
     with torch.no_grad():
-        rows = table.labelled(phase.labels)
-        for batch in table.batches(rows, SCORED_AT_ONCE):
+        rows = table.arranged(table.labelled(phase.labels), model.by_video)
+        for batch in table.batches(rows, _at_once(model), model.by_video):
             there = to_device(batch, fabric.to_device)
             outputs.append(model(there))
             losses.append(float(model.loss(outputs[-1], there, phase.name)) * len(batch))
@@ -63,6 +66,22 @@ def evaluate(model: FusionModel, table: Table, fabric: Fabric, phase: Phase) -> 
         found["acc2"] = float(((whole.score > 0) == (label > 0))[known].float().mean())
         found["corr"] = pearson(whole.score[known], label[known]) or 0.0
     return found
+
+
+def _at_once(model: FusionModel) -> int:
+    """How many clips, or videos of a model by video, are scored at once."""
+    return VIDEOS_AT_ONCE if model.by_video else SCORED_AT_ONCE
+
+
+def _picked(output: Output, rows: Tensor) -> Output:
+    """The output's rows in another order."""
+    return replace(
+        output,
+        score=output.score[rows],
+        unimodal={name: part[rows] for name, part in output.unimodal.items()},
+        features={name: part[rows] for name, part in output.features.items()},
+        interval=None if output.interval is None else output.interval[rows],
+    )
 
 
 def _joined(outputs: list[Output]) -> Output:

@@ -19,6 +19,7 @@ from msapipe.fusion import fusion_models
 from msapipe.fusion._base import FusionModel
 from msapipe.train.data import DataSet
 from msapipe.train.evaluate import predict
+from msapipe.train.fitness import check_fit
 from msapipe.train.loop import Line, Loop, Settings
 from msapipe.train.metrics import Scores, scheme_of, score
 from msapipe.train.table import Table
@@ -67,6 +68,7 @@ class Study:
     ) -> None:
         self.data, self.model, self.params, self.settings = data, model, dict(params), settings
         self.cls = fusion_models().get(model)
+        check_fit(model, self.cls, self.params, data)
         self.dims = {name: width for name, width in data.dims.items() if not modalities or name in modalities}
         if not self.dims:
             raise MsapipeError(f"{data.name} has none of the modalities {', '.join(modalities)}")
