@@ -32,6 +32,13 @@ SMALLER: dict[str, dict[str, Any]] = {
     # The labels to learn lie in [-2, 2].
     "av_mc": {"output_range": (-3.0, 3.0), **QUIET},
     "av_mc_semi": {"output_range": (-3.0, 3.0), **QUIET},
+    "mfm": {
+        "mmd": 1.0,
+        "dropouts": (0.0, 0.0, 0.0),
+        "y_dropout": (0.0, 0.0),
+        "attention": (32, 0.0),
+        "update": (32, 0.0),
+    },
     "misa": {"d": 32, "feed": 64, "dropout": 0.0},
     "mmmu_ba": {"hidden": 32, "units": 16, "gru_dropout": 0.0, "dropout": 0.0},
     "mult": {"layers": 2, "width": 20, "heads": 4, "text_dropout": 0.0, "embed_dropout": 0.0, "output_dropout": 0.0},

@@ -41,5 +41,5 @@ class TwoBiLstms(nn.Module):
         states, one = packed(self.first, values, mask)
         _, other = packed(self.second, self.norm(states), mask)
         forth, back = zip(one.chunk(2, dim=1), other.chunk(2, dim=1), strict=True)
-        both = torch.cat([forth[0], back[0], forth[1], back[1]], dim=1)
+        both = torch.cat([*forth, *back], dim=1)
         return both * present(mask).unsqueeze(1)
