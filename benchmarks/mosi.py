@@ -32,8 +32,8 @@ from msapipe.cli._training import markdown
 from msapipe.fusion import fusion_models
 from msapipe.train.data import DataSet
 from msapipe.train.labels import read_labels
-from msapipe.train.loop import Settings
 from msapipe.train.metrics import score
+from msapipe.train.settings import Settings
 from msapipe.train.split import folds
 from msapipe.train.study import Study, make_fabric
 from msapipe.types import FeatureSequence, Sample

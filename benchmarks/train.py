@@ -30,7 +30,8 @@ import torch
 from msapipe.cli._training import markdown
 from msapipe.fusion import fusion_models
 from msapipe.train.data import load_data
-from msapipe.train.loop import Line, Loop, Settings
+from msapipe.train.loop import Line, Loop
+from msapipe.train.settings import Settings
 from msapipe.train.study import make_fabric
 from msapipe.train.table import Table
 

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from msapipe.types import FeatureSequence, Transcript
 
+# How a recipe's ``align`` begins that keeps rows as they are, up to a number of them.
+THIN = "thin "
+
 
 def uniform_grid(steps: int, seconds: float) -> NDArray[np.float64]:
     """``steps`` equal cells over [0, seconds): float64 (steps, 2)."""
@@ -81,6 +84,17 @@ def concatenate(channels: Mapping[str, FeatureSequence]) -> FeatureSequence:
     )
 
 
+def thinned(sequence: FeatureSequence, most: int) -> FeatureSequence:
+    """At most ``most`` rows, from the first to the last, at even spacing; a shorter sequence as it is."""
+    count = len(sequence.values)
+    if count <= most:
+        return sequence
+    rows = np.round(np.arange(most) * (count - 1) / max(1, most - 1)).astype(np.int64)
+    return FeatureSequence(
+        sequence.values[rows], sequence.times[rows], sequence.valid[rows], sequence.names, sequence.channels
+    )
+
+
 def align_channels(
     channels: dict[str, dict[str, FeatureSequence]], words: Transcript | None, to: str | int | None
 ) -> dict[str, FeatureSequence]:
@@ -90,6 +104,9 @@ def align_channels(
     """
     if to is None:
         return {name: concatenate(parts) for name, parts in channels.items()}
+    if isinstance(to, str) and to.startswith(THIN):
+        most = int(to.removeprefix(THIN))
+        return {name: thinned(concatenate(parts), most) for name, parts in channels.items()}
     every = [part for parts in channels.values() for part in parts.values()]
     seconds = max((float(part.times[:, 1].max()) for part in every if len(part.times)), default=0.0)
     if isinstance(to, int):

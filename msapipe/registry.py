@@ -85,11 +85,28 @@ class Registry(Generic[T]):
 
     def about(self, name: str) -> str:
         """First line of the docstring of a module, read without importing it; plug-ins say where they are from."""
+        tree = self._read(name)
+        if tree is None:
+            return f"plug-in {self.where()[name]}"
+        return (ast.get_docstring(tree) or "").partition("\n")[0]
+
+    def keys(self, name: str, attribute: str) -> list[str]:
+        """Keys of a dictionary that a class of the module writes out, read without importing it; [] where none does."""
+        tree = self._read(name)
+        written = [
+            line.value
+            for part in (tree.body if tree else ())
+            if isinstance(part, ast.ClassDef)
+            for line in part.body
+            if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.target.id == attribute
+        ]
+        keys = [key for value in written if isinstance(value, ast.Dict) for key in value.keys]
+        return [str(key.value) for key in keys if isinstance(key, ast.Constant)]
+
+    def _read(self, name: str) -> ast.Module | None:
+        """The text of a module of ours; None for a plug-in."""
         where = self.where()[name]
-        if ":" in where or not where.startswith("msapipe."):
-            return f"plug-in {where}"
-        spec = find_spec(where)
+        spec = find_spec(where) if ":" not in where and where.startswith("msapipe.") else None
         if spec is None or spec.origin is None:
-            return ""
-        text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
-        return text.partition("\n")[0]
+            return None
+        return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))

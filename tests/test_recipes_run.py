@@ -21,18 +21,21 @@ OPTIONS = Options("cpu", offline=True)
 
 # Rows on the recipe's grid, where it is of one length; the channels of each modality.
 STATED: dict[str, tuple[int | None, dict[str, list[str]]]] = {
+    "agfn_finetune": (None, {"text": ["tokens"], "audio": ["egemaps", "mfcc"], "vision": ["action_units"]}),
+    "boosting_chinese": (None, {"text": ["tokens"], "audio": ["samples"], "vision": ["pixels"]}),
+    "smp_sims": (None, {"text": ["bert"], "audio": ["wav2vec2", "mfcc"], "vision": ["resnet18", "au"]}),
     "agfn": (None, {"text": ["bert"], "audio": ["egemaps", "mfcc"], "vision": ["action_units"]}),
     "boosting": (None, {"text": ["bert"], "audio": ["hubert"], "vision": ["video_swin"]}),
     "boosting_finetune": (None, {"text": ["tokens"], "audio": ["samples"], "vision": ["pixels"]}),
     "chinese": (32, {"text": ["bert"], "audio": ["hubert", "mfcc"], "vision": ["resnet18", "au"]}),
-    "dec": (30, {"text": ["glove"], "audio": ["mfcc"], "vision": ["action_units"]}),
+    "dec": (None, {"text": ["glove"], "audio": ["mfcc"], "vision": ["action_units"]}),
     "hma": (None, {"text": ["tokens"], "audio": ["mfcc"], "vision": ["action_units"]}),
     "permissive": (
         32,
         {"text": ["bert"], "audio": ["hubert", "mfcc"], "vision": ["hsemotion", "au", "video_swin"]},
     ),
     "plain": (None, {"text": ["lexicon"], "audio": ["mfcc"], "vision": ["geometry"]}),
-    "smp": (32, {"text": ["bert"], "audio": ["wav2vec2", "mfcc"], "vision": ["resnet18", "au"]}),
+    "smp": (None, {"text": ["bert"], "audio": ["wav2vec2", "mfcc"], "vision": ["resnet18", "au"]}),
 }
 
 

@@ -21,7 +21,8 @@ from train import LIMIT, MODALITIES, Doubles, assume_text_sees_all, cpu, run, si
 from msapipe.fusion._base import Batch
 from msapipe.fusion.late import Late
 from msapipe.train.evaluate import predict
-from msapipe.train.loop import Loop, Settings
+from msapipe.train.loop import Loop
+from msapipe.train.settings import Settings
 from msapipe.train.table import Table
 from msapipe.types import FeatureSequence, Sample
 

@@ -14,6 +14,7 @@ from msapipe.cli import (
     doctor,
     embed,
     evaluate,
+    explain,
     extract,
     listing,
     plan,
@@ -59,6 +60,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("tune")(tune.tune)
 app.command("embed")(embed.embed)
+app.command("explain")(explain.explain)
 app.command("convert")(convert.convert)
 app.command("list")(listing.listing)
 app.command("doctor")(doctor.doctor)

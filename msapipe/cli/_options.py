@@ -24,6 +24,16 @@ Recipe = Annotated[
     str,
     typer.Option("--pipeline", "-p", envvar="MSAPIPE_PIPELINE", help="Recipe: a name (msapipe list) or a .yaml file."),
 ]
+ModelRecipe = Annotated[
+    str | None,
+    typer.Option(
+        "--pipeline",
+        "-p",
+        envvar="MSAPIPE_PIPELINE",
+        help="Recipe: a name (msapipe list) or a .yaml file.",
+        show_default="the one that the model was trained on, else pocket",
+    ),
+]
 DataSet = Annotated[
     str,
     typer.Option(

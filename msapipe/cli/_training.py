@@ -36,7 +36,18 @@ Labels = Annotated[Path | None, typer.Option(help="label.csv (default: the file'
 Scale = Annotated[str | None, typer.Option(help="Lowest and highest label, LOW,HIGH (default: -1,1 or -3,3).")]
 Assignments = Annotated[
     list[str] | None,
-    typer.Option("--set", help="A parameter of the model or a setting of its training, key=value; repeatable."),
+    typer.Option(
+        "--set",
+        help="A parameter of the model or a setting of its training, key=value; repeatable. epochs is of the longest "
+        "phase and lr of the fastest group of a phase, the others keep their share; of one alone: "
+        "phase.NAME.epochs=, group.NAME.lr=.",
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="Settings of the model's source for a corpus: mosi, mosei, sims or sims_v2 (msapipe list fusion)."
+    ),
 ]
 Seeds = Annotated[str, typer.Option(help="Seeds, separated by commas.")]
 Modalities = Annotated[str, typer.Option(help="text,audio,vision or some of them (default: all that are there).")]
@@ -75,14 +86,31 @@ def open_data(
     return data
 
 
-def open_study(data: DataSet, model: str, assignments: list[str] | None, modalities: str, folder: Path) -> Study:
-    """A model with its parameters on a data set."""
+def open_study(
+    data: DataSet,
+    model: str,
+    assignments: list[str] | None,
+    modalities: str,
+    folder: Path,
+    preset: str | None = None,
+) -> Study:
+    """A model with its parameters on a data set; assignments go before the preset's."""
     from msapipe.fusion import fusion_models
+    from msapipe.train import presets
     from msapipe.train.params import assign
     from msapipe.train.study import Study
 
-    params, settings = assign(fusion_models().get(model), assignments or ())
+    cls = fusion_models().get(model)
+    first = presets.assignments(cls, model, preset) if preset else []
+    params, settings = assign(cls, [*first, *(assignments or ())])
     return Study(data, model, params, settings, folder, _names(modalities))
+
+
+def lacks_preset(model: str, preset: str) -> bool:
+    """Whether a model has no preset of that name."""
+    from msapipe.fusion import fusion_models
+
+    return preset not in fusion_models().get(model).presets
 
 
 def open_model(model: str, data: DataSet, allow_mismatch: bool) -> tuple[Card, FusionModel]:
@@ -116,29 +144,34 @@ def run_seeds(
     study: Study, seeds: str, device: str, precision: str, console: Console, tensorboard: Path | None = None
 ) -> list[Trained]:
     """Train once a seed, with a line an epoch, and curves below ``tensorboard``."""
+    from msapipe.cli._batch import escape
     from msapipe.pipeline.device import resolve_device
     from msapipe.train.study import make_fabric
 
     fabric = make_fabric(resolve_device(device), precision)
+    for note in study.notes():
+        console.print(f"note: {escape(note)}", soft_wrap=True)
     runs = []
-    for seed in _seeds(seeds):
+    for seed in seed_list(seeds):
         with _progress(console, f"{study.model}, seed {seed}") as show, _curves(tensorboard, seed) as draw:
             runs.append(study.run(seed, fabric, _both(show, draw)))
     return runs
 
 
 def show_scores(runs: Sequence[Trained], console: Console, split: str = "test") -> None:
-    """Mean and deviation of every metric over the seeds."""
+    """Mean and deviation of every metric over the seeds; of one seed there is no deviation."""
     from rich.table import Table
 
     from msapipe.train.metrics import mean_and_deviation
 
     split = split if split in runs[0].scores else "valid"
-    table = Table(title=f"{split}, {len(runs)} seeds", box=None, title_justify="left")
-    for name in ("metric", "mean", "deviation"):
+    several = len(runs) > 1
+    table = Table(title=f"{split}, {len(runs)} seed{'s' if several else ''}", box=None, title_justify="left")
+    for name in ("metric", "mean", "deviation") if several else ("metric", "value"):
         table.add_column(name, justify="left" if name == "metric" else "right")
     for name, value in mean_and_deviation([run.scores[split] for run in runs]).items():
-        table.add_row(name, *(("not defined", "") if value is None else (f"{value[0]:.4f}", f"{value[1]:.4f}")))
+        figures = ("not defined", "") if value is None else (f"{value[0]:.4f}", f"{value[1]:.4f}")
+        table.add_row(name, *figures[: 2 if several else 1])
     console.print(table)
 
 
@@ -210,7 +243,8 @@ def _scale(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
-def _seeds(text: str) -> list[int]:
+def seed_list(text: str) -> list[int]:
+    """Seeds as they are typed, each once."""
     from msapipe.errors import RecipeError
 
     parts = [part.strip() for part in text.split(",") if part.strip()]

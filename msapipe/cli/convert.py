@@ -108,7 +108,7 @@ def _given(
     if labels is not None:
         bare, notes = with_labels(bare, read_labels(labels), labels)
         if bare and not any(sample.labels for sample in bare):
-            raise RecipeError(f"--labels {labels}: names none of the clips of {source}, such as {bare[0].id}")
+            raise RecipeError(f"--labels {labels}: has no label for any clip of {source}; fill in its column label")
     if make_splits:
         kept = [number for number, sample in enumerate(bare) if "M" in sample.labels or not only_labelled]
         for number, sample in zip(kept, with_splits([bare[number] for number in kept]), strict=True):

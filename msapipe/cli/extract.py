@@ -182,13 +182,12 @@ def _write(
     writer: Exchange, output: Path, examples: list[Example], recipe: Recipe, folder: str, console: Console
 ) -> None:
     from msapipe.cache import open_store
-    from msapipe.pipeline.card import signature
+    from msapipe.pipeline.model_recipe import made_by
     from msapipe.pipeline.run import Runner
     from msapipe.pipeline.samples import samples_of
 
     with Runner(recipe, open_store(folder)) as runner:
-        made_by = {"features": signature(recipe), "align": recipe.align}
-        count = writer.write(output, samples_of(examples, runner), made_by)
+        count = writer.write(output, samples_of(examples, runner), made_by(recipe))
     console.print(f"wrote the features of {count} clips to {output}")
 
 

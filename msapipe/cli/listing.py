@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 Row = tuple[str, str, str]
-KINDS = ("recipes", "stages", "models", "fusion", "datasets", "formats")
+KINDS = ("recipes", "stages", "models", "fusion", "ablations", "datasets", "formats")
 
 
 def listing(
     kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}, or all.", show_default=True)] = "all",
 ) -> int:
-    """List recipes, stages, models, fusion models, data sets and file formats."""
+    """List recipes, stages, models, fusion models with their presets, ablations, data sets and file formats."""
     from rich.console import Console
     from rich.table import Table
 
@@ -27,6 +27,7 @@ def listing(
         "stages": _stages,
         "models": _models,
         "fusion": _fusion,
+        "ablations": _ablations,
         "datasets": _datasets,
         "formats": _formats,
     }
@@ -34,7 +35,8 @@ def listing(
         raise UnknownName(f"nothing to list is called {kind!r}{did_you_mean(kind, (*rows, 'all'))}")
     out = Console(highlight=False)
     for name in rows if kind == "all" else (kind,):
-        table = Table(name, "", "licence", box=None, padding=(0, 2, 0, 0), title_justify="left")
+        last = {"fusion": "presets", "ablations": "preset"}.get(name, "licence")
+        table = Table(name, "", last, box=None, padding=(0, 2, 0, 0), title_justify="left")
         for row in rows[name]():
             table.add_row(*(escape(cell) for cell in row))
         out.print(table)
@@ -74,7 +76,15 @@ def _fusion() -> Iterator[Row]:
     # The class is not asked for: that would import torch, and the files say enough.
     models = Registry("fusion model", "msapipe.fusion", object, "msapipe.fusion")
     for name in models.where():
-        yield name, models.about(name), "-"
+        yield name, models.about(name), ", ".join(models.keys(name, "presets")) or "-"
+
+
+def _ablations() -> Iterator[Row]:
+    from msapipe.train.variants import ablation_names, load_ablation
+
+    for name in ablation_names():
+        ablation = load_ablation(name)
+        yield name, ablation.about, ablation.preset or "-"
 
 
 def _datasets() -> Iterator[Row]:

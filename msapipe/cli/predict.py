@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def predict(
     paths: options.Paths,
-    pipeline: options.Recipe = "pocket",
+    pipeline: options.ModelRecipe = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", envvar="MSAPIPE_MODEL", help="A model instead of the recipe's own.")
     ] = None,
@@ -61,12 +61,12 @@ def predict(
     from msapipe.engines.local import run_clips
     from msapipe.errors import MsapipeError
     from msapipe.pipeline.device import resolve_device
+    from msapipe.pipeline.model_recipe import choose_recipe
     from msapipe.pipeline.plan import plan
-    from msapipe.pipeline.recipe import load_recipe
     from msapipe.pipeline.run import Options, Runner
 
     console = options.console(quiet, verbose)
-    recipe = load_recipe(pipeline)
+    recipe = choose_recipe(pipeline, model)
     options.accept_licences(accept_licence, recipe)
     scorer, reduced = _model(model, recipe, without or [], allow_mismatch)
     if device not in ("auto", "cpu"):

@@ -21,6 +21,7 @@ def train(
     pipeline: training.Pipeline = None,
     dataset: options.DataSet = "",
     assignments: training.Assignments = None,
+    preset: training.Preset = None,
     seeds: training.Seeds = "1111,1112,1113",
     modalities: training.Modalities = "",
     scale: training.Scale = None,
@@ -32,11 +33,23 @@ def train(
     """Train a fusion model, once a seed. Killed and started again, it goes on where it stopped."""
     console = options.console(quiet)
     data = training.open_data(features, labels, scale, console, pipeline, dataset, device)
-    study = training.open_study(data, model, assignments, modalities, output / ".training")
+    study = training.open_study(data, model, assignments, modalities, output / ".training", preset)
     runs = training.run_seeds(study, seeds, device, precision, console, tensorboard)
     from msapipe.train.export import export
 
     best = export(study, runs, output, shlex.join(["msapipe", *sys.argv[1:]]))
     training.show_scores(runs, console)
-    console.print(f"wrote {output} (seed {best.seed}); type: msapipe predict CLIP --model {output}", soft_wrap=True)
+    console.print(f"wrote {output} (seed {best.seed}); {_next_step(output, features)}", soft_wrap=True)
     return 0
+
+
+def _next_step(model: Path, features: Path) -> str:
+    """What to type next: a model of other people's features scores no clip."""
+    from msapipe.pipeline.card import foreign, read_card
+
+    if foreign(read_card(model)):
+        return (
+            "another tool made these features, so it cannot score a raw clip; type: "
+            f"msapipe evaluate {features} --model {model}"
+        )
+    return f"type: msapipe predict CLIP --model {model}"

@@ -23,7 +23,8 @@ class Row:
     """One line: the clip's name ("video/clip", or as it is written), its labels, split and words.
 
     group: clips of one are never in two splits: that of the video, or of all videos that share a speaker with it.
-    file: where it lies, as written, "" when its name says so.   start, end: seconds in the video that it is cut from.
+    file: where it lies, as written, "" when its name says so.   clip: the column clip_id, "" where there is none.
+    start, end: seconds in the video that it is cut from.
     """
 
     line: int
@@ -37,6 +38,7 @@ class Row:
     start: float | None = None
     end: float | None = None
     speaker: str = ""
+    clip: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,9 @@ def _row(line: int, entry: Mapping[str, str], named: str) -> Row:
     file = entry.get("file", "")
     text, speaker = entry.get("text", ""), entry.get("speaker", "")
     video = video or name
-    return Row(line, name, video, video, labels, SPLITS.get(mode), text, file, start, end, speaker)
+    return Row(
+        line, name, video, video, labels, SPLITS.get(mode), text, file, start, end, speaker, entry.get("clip_id", "")
+    )
 
 
 def _number(entry: Mapping[str, str], column: str) -> float:

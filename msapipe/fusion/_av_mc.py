@@ -85,6 +85,11 @@ class AvMcBase(TextFusion):
         return (Phase(groups=groups, batch=self.batch_size, clip=None, mixed=self.first),)
 
     @classmethod
+    def params_of(cls, scale: tuple[float, float]) -> dict[str, Any]:
+        """Scores lie where labels do."""
+        return {"output_range": scale}
+
+    @classmethod
     def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
         """Each modality learns by labels of its own."""
         if not given.labels & {"T", "A", "V"}:

@@ -53,8 +53,10 @@ class Output:
 
     score: float32 (B,) on the model's scale.   unimodal: modality to (B,), what each says by itself.
     features: name to (B, d), at least "fused" where there is one.   losses: name to scalar, unweighted.
-    diagnostics: gates, weights, attention, detached.   interval: (B, 2), low and high bound between which the label
-    lies nine times in ten; None where the model cannot say.
+    diagnostics: gates, weights, attention, detached: (B, ...), or () for a number of the model.   interval: (B, 2),
+    low and high bound between which the label lies nine times in ten; None where the model cannot say.
+    classes: logits (B, C) of the classes between the model's ``class_edges``, lowest first; None for a model without
+    such a head.
     """
 
     score: Tensor
@@ -63,6 +65,7 @@ class Output:
     losses: dict[str, Tensor] = field(default_factory=dict)
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
     interval: Tensor | None = None
+    classes: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,14 @@ class Group:
     """Parameters that learn alike.
 
     prefixes: beginnings of their names; of several groups the one with the longest fitting prefix has a parameter
-    ("" fits all).   lr: learning rate.   weight_decay: biases and one-dimensional weights are spared.
+    ("" fits all).   lr: learning rate.   weight_decay: biases and one-dimensional weights are spared.   name: what
+    settings call it (``--set group.NAME.lr=``).
     """
 
     prefixes: tuple[str, ...] = ("",)
     lr: float = 1e-3
     weight_decay: float = 0.0
+    name: str = "all"
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,8 @@ class Phase:
     bring nothing).   clip: bound of the gradient's norm, or with ``clip_by`` "value" of each of its numbers.
     accumulate: batches a step; the rest of an epoch is a step.
     monitor: what the best epoch is chosen by, over the validation split: mae, mae_T ..., loss (smaller is better),
-    acc2, corr (larger is better); "last": the last epoch.   patience: epochs without a better one, None: never stop.
+    acc2, corr, class_acc, class_f1_macro (larger is better); "last": the last epoch.   patience: epochs without a
+    better one, None: never stop.
     """
 
     name: str = "all"
@@ -128,6 +134,18 @@ class Given:
     high: float
 
 
+@dataclass(frozen=True)
+class Preset:
+    """The settings that a source gives for one corpus.
+
+    source: where they stand.   values: what ``--set`` takes, a parameter of the model or a setting of its training;
+    what the source leaves open is left out, and stays as the model has it.
+    """
+
+    source: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
 Batches = Callable[[], Iterable[Batch]]
 
 
@@ -147,6 +165,12 @@ class FusionModel(nn.Module, ABC):
     that its numbers of parameters and its weights fit.
     raw: modalities that ``standardized`` leaves as they are, because an encoder of the model's own reads them (token
     ids, sound, pictures); padding is then that encoder's to leave out.
+    presets: corpus ("mosi", "mosei", "sims", "sims_v2") to the settings of the model's source for it; a dictionary
+    written out in the class, so that it is listed without importing torch.
+    by_modality: diagnostics (B, M) whose columns are the modalities in the order of ``dims``.
+    class_edges: of a model with a head of classes, the scores between them, right-closed as those of CH-SIMS: a label
+    at an edge is of the class below it. Two classes, (0.0,), are negative and positive; a label of 0 is of neither.
+    scored_by_classes: the classes are all that it learns, and the score is made of their probabilities.
     """
 
     version: ClassVar[int] = 1
@@ -154,7 +178,11 @@ class FusionModel(nn.Module, ABC):
     reads_tokens: ClassVar[bool] = False
     by_video: ClassVar[bool] = False
     idle: ClassVar[tuple[str, ...]] = ()
+    presets: ClassVar[Mapping[str, Preset]] = {}
+    by_modality: ClassVar[frozenset[str]] = frozenset()
     raw: frozenset[str] = frozenset()
+    class_edges: tuple[float, ...] = ()
+    scored_by_classes: bool = False
 
     def __init__(self, dims: Mapping[str, int]) -> None:
         """dims: modality ("text", "audio", "vision") to the number of its columns."""
@@ -190,6 +218,22 @@ class FusionModel(nn.Module, ABC):
         """Why a model with these parameters cannot be trained on a data set, in a sentence; None when it can."""
         return None
 
+    @classmethod
+    def params_of(cls, scale: tuple[float, float]) -> dict[str, Any]:
+        """Parameters that follow from the label scale, where the user says nothing else."""
+        return {}
+
+    def counts(self) -> dict[str, int]:
+        """Parts of the model to the number of their parameters, where a paper counts a part alone."""
+        return {}
+
+    def choose(self, phase: str, labels: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+        """Which ``rows`` of the training split, int64, a phase learns from; ``labels`` are those of the whole split.
+
+        Called before ``begin``, and again when a killed training goes on.
+        """
+        return rows
+
     def kept_params(self) -> dict[str, str]:
         """Parameters that a model folder needs beside those that were given, to build the model anew."""
         return {}
@@ -213,6 +257,11 @@ class FusionModel(nn.Module, ABC):
 
     def after_step(self, output: Output, batch: Batch, phase: str, epoch: int) -> None:
         """After each step; ``output`` is detached."""
+
+
+def neutral_band(scale: tuple[float, float]) -> float:
+    """How far from 0 a label is still neutral, as accuracy of three classes counts: 0.1 on [-1, 1], 0.5 beyond."""
+    return 0.1 if max(abs(bound) for bound in scale) <= 1 else 0.5
 
 
 def collate(clips: Sequence[Mapping[str, FeatureSequence]], dims: Mapping[str, int]) -> Batch:

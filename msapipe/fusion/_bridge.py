@@ -1,6 +1,7 @@
-"""Bidirectional attention between text and another modality, which narrows the gap before one shifts the other.
+"""Masked bimodal adjustment: text attends to itself by what is alike in text and in another modality.
 
-MBA of Lin and Hu (2023), which extends the masked attention of CM-BERT (Yang, Xu and Gao, 2020).
+It narrows the gap between the two before one shifts the other. MBA of Lin and Hu (2023), which extends the masked
+attention of CM-BERT (Yang, Xu and Gao, 2020).
 """
 
 from __future__ import annotations
@@ -35,14 +36,18 @@ class Bridge(nn.Module):
         self.bias = nn.Parameter(torch.zeros(2))
         self.steps = steps
 
-    def forward(self, text: Tensor, other: Tensor, mask: Tensor, there: Tensor) -> Tensor:
-        """text, other: (B, N, D), (B, N, D_m); mask, there: bool (B, N), the steps of the text and of the other."""
+    def forward(self, text: Tensor, other: Tensor, mask: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+        """The text, and how much each of its steps attended to each (B, N, N).
+
+        text, other: (B, N, D), (B, N, D_m); mask, there: bool (B, N), the steps of the text and of the other.
+        """
         steps = text.shape[1]
         if self.steps and steps > self.steps:
             raise RecipeError(f"mba_weight: a matrix of {self.steps} steps meets a clip of {steps}; take scalar")
         alike = self._alike(_convolved(self.text, text), mask, 0)
         across = self._alike(_convolved(self.other, other), there, 1)
-        return text + attention(alike, across, mask) @ text
+        weights = attention(alike, across, mask)
+        return text + weights @ text, weights
 
     def _alike(self, states: Tensor, mask: Tensor, which: int) -> Tensor:
         """Bounded likeness of every two steps: (B, N, d) to (B, N, N)."""

@@ -59,6 +59,8 @@ class Context(FusionModel):
         if limit <= 0:
             raise RecipeError(f"limit: found {limit}, expected more than 0")
         self.target, self.limit, self.context = target, limit, context
+        if target == "sign":
+            self.class_edges, self.scored_by_classes = (0.0,), True
         self.score = nn.Linear(width, 2 if target == "sign" else 1)
 
     @abstractmethod
@@ -75,11 +77,13 @@ class Context(FusionModel):
         inside = mask.unsqueeze(2)
         found = self.in_context({name: part[rows] * inside for name, part in vectors.items()}, mask)
         fused = found.new_zeros(len(batch), found.shape[2]).index_copy(0, rows[mask], found[mask])
-        return Output(score=self.score_of(fused), features={"fused": fused})
+        raw = self.raw_of(fused)
+        classes = raw if self.target == "sign" else None
+        return Output(score=self.said(raw), features={"fused": fused}, classes=classes)
 
-    def score_of(self, found: Tensor) -> Tensor:
-        """What ``in_context`` found of each clip (B, width) to scores (B,)."""
-        return self.said(self.score(found))
+    def raw_of(self, found: Tensor) -> Tensor:
+        """What the last layer says of what ``in_context`` found of each clip: (B, width) to (B, 1 or 2)."""
+        return self.score(found)  # type: ignore[no-any-return]
 
     def said(self, raw: Tensor) -> Tensor:
         """The score (B,) of what the last layer says (B, 1 or 2)."""
@@ -106,6 +110,11 @@ class Context(FusionModel):
     def monitor(self) -> str:
         """What the best epoch is chosen by."""
         return "acc2" if self.target == "sign" else "mae"
+
+    @classmethod
+    def params_of(cls, scale: tuple[float, float]) -> dict[str, Any]:
+        """The limit is that of the labels."""
+        return {"limit": max(map(abs, scale))}
 
     @classmethod
     def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:

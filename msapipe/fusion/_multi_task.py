@@ -86,6 +86,11 @@ class MultiTask(TextFusion):
             self.pseudo.follow(output.features, batch.index, epoch)
 
     @classmethod
+    def params_of(cls, scale: tuple[float, float]) -> dict[str, Any]:
+        """Pseudo-labels stay where labels are."""
+        return {"label_bound": max(map(abs, scale))}
+
+    @classmethod
     def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
         """Without labels of modalities there is none to learn by."""
         if params.get("unimodal") == "labels" and not given.labels & {"T", "A", "V"}:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from msapipe.fusion._aligned import lengths, window_means
 from msapipe.fusion._base import Batch
+from msapipe.fusion._language_model import TOKEN_COLUMNS
 
 # How many steps a clip without text has at most; the corpora that were aligned to words have as many.
 MOST_WITHOUT_TEXT = 50
@@ -33,6 +35,26 @@ def on_text_grid(
         last = torch.maximum(end, count) if aligned else end
         values[name] = window_means(batch.values[name], batch.mask[name], last, count, step)
     return values, step < count.unsqueeze(1)
+
+
+def by_words(batch: Batch, names: Sequence[str]) -> Batch:
+    """The batch with what each word's pieces hear and see replaced by its mean over that word, valid steps only.
+
+    A special token ([CLS], [SEP]), which is no word, has nothing. Only where the text is made of token ids that name
+    their word, and for modalities on the same steps; everything else stays as it is.
+    """
+    text = batch.values.get("text")
+    if text is None or text.shape[2] != TOKEN_COLUMNS:
+        return batch
+    word = text[..., TOKEN_COLUMNS - 1].round().masked_fill(~batch.mask["text"], -1.0)
+    same = (word.unsqueeze(2) == word.unsqueeze(1)) & (word >= 0).unsqueeze(2)
+    values, mask = dict(batch.values), dict(batch.mask)
+    for name in names:
+        if mask[name].shape == word.shape:
+            seen = (same & mask[name].unsqueeze(1)).to(values[name].dtype)
+            values[name] = seen @ values[name] / seen.sum(dim=2, keepdim=True).clamp(min=1)
+            mask[name] = seen.any(dim=2)
+    return replace(batch, values=values, mask=mask)
 
 
 def _steps(text: Tensor | None, ends: dict[str, Tensor], most: int) -> Tensor:

@@ -1,12 +1,13 @@
 """Adaptive Gated Fusion Network: one gate trusts what is certain, another what matters, and the head withstands attack.
 
-Wu et al., "Adaptive Gated Fusion Network for Multimodal Sentiment Analysis". AGFN.
+Wu, Sun, Yang and Wong, "Beyond Simple Fusion: Adaptive Gated Fusion for Robust Multimodal Sentiment Analysis" (2025).
+AGFN.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from msapipe.errors import RecipeError
 from msapipe.fusion._aligned import lengths
 from msapipe.fusion._attention import Attention, Dropout, FeedForward
-from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, masked_mean, present
+from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, Preset, masked_mean, present
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._gates import EntropyGate, GatedFusion, ImportanceGate
 from msapipe.fusion._language_model import LanguageModel, with_tokens
@@ -103,6 +104,25 @@ class Agfn(FusionModel):
     """
 
     version = 1
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset(
+            "Wu et al., section 3.1",
+            {"layers": 3, "vat_steps": 5, "vat_weight": 0.1, "batch": 32, "weight_decay": 0.01, "patience": 8},
+        ),
+        "mosei": Preset(
+            "Wu et al., section 3.1",
+            {
+                "layers": 2,
+                "vat_steps": 3,
+                "vat_weight": 0.1,
+                "batch": 128,
+                "weight_decay": 0.05,
+                "patience": 4,
+                "epochs": 30,
+            },
+        ),
+    }
+    by_modality = frozenset({"w", "H", "g", "norm"})
     reads_tokens = True
     words: LanguageModel | None
 
@@ -183,8 +203,11 @@ class Agfn(FusionModel):
         return total
 
     def phases(self) -> tuple[Phase, ...]:
-        """The paper's settings for MOSI; for MOSEI it has batch 128, weight decay 0.05, patience 4 and two layers."""
-        groups = (Group(lr=1e-4, weight_decay=0.01), Group(("words.",), lr=5e-5, weight_decay=0.01))
+        """The paper's settings for MOSI; those for MOSEI are a preset."""
+        groups = (
+            Group(lr=1e-4, weight_decay=0.01, name="other"),
+            Group(("words.",), lr=5e-5, weight_decay=0.01, name="language_model"),
+        )
         return (Phase(groups=groups, epochs=50, optimizer="adamw", schedule="cosine"),)
 
     def begin(self, phase: str, batches: Batches) -> None:

@@ -72,9 +72,9 @@ class BcLstm(Context):
     def _states(self, name: str, clips: Tensor, mask: Tensor) -> Tensor:
         return self.nets[name](clips) if self.deep else packed(self.nets[name], clips, mask)[0]
 
-    def score_of(self, found: Tensor) -> Tensor:
+    def raw_of(self, found: Tensor) -> Tensor:
         """Of what ``in_context`` gives only the first part is scored."""
-        return self.said(self.score(found[:, : -len(self.dims)]))
+        return super().raw_of(found[:, : -len(self.dims)])
 
     def forward(self, batch: Batch) -> Output:
         """Score a batch."""

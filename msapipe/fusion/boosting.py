@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from msapipe.errors import RecipeError
 from msapipe.fusion._attention import Dropout
-from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, absolute_error, masked_mean
+from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, Preset, absolute_error, masked_mean
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._crossmodal import Crossmodal
 from msapipe.fusion._language_model import LanguageModel, with_tokens
@@ -28,6 +28,7 @@ Fusion = Literal["sf", "tfn", "mult"]
 Regime = Literal["single", "joint", "two_step"]
 
 LETTERS = {"text": "T", "audio": "A", "vision": "V"}
+NAMES = {"text": "language_model", "audio": "speech_model", "vision": "video_model"}
 CONFIGS = {"text": "language_config", "audio": "speech_config", "vision": "video_config"}
 
 # Columns that a vector is reduced to before the outer product, and sizes of the crossmodal transformers.
@@ -114,11 +115,12 @@ class Boosting(FusionModel):
     fusion: "sf", vectors side by side; "tfn", their outer product, each reduced to 32 or 16 columns before; "mult",
     crossmodal transformers over the sequences.   regime: "single" learns the common label alone; "joint" all labels
     at once; "two_step" first each extractor with its modality's own label, by itself, then fusion and the common
-    head over frozen extractors. The latter two need labels T, A, V.   alphas: of M, T, A, V in "joint";
-    normalise_alpha: divided by their sum.   freeze: extractors that never learn.
+    head over frozen extractors. The latter two need labels T, A, V, and are refused without them.   alphas: of M, T,
+    A, V in "joint"; normalise_alpha: divided by their sum.   freeze: extractors that never learn.
 
-    Extractors: features are "pretrained", as BERT, HuBERT and Video Swin gave them, and are read as they are, the
-    clip's vector their mean; or "handcrafted": audio and vision go through an LSTM of ``units``.
+    Extractors: features are "pretrained", as BERT, HuBERT and Video Swin gave them, standardised by the training split
+    (``--set standardize=false`` reads them as they are), the clip's vector their mean; or "handcrafted": audio and
+    vision go through an LSTM of ``units``.
 
     Fine-tuned, as in the paper, they read what a network does in place of what it gave; without one of these a
     modality begins with the paper's second step, over frozen features.
@@ -132,6 +134,10 @@ class Boosting(FusionModel):
     """
 
     version = 1
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset("Hai et al., table 2: no labels of single modalities", {"regime": "single"}),
+        "sims_v2": Preset("Hai et al., table 4: the best of their systems", {"regime": "two_step", "fusion": "mult"}),
+    }
     reads_tokens = True
 
     def __init__(
@@ -219,24 +225,28 @@ class Boosting(FusionModel):
         """The paper's rates; batches, epochs and patience are not stated there."""
         if self.regime == "two_step":
             steps = tuple(self._unimodal(name) for name in self.dims)
-            return (*steps, Phase("fusion", (Group(("fusion.", "heads.M."), lr=1e-4),), epochs=30, batch=64))
+            return (
+                *steps,
+                Phase("fusion", (Group(("fusion.", "heads.M."), lr=1e-4, name="heads"),), epochs=30, batch=64),
+            )
         extractors = [name for name in self.extractors if name not in self.freeze]
-        labels = tuple(self.alphas) if self.regime == "joint" else ("M",)
-        groups = (Group(("fusion.", "heads."), lr=1e-4), *(self._group(name) for name in extractors))
+        labels = tuple(task for task, alpha in self.alphas.items() if alpha) if self.regime == "joint" else ("M",)
+        groups = (Group(("fusion.", "heads."), lr=1e-4, name="heads"), *(self._group(name) for name in extractors))
         return (Phase(self.regime, groups, epochs=30, batch=16, labels=labels),)
 
     def _unimodal(self, name: str) -> Phase:
         """One extractor and its head, by the labels of its modality."""
         own = () if name in self.freeze or name not in self.extractors else (self._group(name),)
         letter = LETTERS[name]
-        groups = (Group((f"heads.{name}.",), lr=1e-4), *own)
+        groups = (Group((f"heads.{name}.",), lr=1e-4, name="heads"), *own)
         return Phase(name, groups, epochs=30, batch=16, labels=(letter,), monitor=f"mae_{letter}")
 
     def _group(self, name: str) -> Group:
         """An extractor's parameters that learn: slowly where they were trained before."""
         learning = getattr(self.extractors[name], "learning", ("",))
         prefixes = tuple(f"extractors.{name}.{prefix}" for prefix in learning)
-        return Group(prefixes, lr=1e-5 if name in self.networks else 1e-4)
+        lr = 1e-5 if name in self.networks else 1e-4
+        return Group(prefixes, lr=lr, name=NAMES[name] if name in self.networks else name)
 
     def begin(self, phase: str, batches: Batches) -> None:
         """Before the first phase, read the numbers of the networks."""

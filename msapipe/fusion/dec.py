@@ -1,13 +1,14 @@
 """Semi-supervised deep embedded clustering: clips without a label shape the latent space that a classifier reads.
 
-Saadatinia, Ahmadi and Abdollahi, "Semi-supervised Multimodal Sentiment Analysis by Deep Embedded Clustering". DEC.
+Saadatinia, Ahmadi and Abdollahi, "Enhancing Multi-Modal Video Sentiment Classification Through Semi-Supervised
+Clustering" (2025). DEC.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from msapipe.errors import RecipeError
 from msapipe.fusion._attention import Dropout, Encoder
-from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, masked_mean, present
+from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, Preset, masked_mean, present
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._clustering import (
     clustering_loss,
@@ -78,16 +79,17 @@ class ClassifierHead(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Transformers side by side, their means joined to a latent vector, a head.
+    """Transformers side by side, their means joined to a latent vector, and, where ``head``, a head.
 
     For text, vision and audio of 300, 35 and 5 columns it has the 851,713 parameters that the paper states.
     """
 
-    def __init__(self, dims: Mapping[str, int], shape: Shape, z_dim: int, dropout: float) -> None:
+    def __init__(self, dims: Mapping[str, int], shape: Shape, z_dim: int, dropout: float, head: bool) -> None:
         super().__init__()
         self.readers = nn.ModuleDict({name: Reader(width, shape) for name, width in dims.items()})
         self.latent = nn.Linear(len(dims) * shape.d, z_dim)
-        self.head = ClassifierHead(z_dim, dropout)
+        if head:
+            self.head = ClassifierHead(z_dim, dropout)
 
     def encode(self, batch: Batch) -> Tensor:
         """A standardised batch to its latent vectors (B, z_dim)."""
@@ -130,25 +132,34 @@ class Dec(FusionModel):
     classes only. Labels are positive (M > 0) or negative (M < 0); a clip without one, or with 0, is unlabelled.
 
     stages: "0", the classifier alone; "1,3", an auto-encoder over all clips first; "1,2,3", clusters between them: z is
-    drawn to centroids that begin as those of k-means, while the decoder and the labels hold it. Parameters of stages
-    that are left out do not exist.   clusters: the paper does not say how many.   labelled_fraction: of the labels that
-    training sees, by a hash of the row: 0.4 in the paper, which hides the others of a corpus that has them all.
+    drawn to centroids that begin as those of k-means, while the decoder and the labels hold it; "1,2" ends there, and
+    the clusters' own head scores. Parameters of stages that are left out do not exist.   clusters: the paper does not
+    say how many.   labelled_fraction: of the clips with a label that training sees, rounded to a whole number of them
+    and drawn by the seed: 0.4 in the paper, which hides the others of a corpus that has them all. Stages 0 and 3
+    learn from these clips alone.   cluster_fraction: the same of stage 2; those of the smaller share are among those
+    of the larger one; None: as labelled_fraction.   limit: in training the largest label of the scale.
     target "graded": the head learns the probability (1 + M / limit) / 2, so that the score is M, not its side only.
-    recon_target: see Decoder.   disentangle_weight: of the covariances of z, in stage 1.
+    recon_target: see Decoder.   disentangle_weight: of the covariances of z, in stage 1.   steps: what comes after so
+    many of a clip is cut off, 30 in the paper, whose steps are words; 0: nothing is.
 
     Departures. Widths, decoder, clusters and batch norm's place are not in the paper; the sizes here are those that
-    give its number of parameters. A clip is read whole, not cut at 30 steps. Scaling to [0, 1] before centring and
-    scaling would change nothing, and is left out.
+    give its number of parameters. Scaling to [0, 1] before centring and scaling would change nothing, and is left out.
     """
 
-    version = 1
+    version = 2
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset(
+            "Saadatinia et al., section 4", {"stages": "1,2,3", "labelled_fraction": 0.4, "steps": 30, "batch": 128}
+        ),
+    }
     target: Tensor
+    class_edges = (0.0,)
 
     def __init__(
         self,
         dims: Mapping[str, int],
         *,
-        stages: Literal["0", "1,3", "1,2,3"] = "1,2,3",
+        stages: Literal["0", "1,3", "1,2", "1,2,3"] = "1,2,3",
         d: int = 128,
         heads: int = 4,
         hidden: int = 256,
@@ -158,53 +169,94 @@ class Dec(FusionModel):
         head_dropout: float = 0.3,
         clusters: int = 2,
         labelled_fraction: float = 1.0,
+        cluster_fraction: float | None = None,
         target: Literal["sign", "graded"] = "sign",
         recon_target: Literal["sequence", "mean"] = "sequence",
         disentangle_weight: float = 0.001,
         limit: float = 3.0,
+        steps: int = 0,
     ) -> None:
         super().__init__(dims)
         check_sizes(d=d, heads=heads, hidden=hidden, layers=layers, z_dim=z_dim // 2, clusters=clusters)
         check_dropouts(dropout=dropout, head_dropout=head_dropout)
-        if not 0 <= labelled_fraction <= 1:
-            raise RecipeError(f"labelled_fraction: found {labelled_fraction}, expected 0 to 1")
+        of_clusters = labelled_fraction if cluster_fraction is None else cluster_fraction
+        for name, fraction in (("labelled_fraction", labelled_fraction), ("cluster_fraction", of_clusters)):
+            if not 0 <= fraction <= 1:
+                raise RecipeError(f"{name}: found {fraction}, expected 0 to 1")
+        self.fractions = {"baseline": labelled_fraction, "cluster": of_clusters, "finetune": labelled_fraction}
         if limit <= 0:
             raise RecipeError(f"limit: found {limit}, expected more than 0")
-        self.stages, self.clusters, self.limit = stages, clusters, limit
-        self.labelled_fraction, self.graded = labelled_fraction, target == "graded"
+        if steps < 0:
+            raise RecipeError(f"steps: found {steps}, expected 0 or more")
+        self.stages, self.clusters, self.limit, self.steps = stages, clusters, limit, steps
+        self.graded = target == "graded"
+        self.scored_by_classes = not self.graded
         self.disentangle_weight = disentangle_weight
         shape = Shape(d, heads, hidden, layers, dropout)
-        self.classifier = Classifier(dims, shape, z_dim, head_dropout)
+        self.by_clusters = stages == "1,2"
+        self.classifier = Classifier(dims, shape, z_dim, head_dropout, head=not self.by_clusters)
         if "1" in stages:
             self.decoder = Decoder(dims, shape, z_dim, recon_target)
         if "2" in stages:
             self.centroids = nn.Parameter(torch.zeros(clusters, z_dim))
             self.class_head = nn.Linear(z_dim, 2)
         self.register_buffer("target", torch.zeros(0, clusters), persistent=False)
+        self.order = torch.zeros(0, dtype=torch.int64)
+        self.shown: dict[str, int] = {}
+        self.seed = torch.initial_seed()
+
+    @classmethod
+    def params_of(cls, scale: tuple[float, float]) -> dict[str, Any]:
+        """Scores reach as far as labels do."""
+        return {"limit": max(abs(bound) for bound in scale)}
+
+    def counts(self) -> dict[str, int]:
+        """The classifier, whose size the paper states; decoder and centroids are there for training alone."""
+        return {"classifier": sum(part.numel() for part in self.classifier.parameters())}
 
     def forward(self, batch: Batch) -> Output:
         """Score a batch; ``features`` has the latent vectors as "fused" and the logit (B, 1)."""
-        z = self.classifier.encode(self.standardized(batch))
-        logit = self.classifier.head(z)
+        z = self.classifier.encode(self._read(batch))
+        logit = self._logit(z)
         said = {"probability": torch.sigmoid(logit).detach()}
         if "2" in self.stages:
             said["clusters"] = soft_assignment(z, self.centroids).detach()
         score = self.limit * torch.tanh(logit / 2)
-        return Output(score=score, features={"fused": z, "logit": logit.unsqueeze(1)}, diagnostics=said)
+        classes = torch.stack([torch.zeros_like(logit), logit], dim=1)
+        return Output(score, features={"fused": z, "logit": logit.unsqueeze(1)}, diagnostics=said, classes=classes)
+
+    def _logit(self, z: Tensor) -> Tensor:
+        """Of a positive label, (B,)."""
+        if not self.by_clusters:
+            return self.classifier.head(z)  # type: ignore[no-any-return]
+        negative, positive = self.class_head(z).unbind(dim=1)
+        return positive - negative  # type: ignore[no-any-return]
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
         """Of the stage: reconstruction, clusters, or cross-entropy over the clips whose label is known."""
         z = output.features["fused"]
-        if phase == "autoencode":
-            recon = self.decoder.loss(z, self.standardized(batch))
+        if phase == "pretrain":
+            recon = self.decoder.loss(z, self._read(batch))
             return RECON * recon + self.disentangle_weight * disentangle_loss(z)
         if phase == "cluster":
-            recon = self.decoder.loss(z, self.standardized(batch))
+            recon = self.decoder.loss(z, self._read(batch))
             return self._drawn(z, batch) + RECON_IN_CLUSTER * recon + SUPERVISED_IN_CLUSTER * self._classes(z, batch)
-        label, known = self._labels(batch)
+        label, known = self._labels(batch, phase)
         wanted = ((1 + label / self.limit) / 2).clamp(0, 1) if self.graded else (label > 0).to(label.dtype)
         error = F.binary_cross_entropy_with_logits(output.features["logit"][:, 0], wanted, reduction="none")
         return _mean(error, known)
+
+    def choose(self, phase: str, labels: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+        """Of stages 0 and 3 the clips whose label is known and not hidden; of the others all."""
+        usable = self._usable(labels["M"]).nonzero()[:, 0]
+        # By the seed that the model was made with, and nothing that was drawn since: a resumed run draws the same.
+        drawn = torch.randperm(len(usable), generator=torch.Generator().manual_seed(self.seed))
+        self.order = torch.full((len(labels["M"]),), len(labels["M"]), dtype=torch.int64)
+        self.order[usable[drawn]] = torch.arange(len(usable))
+        self.shown = {name: round(fraction * len(usable)) for name, fraction in self.fractions.items()}
+        if phase in ("baseline", "finetune"):
+            return rows[self.order[rows] < self.shown[phase]]
+        return rows
 
     def begin(self, phase: str, batches: Batches) -> None:
         """The clusters begin as those of k-means."""
@@ -222,12 +274,20 @@ class Dec(FusionModel):
                 found = target_assignment(soft_assignment(z, self.centroids))
             self.target = found.new_zeros(int(row.max()) + 1, self.clusters).index_copy(0, row, found)
 
+    def _read(self, batch: Batch) -> Batch:
+        """The batch centred and scaled, and no longer than ``steps``."""
+        batch = self.standardized(batch)
+        if not self.steps:
+            return batch
+        values = {name: part[:, : self.steps] for name, part in batch.values.items()}
+        return replace(batch, values=values, mask={name: part[:, : self.steps] for name, part in batch.mask.items()})
+
     def phases(self) -> tuple[Phase, ...]:
         """The paper's stages; the last one keeps the epoch of the best accuracy, the others their last epoch."""
         encoder = ("classifier.readers", "classifier.latent")
         found = {
             "0": Phase("baseline", (Group(("classifier",), lr=4e-5, weight_decay=0.01),), 500, monitor="acc2"),
-            "1": Phase("autoencode", (Group((*encoder, "decoder"), lr=5e-4),), 200, labels=(), monitor="last"),
+            "1": Phase("pretrain", (Group((*encoder, "decoder"), lr=5e-4),), 200, labels=(), monitor="last"),
             "2": Phase(
                 "cluster",
                 (Group((*encoder, "decoder", "centroids", "class_head"), lr=1e-4),),
@@ -237,12 +297,17 @@ class Dec(FusionModel):
             ),
             "3": Phase("finetune", (Group(("classifier",), lr=4e-5, weight_decay=0.01),), 500, monitor="acc2"),
         }
-        return tuple(replace(found[stage], batch=128, clip=None, patience=None) for stage in self.stages.split(","))
+        named = {"0": "classifier", "1": "autoencoder", "2": "clusters", "3": "classifier"}
+        phases = []
+        for stage in self.stages.split(","):
+            groups = tuple(replace(group, name=named[stage]) for group in found[stage].groups)
+            phases.append(replace(found[stage], groups=groups, batch=128, clip=None, patience=None))
+        return tuple(phases)
 
     def _latents(self, batches: Batches) -> list[tuple[Tensor, Tensor]]:
         """Rows (B,) and latent vectors (B, z_dim) of each batch, without dropout."""
         with still(self):
-            return [(_rows(batch), self.classifier.encode(self.standardized(batch))) for batch in batches()]
+            return [(_rows(batch), self.classifier.encode(self._read(batch))) for batch in batches()]
 
     def _drawn(self, z: Tensor, batch: Batch) -> Tensor:
         """How far the clusters are from their target, which only rows of the training split have."""
@@ -251,16 +316,20 @@ class Dec(FusionModel):
 
     def _classes(self, z: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy of the clusters' own head."""
-        label, known = self._labels(batch)
+        label, known = self._labels(batch, "cluster")
         return _mean(F.cross_entropy(self.class_head(z), (label > 0).long(), reduction="none"), known)
 
-    def _labels(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _labels(self, batch: Batch, phase: str) -> tuple[Tensor, Tensor]:
         """Labels (B,) without NaN, and bool (B,), which of them count; hidden ones count outside training."""
-        label = batch.labels["M"].nan_to_num()
-        known = batch.labels["M"].isfinite() & (self.graded | (label != 0))
-        if self.training and self.labelled_fraction < 1:
-            known = known & (_lottery(_rows(batch)) < self.labelled_fraction)
-        return label, known
+        known = self._usable(batch.labels["M"])
+        if self.training and len(self.order):
+            order = self.order.to(known.device)
+            known = known & (order[_rows(batch)] < self.shown[phase])
+        return batch.labels["M"].nan_to_num(), known
+
+    def _usable(self, label: Tensor) -> Tensor:
+        """Which labels (B,) say a class, or, where the target is graded, anything: bool (B,)."""
+        return label.isfinite() & (self.graded | (label != 0))
 
 
 def _rows(batch: Batch) -> Tensor:
@@ -268,15 +337,6 @@ def _rows(batch: Batch) -> Tensor:
     if batch.index is None:
         raise RecipeError("dec is trained on batches that know their rows: set Batch.index")
     return batch.index
-
-
-def _lottery(rows: Tensor) -> Tensor:
-    """A number in [0, 1) that hangs on the row alone: int64 (B,) to float64 (B,). The finaliser of MurmurHash3."""
-    low = 0xFFFFFFFF
-    mixed = (rows + 1) & low
-    for factor, shift in ((0x85EBCA6B, 16), (0xC2B2AE35, 13)):
-        mixed = ((mixed ^ (mixed >> shift)) * factor) & low
-    return (mixed ^ (mixed >> 16)).double() / 2**32
 
 
 def _mean(errors: Tensor, known: Tensor) -> Tensor:

@@ -7,13 +7,13 @@ MMSA collection.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
 
 from msapipe.fusion._aligned import last_step, one_grid
-from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase
+from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._norm import MaskedNorm
 
@@ -28,6 +28,24 @@ class EfLstm(FusionModel):
     """
 
     version = 1
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset(
+            "MMSA, config_regression.json",
+            {"hidden": 128, "layers": 4, "dropout": 0.5, "batch": 32, "lr": 0.001, "weight_decay": 0.005},
+        ),
+        "mosei": Preset(
+            "MMSA, config_regression.json",
+            {"hidden": 256, "layers": 2, "dropout": 0.4, "batch": 128, "lr": 0.005, "weight_decay": 1e-4},
+        ),
+        "sims": Preset(
+            "MMSA, config_regression.json",
+            {"hidden": 32, "layers": 3, "dropout": 0.5, "batch": 128, "lr": 5e-4, "weight_decay": 0.001},
+        ),
+        "sims_v2": Preset(
+            "MMSA, config_regression.json",
+            {"hidden": 128, "layers": 3, "dropout": 0.2, "batch": 32, "lr": 5e-4, "weight_decay": 0.0},
+        ),
+    }
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Hybrid-modal attention: gates shift each modality by the others, inside the language model for the text.
 
-Lin and Hu's hybrid-modal attention network (2023), HMA: shifting gates (MSG), bidirectional attention (MBA) and a
+Lin and Hu's hybrid-modal attention network (2023), HMA: shifting gates (MSG), masked bimodal adjustment (MBA) and a
 Huber loss of the shifts.
 """
 
@@ -8,19 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from msapipe.errors import RecipeError
 from msapipe.fusion._aligned import lengths
-from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, masked_mean, present, squared_error
+from msapipe.fusion._base import (
+    Batch,
+    Batches,
+    FusionModel,
+    Group,
+    Output,
+    Phase,
+    Preset,
+    masked_mean,
+    present,
+    squared_error,
+)
 from msapipe.fusion._bridge import Bridge
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._language_model import FeatureText, LanguageModel, TextBranch, fit, with_tokens
 from msapipe.fusion._shift_gate import GateBias, ShiftGate, shift_huber
-from msapipe.fusion._text_grid import MOST_WITHOUT_TEXT, on_text_grid
+from msapipe.fusion._text_grid import MOST_WITHOUT_TEXT, by_words, on_text_grid
 
 Modality = Literal["text", "audio", "vision"]
 Rnn = Literal["slstm", "blstm", "sgru", "bgru"]
@@ -56,14 +67,26 @@ class Hma(FusionModel):
     it; mba_route "crossed" shifts audio by the text that met vision, as the paper's sentence has it.   mba_steps: of
     mba_weight "matrix".   huber: keep shifts small; huber_weights: of text, audio, vision.   aligned: step k of audio
     and vision belongs to step k of the text; longer ones, and all when not aligned, are averaged over windows, which
-    is not the paper's setting.   summary: "cls" is the first step, of an XLNet the last; a clip without text has the
+    is not the paper's setting.   word_exact: where text, aligned, is made of token ids, the pieces of a word share the
+    word's mean of audio and vision, as in the paper, and [CLS] and [SEP] have none; else each has its own time's.
+    summary: "cls" is the first step, of an XLNet the last; a clip without text has the
     mean.   lr_other: of all but the language model; 0: as that, and 1e-3 where there is none.
 
     What the paper leaves open: gates have a vector as bias, the norm in MBA is one clip's, without gradient, and the
     weights of Huber's loss are 0.1.
     """
 
-    version = 1
+    version = 2
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset(
+            "Lin and Hu, section IV, of the BERT",
+            {"insert_layer": 2, "rnn": "slstm", "batch": 48, "epochs": 40, "lr": 2e-5, "gate_bias": "scalar"},
+        ),
+        "mosei": Preset(
+            "Lin and Hu, section IV, of the BERT",
+            {"insert_layer": 2, "rnn": "slstm", "batch": 128, "epochs": 20, "lr": 2e-5, "gate_bias": "scalar"},
+        ),
+    }
     reads_tokens = True
     text: TextBranch | None
 
@@ -92,6 +115,7 @@ class Hma(FusionModel):
         huber_delta: float = 1.0,
         huber_weights: tuple[float, float, float] = (0.1, 0.1, 0.1),
         aligned: bool = True,
+        word_exact: bool = True,
         summary: Literal["cls", "masked_mean"] = "cls",
         dropout: float = 0.1,
         lr: float = 2e-5,
@@ -101,6 +125,7 @@ class Hma(FusionModel):
         check_dropouts(dropout=dropout)
         check_sizes(mba_steps=mba_steps)
         self.insert_layer, self.aligned, self.at_cls = insert_layer, aligned, summary == "cls"
+        self.word_exact = word_exact and aligned
         self.lr, self.lr_other, self.huber_delta = lr, lr_other, _positive(huber_delta)
         self.huber_weights = dict(zip(("text", "audio", "vision"), huber_weights, strict=True)) if huber else {}
         by_features = partial(FeatureText, width=text_width, depth=text_layers, heads=text_heads, dropout=dropout)
@@ -136,6 +161,8 @@ class Hma(FusionModel):
     def forward(self, batch: Batch) -> Output:
         """Score a batch."""
         batch = self.standardized(with_tokens(batch))
+        if self.word_exact and isinstance(self.text, LanguageModel):
+            batch = by_words(batch, list(self.states))
         words = None if self.text is None else self.text.mask(batch)
         most = MOST_WITHOUT_TEXT if self.text is None else self.text.most
         values, mask = on_text_grid(batch, words, list(self.states), self.aligned, most)
@@ -146,7 +173,7 @@ class Hma(FusionModel):
         if words is not None:
             there["text"] = fit(words, mask.shape[1])
             high["text"] = self._text(batch, low, there["text"], shifts)
-        self._shift(high, low, there, shifts)
+        looks = self._shift(high, low, there, shifts)
         fused = self._summary(self.fuse(torch.cat([high[name] for name in self.dims], dim=2)), mask, there.get("text"))
         return Output(
             score=self.score(fused)[:, 0],
@@ -156,7 +183,10 @@ class Hma(FusionModel):
                 for name, h in shifts.items()
                 if name in self.huber_weights
             },
-            diagnostics={f"shift_{name}": h.detach().norm(dim=2) for name, h in shifts.items()},
+            diagnostics={
+                **{f"shift_{name}": h.detach().norm(dim=2) for name, h in shifts.items()},
+                **{f"attention_{name}": weights.detach() for name, weights in looks.items()},
+            },
         )
 
     def _text(self, batch: Batch, low: Mapping[str, Tensor], mask: Tensor, shifts: dict[str, Tensor]) -> Tensor:
@@ -176,17 +206,21 @@ class Hma(FusionModel):
         low: Mapping[str, Tensor],
         there: Mapping[str, Tensor],
         shifts: dict[str, Tensor],
-    ) -> None:
-        """Replace audio and vision in ``high`` by their shifted states; the shifts are put into ``shifts``."""
-        met = {
-            name: bridge(high["text"], low[name], there["text"], there[name]) for name, bridge in self.bridges.items()
-        }
+    ) -> dict[str, Tensor]:
+        """Replace audio and vision in ``high`` by their shifted states; the shifts are put into ``shifts``.
+
+        Returns how the text attended to itself where it met a modality: name to (B, N, N).
+        """
+        met, looks = {}, {}
+        for name, bridge in self.bridges.items():
+            met[name], looks[name] = bridge(high["text"], low[name], there["text"], there[name])
         for name in low:
             if name in self.gates:
                 helpers = {**high, **low}
                 if name in self.meets:
                     helpers["text"] = met[self.meets[name]]
                 high[name], shifts[name] = self.gates[name](low[name], helpers, there[name])
+        return looks
 
     def _summary(self, states: Tensor, mask: Tensor, words: Tensor | None) -> Tensor:
         """(B, N, d) to (B, d): the step that stands for the clip, or the mean where there is no text."""
@@ -207,7 +241,10 @@ class Hma(FusionModel):
     def phases(self) -> tuple[Phase, ...]:
         """The paper's settings for MOSI: the epoch with the smallest loss; weight decay is that of MAG."""
         other = self.lr_other or (self.lr if isinstance(self.text, LanguageModel) else 1e-3)
-        groups = (Group(lr=other, weight_decay=0.01), Group(("text.net.",), lr=self.lr, weight_decay=0.01))
+        groups = (
+            Group(lr=other, weight_decay=0.01, name="other"),
+            Group(("text.net.",), lr=self.lr, weight_decay=0.01, name="language_model"),
+        )
         return (
             Phase(
                 groups=groups,

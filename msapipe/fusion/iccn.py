@@ -93,7 +93,7 @@ class Iccn(TextFusion):
         k = {name: self.joint[name](text, net(batch.values[name], batch.mask[name])) for name, net in self.nets.items()}
         score, last = self.decision(torch.cat([text, *k.values()], dim=1))
         losses = {}
-        if len(k) == 2 and len(batch) > 1 and (self.training or not torch.is_inference_mode_enabled()):
+        if len(k) == 2 and not torch.is_inference_mode_enabled():
             losses["correlation"] = -canonical_correlations(k["audio"], k["vision"], self.ridge).sum()
         return Output(score=score, features={"fused": last, **k}, losses=losses)
 

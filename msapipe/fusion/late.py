@@ -86,8 +86,14 @@ class Late(FusionModel):
     """
 
     version = 2
+    by_modality = frozenset({"share"})
     standardizes = False
     reach: Tensor
+
+    @classmethod
+    def params_of(cls, scale: tuple[float, float]) -> dict[str, float]:
+        """The largest score is that of the scale."""
+        return {"limit": max(abs(bound) for bound in scale)}
 
     def __init__(self, dims: Mapping[str, int], limit: float = 3.0, calibrated: tuple[str, ...] = ()) -> None:
         super().__init__(dims)

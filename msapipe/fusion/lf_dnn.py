@@ -7,8 +7,9 @@ MMSA collection.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
-from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase
+from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
 from msapipe.fusion._subnet import Decision, Subnets, joined
 
 
@@ -20,6 +21,60 @@ class LfDnn(FusionModel):
     """
 
     version = 1
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (128, 16, 128),
+                "text_out": 256,
+                "units": 128,
+                "dropout": 0.2,
+                "post_dropout": 0.2,
+                "batch": 128,
+                "lr": 0.001,
+                "weight_decay": 0.01,
+            },
+        ),
+        "mosei": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (128, 32, 128),
+                "text_out": 128,
+                "units": 128,
+                "dropout": 0.2,
+                "post_dropout": 0.2,
+                "batch": 64,
+                "lr": 0.002,
+                "weight_decay": 0.001,
+            },
+        ),
+        "sims": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (128, 32, 128),
+                "text_out": 256,
+                "units": 32,
+                "dropout": 0.3,
+                "post_dropout": 0.5,
+                "batch": 128,
+                "lr": 0.005,
+                "weight_decay": 0.005,
+            },
+        ),
+        "sims_v2": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (64, 32, 64),
+                "text_out": 256,
+                "units": 32,
+                "dropout": 0.4,
+                "post_dropout": 0.4,
+                "batch": 128,
+                "lr": 0.005,
+                "weight_decay": 0.0,
+            },
+        ),
+    }
 
     def __init__(
         self,

@@ -6,12 +6,13 @@ Liu et al., "Efficient Low-rank Multimodal Fusion with Modality-Specific Factors
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from msapipe.errors import RecipeError
-from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase
+from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
 from msapipe.fusion._checks import check_sizes
 from msapipe.fusion._subnet import Subnets
 
@@ -28,6 +29,56 @@ class Lmf(FusionModel):
     """
 
     version = 1
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (128, 16, 128),
+                "rank": 3,
+                "dropout": 0.3,
+                "batch": 64,
+                "lr": 0.001,
+                "factor_lr": 0.001,
+                "weight_decay": 0.005,
+            },
+        ),
+        "mosei": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (128, 16, 128),
+                "rank": 4,
+                "dropout": 0.2,
+                "batch": 32,
+                "lr": 0.001,
+                "factor_lr": 0.001,
+                "weight_decay": 0.001,
+            },
+        ),
+        "sims": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (64, 16, 64),
+                "rank": 4,
+                "dropout": 0.2,
+                "batch": 64,
+                "lr": 0.002,
+                "factor_lr": 5e-4,
+                "weight_decay": 0.005,
+            },
+        ),
+        "sims_v2": Preset(
+            "MMSA, config_regression.json; one dropout for its 0.3 and 0.5",
+            {
+                "hidden": (64, 32, 64),
+                "rank": 4,
+                "dropout": 0.3,
+                "batch": 32,
+                "lr": 0.002,
+                "factor_lr": 5e-4,
+                "weight_decay": 1e-4,
+            },
+        ),
+    }
 
     def __init__(
         self,
@@ -68,5 +119,8 @@ class Lmf(FusionModel):
     def phases(self) -> tuple[Phase, ...]:
         """MMSA's settings for MOSI."""
         lr, factor_lr = self._rates
-        groups = (Group(lr=lr, weight_decay=5e-3), Group(("factors.",), lr=factor_lr, weight_decay=5e-3))
+        groups = (
+            Group(lr=lr, weight_decay=5e-3, name="other"),
+            Group(("factors.",), lr=factor_lr, weight_decay=5e-3, name="factors"),
+        )
         return (Phase(groups=groups, batch=64),)

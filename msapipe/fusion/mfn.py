@@ -6,12 +6,13 @@ Zadeh et al., "Memory Fusion Network for Multi-view Sequential Learning" (2018).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from msapipe.fusion._aligned import last_step, one_grid
-from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase
+from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
 from msapipe.fusion._checks import check_dropouts, check_sizes
 
 # Units of a hidden layer and the share of them that is dropped.
@@ -30,6 +31,68 @@ class Mfn(FusionModel):
     """
 
     version = 1
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (256, 32, 256),
+                "memory": 400,
+                "attention": (32, 0.2),
+                "proposal": (64, 0.0),
+                "retain": (256, 0.7),
+                "update": (32, 0.5),
+                "out": (128, 0.0),
+                "batch": 128,
+                "lr": 0.002,
+                "weight_decay": 0.0,
+            },
+        ),
+        "mosei": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (128, 32, 128),
+                "memory": 128,
+                "attention": (128, 0.2),
+                "proposal": (128, 0.5),
+                "retain": (256, 0.7),
+                "update": (256, 0.0),
+                "out": (128, 0.5),
+                "batch": 64,
+                "lr": 5e-4,
+                "weight_decay": 1e-4,
+            },
+        ),
+        "sims": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (64, 16, 64),
+                "memory": 64,
+                "attention": (128, 0.2),
+                "proposal": (128, 0.0),
+                "retain": (64, 0.2),
+                "update": (64, 0.7),
+                "out": (64, 0.7),
+                "batch": 32,
+                "lr": 0.001,
+                "weight_decay": 0.0,
+            },
+        ),
+        "sims_v2": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (128, 16, 128),
+                "memory": 400,
+                "attention": (32, 0.2),
+                "proposal": (128, 0.5),
+                "retain": (32, 0.5),
+                "update": (32, 0.2),
+                "out": (64, 0.2),
+                "batch": 64,
+                "lr": 0.001,
+                "weight_decay": 0.0,
+            },
+        ),
+    }
 
     def __init__(
         self,

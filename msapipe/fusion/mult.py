@@ -6,6 +6,7 @@ Tsai et al., "Multimodal Transformer for Unaligned Multimodal Language Sequences
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from msapipe.errors import RecipeError
 from msapipe.fusion._attention import Dropout
-from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase
+from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._crossmodal import Crossmodal
 
@@ -40,6 +41,84 @@ class Mult(FusionModel):
     """
 
     version = 1
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset(
+            "MMSA, config_regression.json",
+            {
+                "width": 50,
+                "heads": 10,
+                "layers": 4,
+                "kernels": (5, 5, 5),
+                "attention_dropout": (0.3, 0.2, 0.0),
+                "text_dropout": 0.5,
+                "embed_dropout": 0.2,
+                "relu_dropout": 0.0,
+                "residual_dropout": 0.0,
+                "output_dropout": 0.5,
+                "clip": 0.6,
+                "batch": 16,
+                "lr": 0.002,
+                "patience": 10,
+            },
+        ),
+        "mosei": Preset(
+            "MMSA, config_regression.json",
+            {
+                "width": 30,
+                "heads": 6,
+                "layers": 4,
+                "kernels": (5, 1, 3),
+                "attention_dropout": (0.4, 0.0, 0.0),
+                "text_dropout": 0.3,
+                "embed_dropout": 0.0,
+                "relu_dropout": 0.0,
+                "residual_dropout": 0.0,
+                "output_dropout": 0.5,
+                "clip": 0.6,
+                "batch": 4,
+                "lr": 5e-4,
+                "patience": 40,
+            },
+        ),
+        "sims": Preset(
+            "MMSA, config_regression.json",
+            {
+                "width": 50,
+                "heads": 10,
+                "layers": 2,
+                "kernels": (5, 1, 1),
+                "attention_dropout": (0.2, 0.1, 0.0),
+                "text_dropout": 0.3,
+                "embed_dropout": 0.1,
+                "relu_dropout": 0.0,
+                "residual_dropout": 0.2,
+                "output_dropout": 0.1,
+                "clip": 0.6,
+                "batch": 16,
+                "lr": 0.002,
+                "patience": 20,
+            },
+        ),
+        "sims_v2": Preset(
+            "MMSA, config_regression.json",
+            {
+                "width": 30,
+                "heads": 6,
+                "layers": 4,
+                "kernels": (5, 3, 1),
+                "attention_dropout": (0.1, 0.2, 0.0),
+                "text_dropout": 0.5,
+                "embed_dropout": 0.2,
+                "relu_dropout": 0.1,
+                "residual_dropout": 0.0,
+                "output_dropout": 0.3,
+                "clip": 1.0,
+                "batch": 16,
+                "lr": 5e-4,
+                "patience": 20,
+            },
+        ),
+    }
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,18 @@ from torch.nn import functional
 from msapipe.errors import RecipeError
 from msapipe.fusion._aligned import lengths
 from msapipe.fusion._attention import Attend, Dropout, FeedForward, sine_positions
-from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, absolute_error, masked_mean, present
+from msapipe.fusion._base import (
+    Batch,
+    FusionModel,
+    Group,
+    Output,
+    Phase,
+    Preset,
+    absolute_error,
+    masked_mean,
+    neutral_band,
+    present,
+)
 from msapipe.fusion._checks import check_dropouts, check_sizes
 
 # Pairs of eqs. 20 to 22, vision first.
@@ -101,14 +112,23 @@ class Smp(FusionModel):
     one of the two.   tie_branches: both directions of a pair have the same weights.
     task: "regression" scores by a linear unit and absolute error; "classification" by three classes (negative,
     neutral up to ``neutral`` on either side of 0, positive) and cross-entropy, the score being the probability of
-    positive less that of negative; "both" learns both and scores by the former. The paper's equation 23 is the second,
-    its tables need the first. With classes ``features["classes"]`` has their logits (B, 3).
+    positive less that of negative; "both" learns both and scores by the former. The paper's equation 23
+    is the second, its tables need the first. With classes ``Output.classes`` has their logits (B, 3).
+    neutral: in training that of the label scale, 0.1 on [-1, 1], 0.5 on wider ones, as accuracy of three classes
+    counts them.
 
     Unlike the paper padding is masked; equation 19's "L + R" is read as putting both side by side, its branch encoder,
     which has no equation, as a BiLSTM with additive attention, and its sublayers as post-norm.
     """
 
     version = 1
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset("Zhu and Yu, section IV", {"steps": 32, "batch": 64, "lr": 1e-5, "epochs": 100, "neutral": 0.0}),
+        "sims": Preset(
+            "Zhu and Yu, section IV; classes of CH-SIMS",
+            {"steps": 32, "batch": 64, "lr": 1e-5, "epochs": 100, "neutral": 0.1},
+        ),
+    }
 
     def __init__(
         self,
@@ -147,6 +167,13 @@ class Smp(FusionModel):
         self.drop = nn.Dropout(dropout)
         self.score = None if task == "classification" else nn.Linear(size, 1)
         self.classes = None if task == "regression" else nn.Linear(size, 3)
+        self.class_edges = () if task == "regression" else (-neutral, neutral)
+        self.scored_by_classes = task == "classification"
+
+    @classmethod
+    def params_of(cls, scale: tuple[float, float]) -> dict[str, Any]:
+        """The neutral band of the scale."""
+        return {"neutral": neutral_band(scale)}
 
     def forward(self, batch: Batch) -> Output:
         """Score a batch."""
@@ -158,12 +185,11 @@ class Smp(FusionModel):
             features[names] = self._pooled(*pair(*self._steps(x, encoded, mask), *self._steps(y, encoded, mask)))
         fused = self.drop(torch.cat(list(features.values()), dim=1))
         features["fused"] = fused
-        if self.classes is not None:
-            features["classes"] = self.classes(fused)
+        classes = None if self.classes is None else self.classes(fused)
         if self.score is not None:
-            return Output(score=self.score(fused)[:, 0], features=features)
-        negative, _, positive = features["classes"].softmax(dim=1).unbind(1)
-        return Output(score=positive - negative, features=features)
+            return Output(score=self.score(fused)[:, 0], features=features, classes=classes)
+        negative, _, positive = classes.softmax(dim=1).unbind(1)  # type: ignore[union-attr]
+        return Output(score=positive - negative, features=features, classes=classes)
 
     def _steps(
         self, name: str, encoded: Mapping[str, tuple[Tensor, Tensor]], mask: Mapping[str, Tensor]
@@ -185,9 +211,9 @@ class Smp(FusionModel):
         total = label.new_zeros(())
         if self.score is not None:
             total = total + absolute_error(output.score, label)
-        if self.classes is not None:
+        if output.classes is not None:
             there = label.isfinite()
-            each = functional.cross_entropy(output.features["classes"], self._class(label), reduction="none")
+            each = functional.cross_entropy(output.classes, self._class(label), reduction="none")
             total = total + each.masked_fill(~there, 0.0).sum() / there.sum().clamp(min=1)
         return total
 

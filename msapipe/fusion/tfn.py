@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import reduce
 from math import prod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from msapipe.errors import RecipeError
-from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase
+from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
 from msapipe.fusion._subnet import Decision, Subnets
 
 
@@ -28,6 +29,60 @@ class Tfn(FusionModel):
     """
 
     version = 1
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (128, 32, 128),
+                "text_out": 32,
+                "units": 64,
+                "dropout": 0.3,
+                "post_dropout": 0.5,
+                "output_range": (-3.0, 3.0),
+                "batch": 32,
+                "lr": 0.001,
+            },
+        ),
+        "mosei": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (128, 16, 128),
+                "text_out": 128,
+                "units": 16,
+                "dropout": 0.4,
+                "post_dropout": 0.4,
+                "output_range": (-3.0, 3.0),
+                "batch": 128,
+                "lr": 0.005,
+            },
+        ),
+        "sims": Preset(
+            "MMSA, config_regression.json; range of the labels",
+            {
+                "hidden": (128, 32, 128),
+                "text_out": 256,
+                "units": 32,
+                "dropout": 0.4,
+                "post_dropout": 0.4,
+                "output_range": (-1.0, 1.0),
+                "batch": 32,
+                "lr": 5e-4,
+            },
+        ),
+        "sims_v2": Preset(
+            "MMSA, config_regression.json; range of the labels",
+            {
+                "hidden": (128, 32, 128),
+                "text_out": 128,
+                "units": 32,
+                "dropout": 0.3,
+                "post_dropout": 0.5,
+                "output_range": (-1.0, 1.0),
+                "batch": 128,
+                "lr": 0.002,
+            },
+        ),
+    }
     low: Tensor
     span: Tensor
 

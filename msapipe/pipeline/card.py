@@ -51,6 +51,7 @@ class Card(_Strict):
     """model.yaml.
 
     features: everything that the numbers it reads came from (see ``signature``); dims: columns of each modality.
+    recipe: what makes these features, a bundled name or recipe.yaml in the folder; None where nobody knows.
     scale: lowest and highest score.   calibrated: whether the score was fitted to labels of people.
     """
 
@@ -67,6 +68,7 @@ class Card(_Strict):
     weights: WeightsFile
     trained: Trained
     calibrated: bool
+    recipe: str | None = None
     scores: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
     licence: str
@@ -141,8 +143,24 @@ def signature(recipe: Recipe) -> dict[str, Any]:
     return found
 
 
+def foreign(card: Card) -> bool:
+    """Whether the model was trained on features of which nobody knows how they were made."""
+    return "file" in card.features
+
+
+def no_raw_clip(card: Card, model: str) -> str:
+    """Why such a model can score no raw clip, and what it can do."""
+    return (
+        f"model {model} cannot score a raw clip: it was trained on {card.trained.dataset}, features that another tool "
+        "made, and no recipe is known to make the same; type: msapipe evaluate FEATURES --model "
+        f"{model} for features of that kind, or train on features of msapipe extract -o"
+    )
+
+
 def check_features(card: Card, recipe: Recipe, model: str) -> None:
     """Raise FeatureMismatch, field by field, unless ``recipe`` makes what the model was trained on."""
+    if foreign(card):
+        raise FeatureMismatch(no_raw_clip(card, model))
     check_made_by(card, {"features": signature(recipe), "align": recipe.align}, model, f"recipe {recipe.name}")
 
 

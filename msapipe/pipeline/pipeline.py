@@ -7,9 +7,10 @@ from pathlib import Path
 
 from msapipe.cache import open_store
 from msapipe.errors import MediaError
+from msapipe.pipeline.model_recipe import choose_recipe
 from msapipe.pipeline.plan import Plan, plan
 from msapipe.pipeline.predict import Model
-from msapipe.pipeline.recipe import DEFAULT, Recipe, load_recipe
+from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.types import Clip, FeatureSequence, Prediction
 
@@ -86,7 +87,7 @@ def as_clip(clip: Clip | Path | str) -> Clip:
 
 
 def load(
-    recipe: str = DEFAULT,
+    recipe: str | None = None,
     *,
     model: str | None = None,
     cache: Path | str | None = None,
@@ -94,7 +95,7 @@ def load(
     allow_mismatch: bool = False,
     offline: bool = False,
 ) -> Pipeline:
-    """A pipeline from a recipe's name or file.
+    """A pipeline from a recipe's name or file; None: the recipe that ``model`` reads, else pocket.
 
     model: a name or folder instead of the recipe's own.   cache: a folder, or the address of one in a storage service
     as fsspec knows it, "s3://bucket/msapipe" (default: MSAPIPE_CACHE, or the user's cache folder).   device: auto, cpu
@@ -102,4 +103,4 @@ def load(
     are not on this machine are an error, instead of being fetched.
     """
     options = Options(device=device, must_keep=False, offline=offline)
-    return Pipeline(load_recipe(recipe), cache, model, options, allow_mismatch)
+    return Pipeline(choose_recipe(recipe, model), cache, model, options, allow_mismatch)

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msapipe.align import THIN
 from msapipe.errors import MsapipeError, RecipeError, UnknownName
 from msapipe.media import MediaOptions
 from msapipe.registry import did_you_mean
@@ -64,8 +65,8 @@ class Recipe:
 
     stages: slot to its stages; several are alternatives (CHAINS: the first that yields) or channels
     (text, audio, vision: put side by side).
-    align: "words", "tokens" (the rows of the first text channel), a number of equal steps, or None for each stage's
-    own times.
+    align: "words", "tokens" (the rows of the first text channel), a number of equal steps, "thin N" (each stage's own
+    rows, of more than N so many at even spacing), or None for each stage's own times.
     model: a folder in models/, a path to one, or None.
     accept_licences: names of weights whose licence, which does not allow every use, the recipe's user accepts.
     source, text: the file that it was read from, and what stood in it.
@@ -117,6 +118,27 @@ def load_recipe(name: str) -> Recipe:
         return parse_recipe(path.read_text(encoding="utf-8"), path.stem, path)
     except (MsapipeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: {error}") from error
+
+
+def portable_text(recipe: Recipe) -> str:
+    """The recipe's text with checkpoints that lie beside its file named by their whole paths: fit for any folder."""
+    import yaml
+
+    if recipe.source is None:
+        return recipe.text
+    data = yaml.safe_load(recipe.text)
+    changed = False
+    entries = [data.get("stages")]
+    while entries:
+        entry = entries.pop()
+        if isinstance(entry, dict):
+            checkpoint = entry.get("checkpoint")
+            if isinstance(checkpoint, str) and checkpoint.startswith("."):
+                entry["checkpoint"], changed = str((recipe.source.parent / checkpoint).resolve()), True
+            entries += entry.values()
+        elif isinstance(entry, list):
+            entries += entry
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True) if changed else recipe.text
 
 
 def parse_recipe(text: str, name: str, source: Path | None = None) -> Recipe:
@@ -214,7 +236,9 @@ def _align(value: Any) -> str | int | None:
         return None if value in (None, "none") else str(value)
     if isinstance(value, dict) and set(value) == {"to"} and type(value["to"]) is int and value["to"] > 0:
         return int(value["to"])
-    raise RecipeError(f"align: found {value!r}, expected words, tokens, {{to: STEPS}} or none")
+    if isinstance(value, dict) and set(value) == {"thin"} and type(value["thin"]) is int and value["thin"] > 0:
+        return f"{THIN}{value['thin']}"
+    raise RecipeError(f"align: found {value!r}, expected words, tokens, {{to: STEPS}}, {{thin: STEPS}} or none")
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:

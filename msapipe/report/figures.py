@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from msapipe.errors import MissingLibrary, RecipeError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from msapipe.train.embedding import Embedding
+
+Color = Literal["error", "label", "cluster"]
+_COLORS: dict[Color, tuple[str, str]] = {
+    "error": ("|label - prediction|", "viridis"),
+    "label": ("label", "coolwarm"),
+    "cluster": ("cluster", "tab10"),
+}
 
 ENDINGS = (".png", ".svg", ".pdf")
 
@@ -24,27 +37,84 @@ def check_figure(path: Path) -> None:
     _new_figure()
 
 
-def draw_embedding(embedding: Embedding, title: str) -> Figure:
-    """Each clip a point, coloured by its error; rings mark the tenth with the largest errors."""
-    figure = _new_figure()
-    axes = figure.add_subplot()
-    x, y = embedding.places.T
-    points = axes.scatter(x, y, c=embedding.errors, cmap="viridis", s=18, linewidths=0)
-    top = embedding.highest
-    axes.scatter(
-        x[top],
-        y[top],
-        s=60,
-        facecolors="none",
-        edgecolors="crimson",
-        linewidths=1.2,
-        label=f"the {len(top)} largest errors",
-    )
-    figure.colorbar(points, label="|label - prediction|")
-    axes.set(title=title, xticks=[], yticks=[], xlabel=_measures(embedding))
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.legend(loc="best", frameon=True)
+def draw_embeddings(found: Sequence[tuple[str, Embedding]], color: Color = "error") -> Figure:
+    """Maps side by side, each with its title, a point a clip; rings mark the tenth with the largest errors.
+
+    color: of the points, by |label - prediction|, by label, or by cluster; one scale for all maps.
+    """
+    figure = _new_figure(len(found))
+    values = [_values(embedding, color) for _, embedding in found]
+    low, high = min(part.min() for part in values), max(part.max() for part in values)
+    name, map_name = _COLORS[color]
+    for number, (title, embedding) in enumerate(found):
+        axes = figure.add_subplot(1, len(found), number + 1)
+        x, y = embedding.places.T
+        points = axes.scatter(x, y, c=values[number], cmap=map_name, vmin=low, vmax=high, s=18, linewidths=0)
+        top = embedding.highest
+        axes.scatter(
+            x[top],
+            y[top],
+            s=60,
+            facecolors="none",
+            edgecolors="crimson",
+            linewidths=1.2,
+            label=f"the {len(top)} largest errors",
+        )
+        axes.set(title=title, xticks=[], yticks=[], xlabel=_measures(embedding))
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.legend(loc="best", frameon=True)
+    figure.colorbar(points, ax=figure.axes, label=name)
     return figure
+
+
+def _values(embedding: Embedding, color: Color) -> NDArray[np.float64]:
+    chosen = {"error": embedding.errors, "label": embedding.labels, "cluster": embedding.clusters}
+    return np.asarray(chosen[color], np.float64)
+
+
+def draw_diagnostics(record: Mapping[str, Any], words: Sequence[str] = ()) -> Figure:
+    """What a model says of one clip beside its score: gates as bars, what belongs to steps as lines, attention as maps.
+
+    record: see ``train.per_clip.records``.   words: of the steps, where they are known, put at the axes.
+    """
+    drawn = {name: value for name, value in record["diagnostics"].items() if isinstance(value, dict | list)}
+    if record["unimodal"]:
+        drawn = {"score by itself": record["unimodal"], **drawn}
+    if not drawn:
+        raise RecipeError("the model says nothing of a clip beside its score: it has no gates and no attention")
+    figure = _new_figure(min(3, len(drawn)), math.ceil(len(drawn) / 3))
+    for number, (name, value) in enumerate(drawn.items(), 1):
+        axes = figure.add_subplot(math.ceil(len(drawn) / 3), min(3, len(drawn)), number)
+        axes.set_title(name)
+        if isinstance(value, dict):
+            axes.bar(list(value), list(value.values()))
+        elif value and isinstance(value[0], list):
+            picture = axes.imshow(np.array(value, np.float64), cmap="viridis")
+            figure.colorbar(picture, ax=axes)
+            _label(axes, len(value), words, both=True)
+        else:
+            axes.plot(value, marker=".")
+            _label(axes, len(value), words, both=False)
+    numbers = "".join(f", {name} {value:.3f}" for name, value in record["diagnostics"].items() if is_number(value))
+    label = record["labels"].get("M")
+    said = f"score {record['score']:.2f}" + ("" if label is None else f", label {label:g}")
+    figure.suptitle(f"{record['id']}: {said}{numbers}")
+    return figure
+
+
+def is_number(value: object) -> bool:
+    """Whether a diagnostic is one number."""
+    return isinstance(value, int | float)
+
+
+def _label(axes: Axes, steps: int, words: Sequence[str], both: bool) -> None:
+    """Words at the axes, where there is one a step."""
+    if len(words) != steps:
+        axes.set_xlabel("step")
+        return
+    axes.set_xticks(range(steps), words, rotation=90)
+    if both:
+        axes.set_yticks(range(steps), words)
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -65,13 +135,13 @@ def _measures(found: Embedding) -> str:
     )
 
 
-def _new_figure() -> Figure:
-    """An empty figure on Agg, which needs no screen."""
+def _new_figure(columns: int = 1, rows: int = 1) -> Figure:
+    """An empty figure on Agg, which needs no screen, with room for so many pictures."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingLibrary(f'a figure needs matplotlib ({error}); type: uv pip install "msapipe[figures]"') from error
-    figure = Figure(figsize=(7.0, 6.0), layout="constrained")
+    figure = Figure(figsize=(7.0 * columns, 6.0 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

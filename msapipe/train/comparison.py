@@ -2,20 +2,61 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from msapipe.errors import RecipeError
 from msapipe.train.data import DataSet
-from msapipe.train.metrics import mean_and_deviation, scheme_of, score
+from msapipe.train.metrics import Scores, mean_and_deviation, scheme_of, score
 from msapipe.train.split import folds
-from msapipe.train.study import Trained, constant
+from msapipe.train.study import Study, Trained, constant
+from msapipe.types import Sample
 
-Row = dict[str, str]
+FLOOR = "mean of the training split"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one model.
+
+    scores: metric to mean and sample deviation over the seeds, None where it is not defined.   seconds: of one seed.
+    difference: of the mean absolute error from that of the first model, below 0 where this one is nearer.   p: how
+    probable at least such a difference is where there is none, see ``clustered_p``; p_holm: corrected for the number
+    of models.   published: metric to value as printed.
+    """
+
+    label: str
+    scores: dict[str, tuple[float, float] | None]
+    seeds: tuple[int, ...] = ()
+    parameters: int | None = None
+    seconds: float | None = None
+    difference: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    published: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows over the same clips, the floor first.
+
+    split: which clips these are.   clips, videos: how many.   command: what made it.
+    """
+
+    rows: tuple[Row, ...]
+    data: str
+    split: str
+    clips: int
+    videos: int
+    command: str = ""
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics of any row, in order."""
+        return list(dict.fromkeys(name for row in self.rows[::-1] for name in row.scores))
 
 
 def compare_runs(
@@ -23,38 +64,101 @@ def compare_runs(
     runs: Mapping[str, Sequence[Trained]],
     published: Mapping[str, Mapping[str, str]],
     parts: Sequence[DataSet] = (),
-) -> list[Row]:
+    command: str = "",
+) -> Comparison:
     """A row a model, after one for always predicting the training split's mean.
 
-    parts: the folds, when it was cross-validated; then every labelled clip was tested once.
+    runs: label to what came of each seed.   published: label to printed figures.   parts: the folds, when it was
+    cross-validated; then every labelled clip was tested once.
 
-    The paired test is Student's on the absolute errors of the same test clips, averaged over seeds, against the
-    first model; p is printed.
+    The test is that of ``clustered_p`` on the absolute errors of the same test clips, averaged over seeds, against the
+    first model; over several models p is corrected by Holm's method.
     """
     parts = parts or [data]
     split = "test" if parts[0].split("test") else "valid"
     tested = [[s for s in part.split(split) if "M" in s.labels] for part in parts]
-    truth = {s.id: s.labels["M"] for of_part in tested for s in of_part}
-    floor = [
+    clips = {s.id: s for of_part in tested for s in of_part}
+    floor = _floor(data, parts, tested)
+    first: NDArray[np.float64] | None = None
+    rows = []
+    for label, of_seeds in runs.items():
+        errors = _errors(of_seeds, split, clips)
+        row = _row(label, of_seeds, split, published.get(label, {}))
+        if first is not None:
+            apart = errors - first
+            p = clustered_p(apart, [sample.video for sample in clips.values()])
+            row = replace(row, difference=float(apart.mean()), p=p)
+        first = errors if first is None else first
+        rows.append(row)
+    corrected = holm([row.p for row in rows])
+    rows = [replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)]
+    videos = len({sample.video for sample in clips.values()})
+    return Comparison((Row(FLOOR, floor), *rows), data.name, split, len(clips), videos, command)
+
+
+def _row(label: str, of_seeds: Sequence[Trained], split: str, published: Mapping[str, str]) -> Row:
+    return Row(
+        label,
+        mean_and_deviation([run.scores[split] for run in of_seeds]),
+        tuple(run.seed for run in of_seeds),
+        of_seeds[0].parameters,
+        float(np.mean([run.seconds for run in of_seeds])),
+        published=published,
+    )
+
+
+def _errors(of_seeds: Sequence[Trained], split: str, clips: Mapping[str, Sample]) -> NDArray[np.float64]:
+    """Absolute error of each clip, averaged over the seeds: (N,)."""
+    truth = {clip: sample.labels["M"] for clip, sample in clips.items()}
+    each = [[abs(run.predictions[split][clip] - truth[clip]) for clip in truth] for run in of_seeds]
+    return np.asarray(np.mean(each, axis=0), np.float64)
+
+
+def _floor(
+    data: DataSet, parts: Sequence[DataSet], tested: Sequence[Sequence[Sample]]
+) -> dict[str, tuple[float, float] | None]:
+    """Scores of always saying the training split's mean label."""
+    truth = [s.labels["M"] for of_part in tested for s in of_part]
+    said = [
         value
         for part, of_part in zip(parts, tested, strict=True)
         for value in constant(len(of_part), part.split("train"))
     ]
-    rows = [_floor(score(list(truth.values()), floor, scheme_of(data.scale)), split)]
-    first: np.ndarray | None = None
-    for name, of_seeds in runs.items():
-        errors = np.mean([[abs(run.predictions[split][clip] - truth[clip]) for clip in truth] for run in of_seeds], 0)
-        row: Row = {"model": name, "split": split}
-        for metric, value in mean_and_deviation([run.scores[split] for run in of_seeds]).items():
-            row[metric] = "-" if value is None else f"{value[0]:.3f} ± {value[1]:.3f}"
-        row["parameters"] = f"{of_seeds[0].parameters:,}"
-        row["seconds"] = f"{np.mean([run.seconds for run in of_seeds]):.1f}"
-        row["p against the first"] = "-" if first is None else f"{_paired(first, errors):.3g}"
-        row |= {f"published {metric}": value for metric, value in published.get(name, {}).items()}
-        first = errors if first is None else first
-        rows.append(row)
-    columns = list(dict.fromkeys(name for row in rows[::-1] for name in row))
-    return [{name: row.get(name, "") for name in columns} for row in rows]
+    return mean_and_deviation([score(truth, said, scheme_of(data.scale))])
+
+
+def clustered_p(differences: ArrayLike, clusters: Sequence[str]) -> float | None:
+    """Two-sided p-value of the mean of paired differences (N,), where those of one cluster hang together.
+
+    A t-test whose standard error sums the residuals within each cluster (Liang and Zeger, 1986; with the factor
+    G / (G - 1) for G clusters, and G - 1 degrees of freedom). Where every clip is a cluster of its own it is Student's
+    paired test. None for a single cluster; 1 where nothing differs.
+    """
+    from scipy.stats import t
+
+    apart = np.asarray(differences, np.float64)
+    names, number = np.unique(np.asarray(clusters), return_inverse=True)
+    count = len(names)
+    if count < 2:
+        return None
+    if not apart.any():
+        return 1.0
+    residuals = np.bincount(number, apart - apart.mean(), count)
+    error = np.sqrt(count / (count - 1) * (residuals**2).sum()) / len(apart)
+    if error == 0:
+        return 0.0
+    return float(2 * t.sf(abs(apart.mean() / error), count - 1))
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """p-values corrected for their number (Holm, 1979): each times how many are not smaller, never falling, up to 1."""
+    known = sorted((value, at) for at, value in enumerate(values) if value is not None)
+    out: list[float | None] = [None] * len(values)
+    highest = 0.0
+    for rank, (value, at) in enumerate(known):
+        highest = max(highest, min(1.0, value * (len(known) - rank)))
+        out[at] = highest
+    return out
 
 
 def cross_validation(data: DataSet, count: int) -> list[DataSet]:
@@ -66,7 +170,7 @@ def joined(data: DataSet, of_folds: Sequence[Trained]) -> Trained:
     """One seed's runs over all folds as one: predictions for every clip, scored together."""
     said = {clip: value for run in of_folds for clip, value in run.predictions["test"].items()}
     truth = {s.id: s.labels["M"] for s in data.samples if "M" in s.labels}
-    scores = score(list(truth.values()), [said[clip] for clip in truth], scheme_of(data.scale))
+    scores: Scores = score(list(truth.values()), [said[clip] for clip in truth], scheme_of(data.scale))
     return replace(
         of_folds[0],
         scores={"test": scores},
@@ -76,33 +180,27 @@ def joined(data: DataSet, of_folds: Sequence[Trained]) -> Trained:
     )
 
 
-def _floor(scores: Mapping[str, float | None], split: str) -> Row:
-    shown = {name: "-" if value is None else f"{value:.3f}" for name, value in scores.items()}
-    return {"model": "mean of the training split", "split": split, **shown}
+def drop_models(runs: Sequence[Trained]) -> int:
+    """Delete the numbers of trained models; their scores and predictions stay. Returns how many bytes that freed."""
+    freed = 0
+    for run in runs:
+        if run.weights.is_file():
+            freed += run.weights.stat().st_size
+            run.weights.unlink()
+    return freed
 
 
-def _paired(one: np.ndarray, other: np.ndarray) -> float:
-    from scipy.stats import ttest_rel
-
-    return float(ttest_rel(one, other).pvalue) if np.any(one != other) else 1.0
-
-
-def read_published(path: Path) -> dict[str, dict[str, str]]:
-    """Published rows by model: metric to value as printed; of several, the first. Names are compared without case."""
-    found: dict[str, dict[str, str]] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for entry in csv.DictReader(file):
-                name = entry["model"].lower().replace("-", "_").replace(" ", "_")
-                found.setdefault(name, {}).setdefault(entry["metric"], entry["value"])
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise RecipeError(f"--published {path}: expected a CSV with model, metric and value: {error}") from error
-    return found
+def forget_without_models(study: Study, seeds: Sequence[int]) -> None:
+    """Let seeds be trained again of which the scores were kept and the model was not."""
+    for seed in seeds:
+        folder = study.folder / str(seed)
+        if not (folder / "model.safetensors").is_file():
+            (folder / "result.json").unlink(missing_ok=True)
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """The rows as a CSV file."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+def distinct(labels: Sequence[str]) -> Iterator[str]:
+    """Labels as they are; raises RecipeError where two are one."""
+    for label in labels:
+        if labels.count(label) > 1:
+            raise RecipeError(f"--models: {label} is named twice")
+        yield label

@@ -10,10 +10,10 @@ from typing import Any
 from msapipe.cache import digest, file_digest
 from msapipe.errors import MsapipeError
 from msapipe.exchange import format_of
-from msapipe.pipeline.card import signature
+from msapipe.pipeline.model_recipe import made_by as made_by_recipe
 from msapipe.pipeline.recipe import Recipe
 from msapipe.train.labels import read_labels, with_labels
-from msapipe.train.split import with_splits
+from msapipe.train.split import shared_videos, with_splits
 from msapipe.types import Sample
 
 _SCALES = ((-1.0, 1.0), (-3.0, 3.0))
@@ -23,8 +23,9 @@ _SCALES = ((-1.0, 1.0), (-3.0, 3.0))
 class DataSet:
     """Samples, each with a split.
 
-    name: for cards.   made_by: what the features depend on (see a model card), with "align".   scale: lowest and
-    highest label.   notes: what a user should know of what was left out.
+    name: for cards.   made_by: what the features depend on (see a model card), with "align", and with "recipe" where
+    it is known.   scale: lowest and highest label.   notes: what a user should know of the data, and of what was left
+    out.
     """
 
     name: str
@@ -79,7 +80,7 @@ def data_of_clips(
 
     labels: a label.csv in place of the samples' own labels. For ``scale``, and errors, see ``load_data``.
     """
-    return _data_set(root.absolute(), samples, {"features": signature(recipe), "align": recipe.align}, labels, scale)
+    return _data_set(root.absolute(), samples, made_by_recipe(recipe), labels, scale)
 
 
 def _data_set(
@@ -95,7 +96,9 @@ def _data_set(
     if not any("M" in sample.labels for sample in samples):
         raise MsapipeError(f"{path}: no clip has a label; are the ids those of {labels or 'its table'}?")
     found = _scale(samples, scale)
-    return DataSet(path.name, tuple(with_splits(samples)), made_by, found, tuple(notes))
+    split = with_splits(samples)
+    notes += [note for note in (shared_videos(split),) if note]
+    return DataSet(path.name, tuple(split), made_by, found, tuple(notes))
 
 
 def _digest(features: Path) -> str:

@@ -13,14 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from msapipe.errors import RecipeError
 from msapipe.fusion._base import FusionModel
-from msapipe.train.evaluate import predict
+from msapipe.registry import did_you_mean
+from msapipe.train.evaluate import predict_samples
 from msapipe.train.metrics import highest_errors, multiple_correlation, psc
-from msapipe.train.table import Table
 from msapipe.types import Sample
 
 PERPLEXITY = 30.0
-# With fewer, thirty neighbours of a clip are a third of the map.
-LEAST_CLIPS = 100
+# With fewer, a map shows nothing; up to three times PERPLEXITY a clip has a third of the others as neighbours.
+LEAST_CLIPS = 10
+# Clusters of a model that has none of its own: one a side of the label.
+CLUSTERS = 2
 SHUFFLES = 1000
 
 
@@ -28,7 +30,9 @@ SHUFFLES = 1000
 class Embedding:
     """Clips on a map.
 
-    places: (N, 2); the axes mean nothing, and neither does a rotation of them.   errors: (N,), |label - prediction|.
+    places: (N, 2); the axes mean nothing, and neither does a rotation of them.   labels: (N,).   clusters: int64 (N,),
+    the model's own, or those of k-means over the feature.   perplexity: neighbours of a clip.   errors: (N,),
+    |label - prediction|.
     highest: indices of the tenth with the largest errors.   psc: mean absolute correlation of the errors with the two
     axes; it changes when the map is rotated.   psc_r: multiple correlation with both, which does not.   *_p: how often
     errors that are shuffled over the clips reach as much.   None: not defined, as when all errors are equal.
@@ -36,6 +40,9 @@ class Embedding:
 
     ids: tuple[str, ...]
     places: NDArray[np.float64]
+    labels: NDArray[np.float64]
+    clusters: NDArray[np.int64]
+    perplexity: float
     errors: NDArray[np.float64]
     highest: NDArray[np.int64]
     psc: float | None
@@ -44,27 +51,30 @@ class Embedding:
     psc_r_p: float | None
 
 
-def embed(model: FusionModel, samples: Sequence[Sample], seed: int = 0) -> Embedding:
-    """Map the labelled clips of ``samples`` by the model's feature "fused". Raises RecipeError where there is no map.
+def embed(model: FusionModel, samples: Sequence[Sample], seed: int = 0, feature: str = "fused") -> Embedding:
+    """Map the labelled clips of ``samples`` by a feature of the model. Raises RecipeError where there is no map.
 
     seed: of the shuffles, and of t-SNE, which begins at the two main components and hardly depends on it.
     """
-    from lightning_fabric import Fabric
-
     known = [sample for sample in samples if "M" in sample.labels]
     if len(known) < LEAST_CLIPS:
-        raise RecipeError(
-            f"a map with {PERPLEXITY:g} neighbours a clip needs at least {LEAST_CLIPS} labelled clips, found "
-            f"{len(known)}; take another split"
-        )
-    said = predict(model, Table.of(known, model.dims), Fabric(accelerator="cpu", devices=1))
-    if "fused" not in said.features:
-        raise RecipeError(f'{type(model).__name__} has no feature "fused" to map; take another model')
-    places = tsne(said.features["fused"].numpy(), seed)
-    errors = np.abs(said.score.double().numpy() - np.array([sample.labels["M"] for sample in known]))
+        raise RecipeError(f"a map needs at least {LEAST_CLIPS} labelled clips, found {len(known)}; take another split")
+    said = predict_samples(model, known)
+    if feature not in said.features:
+        there = f"{type(model).__name__} has no feature {feature!r} to map"
+        raise RecipeError(f"{there}{did_you_mean(feature, said.features)}")
+    rows = said.features[feature].numpy()
+    perplexity = min(PERPLEXITY, (len(known) - 1) / 3)
+    places = tsne(rows, seed, perplexity)
+    labels = np.array([sample.labels["M"] for sample in known])
+    errors = np.abs(said.score.double().numpy() - labels)
+    own = said.diagnostics.get("clusters")
     return Embedding(
         ids=tuple(sample.id for sample in known),
         places=places,
+        labels=labels,
+        clusters=own.argmax(dim=1).numpy() if own is not None else _clustered(rows, seed),
+        perplexity=perplexity,
         errors=errors,
         highest=highest_errors(errors),
         psc=psc(places, errors),
@@ -74,8 +84,14 @@ def embed(model: FusionModel, samples: Sequence[Sample], seed: int = 0) -> Embed
     )
 
 
-def tsne(features: ArrayLike, seed: int) -> NDArray[np.float64]:
-    """A map of features: (N, d) to (N, 2), with the settings of the paper."""
+def _clustered(rows: NDArray[np.float32], seed: int) -> NDArray[np.int64]:
+    from sklearn.cluster import KMeans
+
+    return np.asarray(KMeans(CLUSTERS, n_init=20, random_state=seed).fit_predict(rows), np.int64)
+
+
+def tsne(features: ArrayLike, seed: int, perplexity: float = PERPLEXITY) -> NDArray[np.float64]:
+    """A map of features: (N, d) to (N, 2), with the settings of the paper; fewer neighbours where clips are few."""
     from sklearn.manifold import TSNE
 
     rows = np.asarray(features, np.float32)
@@ -88,7 +104,7 @@ def tsne(features: ArrayLike, seed: int) -> NDArray[np.float64]:
         )
     found = TSNE(
         n_components=2,
-        perplexity=PERPLEXITY,
+        perplexity=perplexity,
         learning_rate=200,
         early_exaggeration=12,
         max_iter=2000,

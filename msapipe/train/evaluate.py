@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from msapipe.fusion._base import FusionModel, Output, Phase
-from msapipe.train.metrics import Scores, pearson, scheme_of, score
+from msapipe.fusion._base import FusionModel, Output, Phase, neutral_band
+from msapipe.train.metrics import Scores, class_scores, pearson, scheme_of, score
 from msapipe.train.table import Table, to_device
 from msapipe.types import Sample
 
@@ -18,39 +19,79 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 SCORED_AT_ONCE = 256
-VIDEOS_AT_ONCE = 16
+# About as many as a video of the usual corpora has.
+CLIPS_OF_A_VIDEO = 16
 
 
-def predict(model: FusionModel, table: Table, fabric: Fabric) -> Output:
-    """What a model says of every clip of a table, in order, on the CPU."""
+def predict(
+    model: FusionModel, table: Table, fabric: Fabric, size: int = SCORED_AT_ONCE, diagnostics: bool = False
+) -> Output:
+    """What a model says of every clip of a table, in order, on the CPU; ``size`` clips at a time.
+
+    Without diagnostics unless they are wanted: attention maps of a whole split take much room.
+    """
     model.eval()
     rows = table.arranged(torch.arange(len(table)), model.by_video)
     found: list[Output] = []
     with torch.inference_mode():
-        for batch in table.batches(rows, _at_once(model), model.by_video):
+        for batch in table.batches(rows, _units(model, size), model.by_video):
             found.append(model(to_device(batch, fabric.to_device)))
-    return _picked(_joined(found), rows.argsort())
+            if not diagnostics:
+                found[-1].diagnostics = {}
+    whole = _joined(found)
+    return _picked(whole, rows.argsort()) if model.by_video else whole
 
 
-def score_samples(model: FusionModel, samples: Sequence[Sample], scale: tuple[float, float]) -> Scores:
-    """All metrics of a model over labelled samples, on the CPU."""
+def predict_samples(model: FusionModel, samples: Sequence[Sample]) -> Output:
+    """What a model says of samples, in order, on the CPU."""
     from lightning_fabric import Fabric
 
-    known = [sample for sample in samples if "M" in sample.labels]
-    said = predict(model, Table.of(known, model.dims), Fabric(accelerator="cpu", devices=1)).score
-    return score([sample.labels["M"] for sample in known], said.numpy(), scheme_of(scale))
+    return predict(model, Table.of(samples, model.dims), Fabric(accelerator="cpu", devices=1), diagnostics=True)
 
 
-def evaluate(model: FusionModel, table: Table, fabric: Fabric, phase: Phase) -> dict[str, float]:
-    """Error, correlation and two-class accuracy over a split, and the mean loss of the phase."""
+def scores_of(model: FusionModel, said: Output, labels: Mapping[str, Tensor], scale: tuple[float, float]) -> Scores:
+    """All metrics of what a model said (B,), over the clips that have a label; {} without any.
+
+    labels: {"M", "T", "A", "V"} to (B,), NaN where there is none. What a model says by one modality alone is measured
+    against that modality's own labels where there are any, as ``mae_T``, ``acc2_A`` ...
+
+    A head of classes is measured by its largest logit (see ``class_scores``). Where classes are all that a model
+    learns, and they are the three of acc3, acc3 is their accuracy and no other.
+    """
+    found = _of_score(said.score, labels["M"], scale)
+    known = labels["M"].isfinite()
+    if said.classes is not None and known.any():
+        classes = class_scores(labels["M"][known].numpy(), said.classes[known].numpy(), model.class_edges)
+        band = neutral_band(scale)
+        if model.scored_by_classes and tuple(model.class_edges) == (-band, band):
+            found["acc3"] = classes["class_acc"]
+        found = {**classes, **found}
+    for name, alone in said.unimodal.items():
+        letter = name[0].upper()
+        if letter in labels:
+            own = _of_score(alone, labels[letter], scale)
+            found |= {f"{metric}_{letter}": value for metric, value in own.items()}
+    return found
+
+
+def _of_score(said: Tensor, label: Tensor, scale: tuple[float, float]) -> Scores:
+    known = label.isfinite()
+    return score(label[known].numpy(), said[known].numpy(), scheme_of(scale)) if known.any() else {}
+
+
+def evaluate(
+    model: FusionModel, table: Table, fabric: Fabric, phase: Phase, size: int = SCORED_AT_ONCE
+) -> dict[str, float]:
+    """Error, correlation, accuracy and F1 over a split, and the mean loss of the phase; ``size`` clips at a time."""
     model.eval()
     outputs, losses = [], []
     with torch.no_grad():
         rows = table.arranged(table.labelled(phase.labels), model.by_video)
-        for batch in table.batches(rows, _at_once(model), model.by_video):
+        for batch in table.batches(rows, _units(model, size), model.by_video):
             there = to_device(batch, fabric.to_device)
             outputs.append(model(there))
             losses.append(float(model.loss(outputs[-1], there, phase.name)) * len(batch))
+            outputs[-1].diagnostics = {}
     whole = _joined(outputs)
     found = {"loss": sum(losses) / max(1, len(rows))}
     for name, said in {"M": whole.score, **whole.unimodal}.items():
@@ -64,13 +105,17 @@ def evaluate(model: FusionModel, table: Table, fabric: Fabric, phase: Phase) -> 
     known = label.isfinite() & (label != 0)
     if known.any():
         found["acc2"] = float(((whole.score > 0) == (label > 0))[known].float().mean())
+        found["f1"] = _weighted_f1(label[known] > 0, whole.score[known] > 0)
         found["corr"] = pearson(whole.score[known], label[known]) or 0.0
+    if whole.classes is not None and (known := label.isfinite()).any():
+        classes = class_scores(label[known].numpy(), whole.classes[known].numpy(), model.class_edges)
+        found |= {name: value for name, value in classes.items() if value is not None}
     return found
 
 
-def _at_once(model: FusionModel) -> int:
-    """How many clips, or videos of a model by video, are scored at once."""
-    return VIDEOS_AT_ONCE if model.by_video else SCORED_AT_ONCE
+def _units(model: FusionModel, size: int) -> int:
+    """Of a model by video, how many videos are scored at once in place of so many clips."""
+    return max(1, size // CLIPS_OF_A_VIDEO) if model.by_video else size
 
 
 def _picked(output: Output, rows: Tensor) -> Output:
@@ -80,20 +125,52 @@ def _picked(output: Output, rows: Tensor) -> Output:
         score=output.score[rows],
         unimodal={name: part[rows] for name, part in output.unimodal.items()},
         features={name: part[rows] for name, part in output.features.items()},
+        diagnostics={name: part[rows] if part.ndim else part for name, part in output.diagnostics.items()},
         interval=None if output.interval is None else output.interval[rows],
+        classes=None if output.classes is None else output.classes[rows],
     )
+
+
+def _weighted_f1(truth: Tensor, said: Tensor) -> float:
+    """F1 of two classes, weighted by the true ones, without clips labelled 0."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(truth.numpy(), said.numpy(), average="weighted", zero_division=0))
 
 
 def _joined(outputs: list[Output]) -> Output:
     """Outputs of several batches one behind the other."""
     intervals = [part.interval.float().cpu() for part in outputs if part.interval is not None]
+    sizes = [len(part.score) for part in outputs]
+    classes = [part.classes.float().cpu() for part in outputs if part.classes is not None]
     return Output(
         score=torch.cat([part.score.float().cpu() for part in outputs]),
-        unimodal={
-            name: torch.cat([part.unimodal[name].float().cpu() for part in outputs]) for name in outputs[0].unimodal
-        },
-        features={
-            name: torch.cat([part.features[name].float().cpu() for part in outputs]) for name in outputs[0].features
-        },
+        unimodal=_one_behind_the_other([part.unimodal for part in outputs], sizes),
+        features=_one_behind_the_other([part.features for part in outputs], sizes),
+        losses=_one_behind_the_other([part.losses for part in outputs], sizes),
+        diagnostics=_one_behind_the_other([part.diagnostics for part in outputs], sizes),
         interval=torch.cat(intervals) if intervals else None,
+        classes=torch.cat(classes) if classes else None,
     )
+
+
+def _one_behind_the_other(parts: list[dict[str, Tensor]], sizes: list[int]) -> dict[str, Tensor]:
+    """Tensors (B, ...) of several batches as (N, ...), on the CPU; shorter axes end in NaN; numbers () are averaged."""
+    found = {}
+    for name in parts[0]:
+        tensors = [part[name].detach().float().cpu() for part in parts]
+        if not tensors[0].ndim:
+            weights = torch.tensor(sizes, dtype=torch.float32)
+            found[name] = (torch.stack(tensors) * weights).sum() / weights.sum()
+            continue
+        longest = [max(tensor.shape[axis] for tensor in tensors) for axis in range(1, tensors[0].ndim)]
+        found[name] = torch.cat([_widened(tensor, longest) for tensor in tensors])
+    return found
+
+
+def _widened(tensor: Tensor, sizes: list[int]) -> Tensor:
+    missing = [size - have for size, have in zip(sizes, tensor.shape[1:], strict=True)]
+    if not any(missing):
+        return tensor
+    ends = [end for much in reversed(missing) for end in (0, much)]
+    return functional.pad(tensor, ends, value=torch.nan)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from msapipe.cache import file_digest
+from msapipe.pipeline.model_recipe import OWN, ModelRecipe
 from msapipe.train.metrics import mean_and_deviation, scheme_of
 from msapipe.train.study import Study, Trained
 
@@ -23,22 +24,29 @@ _LABELS = {
 def export(study: Study, runs: Sequence[Trained], target: Path, command: str) -> Trained:
     """Write the seed with the smallest validation error as a model folder; scores are of all seeds.
 
+    Of a model that learns classes alone, the error is the share of wrong classes, ties by macro F1.
+
     model.yaml is written last: without it there is no model.
     """
-    best = min(runs, key=lambda run: run.scores["valid"]["mae"] or 0.0)
+    best = min(runs, key=lambda run: (run.error("valid"), -(run.scores["valid"].get("class_f1_macro") or 0.0)))
     target.mkdir(parents=True, exist_ok=True)
     (target / "model.yaml").unlink(missing_ok=True)
     weights = target / "model.safetensors"
     part = weights.with_suffix(".part")
     shutil.copyfile(best.weights, part)
     os.replace(part, weights)
-    card = _card(study, runs, best, weights, command)
+    recipe = ModelRecipe.of(study.data.made_by)
+    if recipe.text:
+        (target / OWN).write_text(recipe.text, encoding="utf-8")
+    card = _card(study, runs, best, weights, command, recipe.name)
     (target / "README.md").write_text(_readme(study, runs, best, card), encoding="utf-8")
     _write_card(target / "model.yaml", card)
     return best
 
 
-def _card(study: Study, runs: Sequence[Trained], best: Trained, weights: Path, command: str) -> dict[str, Any]:
+def _card(
+    study: Study, runs: Sequence[Trained], best: Trained, weights: Path, command: str, recipe: str | None
+) -> dict[str, Any]:
     data = study.data
     return {
         "schema_version": 1,
@@ -59,6 +67,7 @@ def _card(study: Study, runs: Sequence[Trained], best: Trained, weights: Path, c
             "command": command,
         },
         "calibrated": True,
+        "recipe": recipe,
         "scores": {
             split: {
                 name: _rounded(value) for name, value in mean_and_deviation([r.scores[split] for r in runs]).items()
@@ -88,6 +97,17 @@ def _write_card(path: Path, card: Mapping[str, Any]) -> None:
     os.replace(part, path)
 
 
+def _parts(run: Trained) -> str:
+    return "".join(f" ({count:,} in the {name})" for name, count in run.parts.items())
+
+
+def _recipe(name: str | None) -> str:
+    """What a reader of the card should know of raw clips."""
+    if name is None:
+        return "not known: the features were made by another tool, and no raw clip can be scored with this model."
+    return f"`{name}` makes its features from a clip: `msapipe predict CLIP --model THIS_FOLDER`."
+
+
 def _readme(study: Study, runs: Sequence[Trained], best: Trained, card: Mapping[str, Any]) -> str:
     """The card for people: data, command, scores with their spread, limits."""
     about = card["trained"]
@@ -96,18 +116,22 @@ def _readme(study: Study, runs: Sequence[Trained], best: Trained, card: Mapping[
         "",
         f"- **Data**: {about['dataset']} ({about['split']} clips); label scale {study.data.scale}. Its licence is this",
         "  model's too.",
-        f"- **Model**: `{study.model}` {study.params or ''}, {best.parameters:,} parameters, reads "
+        f"- **Model**: `{study.model}` {study.params or ''}, {best.parameters:,} parameters{_parts(best)}, reads "
         f"{', '.join(f'{name} ({width})' for name, width in study.dims.items())}.",
+        f"- **Recipe**: {_recipe(card['recipe'])}",
         f"- **Command**: `{about['command']}`",
         f"- **Seeds**: {', '.join(map(str, about['seeds']))}; model.safetensors is that of seed {best.seed},",
-        "  which has the smallest validation error.",
+        f"  which has the {'most right classes' if best.by_classes else 'smallest error'} on the validation split.",
         "",
-        "| split | metric | mean | deviation over seeds |",
+        f"| split | metric | mean | deviation over {len(runs)} seeds |"
+        if len(runs) > 1
+        else "| split | metric | one seed | deviation |",
         "|---|---|---|---|",
     ]
     for split, scores in card["scores"].items():
         for name, value in scores.items():
-            shown = "not defined | -" if value is None else f"{value['mean']:.4f} | {value['deviation']:.4f}"
+            spread = "-" if value is None or len(runs) < 2 else f"{value['deviation']:.4f}"
+            shown = f"not defined | {spread}" if value is None else f"{value['mean']:.4f} | {spread}"
             lines.append(f"| {split} | {name} | {shown} |")
     lines += [
         "",

@@ -6,7 +6,8 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from msapipe.errors import MsapipeError, RecipeError
 from msapipe.fusion._base import Batch, FusionModel, Output, Phase, owners
 from msapipe.train.evaluate import evaluate
+from msapipe.train.settings import Settings
 from msapipe.train.table import Table, to_device
 
 if TYPE_CHECKING:
@@ -32,37 +34,6 @@ LEAST_RATE = 1e-6
 SHOWN_AT_ONCE = 256
 
 Line = dict[str, float | int | str]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user may change of every phase; None leaves what the model's paper says.
-
-    seed: of the first weights, the order of clips and dropout.   standardize: centre and scale every column by the
-    training split.
-    """
-
-    seed: int = 1111
-    epochs: int | None = None
-    batch: int | None = None
-    lr: float | None = None
-    weight_decay: float | None = None
-    patience: int | None = None
-    monitor: str | None = None
-    standardize: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "lr", "patience"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise RecipeError(f"{name}: found {value}, expected more than 0")
-
-    def of(self, phase: Phase) -> Phase:
-        """The phase with what was changed; a learning rate goes to every group."""
-        own = {name: getattr(self, name) for name in ("epochs", "batch", "patience", "monitor")}
-        rates = {name: getattr(self, name) for name in ("lr", "weight_decay") if getattr(self, name) is not None}
-        groups = tuple(replace(group, **rates) for group in phase.groups)
-        return replace(phase, groups=groups, **{name: value for name, value in own.items() if value is not None})
 
 
 @dataclass
@@ -104,7 +75,7 @@ class Loop:
         """Train to the end; the model holds the last phase's best epoch. Returns a line of numbers an epoch."""
         self._prepare()
         saved = self._load()
-        phases = [self.settings.of(phase) for phase in self.model.phases()]
+        phases = self.settings.of(self.model.phases())
         for number, phase in enumerate(phases):
             if number >= self.state.phase:
                 _Running(self, phase, saved if number == self.state.phase else None).run()
@@ -162,9 +133,18 @@ class _Running:
     def __init__(self, loop: Loop, phase: Phase, saved: dict[str, Any] | None) -> None:
         self.loop, self.phase, self.state = loop, phase, loop.state
         self.model = loop.model
-        self.rows = loop.train.labelled(phase.labels)
+        labels = loop.train.whole.labels
+        lacking = [name for name in phase.labels if not labels[name].isfinite().any()]
+        if lacking:
+            columns = ", ".join("label" if name == "M" else f"label_{name}" for name in lacking)
+            raise MsapipeError(
+                f"phase {phase.name} learns from the labels {', '.join(phase.labels)}, and no clip of the training "
+                f"split has {', '.join(lacking)}; give a table with {columns} by --labels, or choose what needs only "
+                "the common label (of boosting: --set regime=single)"
+            )
+        self.rows = self.model.choose(phase.name, labels, loop.train.labelled(phase.labels))
         if not len(self.rows):
-            raise MsapipeError(f"phase {phase.name}: no clip of the training split has a label {phase.labels}")
+            raise MsapipeError(f"phase {phase.name}: no clip of the training split is left to learn from")
         passes = [self.rows, torch.arange(len(loop.train))] if phase.mixed else [self.rows]
         counts = [loop.train.count(rows, phase.batch, self.model.by_video) for rows in passes]
         self.steps = sum(math.ceil(count / phase.accumulate) for count in counts)
@@ -177,7 +157,7 @@ class _Running:
         self.optimizer = _optimizer(self.model, self.phase)
         self.forward, self.optimizer = self.loop.fabric.setup(self.model, self.optimizer)
         self.slower = 1.0
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factor)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factors())
         if saved is not None:
             self.optimizer.load_state_dict(saved["optimizer"])
             self.schedule.load_state_dict(saved["schedule"])
@@ -189,7 +169,8 @@ class _Running:
         while self.state.epoch < self.phase.epochs and not self._enough():
             self.state.epoch += 1
             loss = self._epoch(self.state.epoch)
-            found = evaluate(self.model, self.loop.valid, self.loop.fabric, self.phase)
+            size = self.loop.settings.scored_at_once
+            found = evaluate(self.model, self.loop.valid, self.loop.fabric, self.phase, size)
             self._judge(found)
             line: Line = {"phase": self.phase.name, "epoch": self.state.epoch, "loss": loss}
             line |= {f"valid_{name}": value for name, value in found.items()}
@@ -279,8 +260,12 @@ class _Running:
             for group in self.optimizer.param_groups:
                 group["lr"] *= 0.1
 
-    def _factor(self, step: int) -> float:
-        """What the learning rates are multiplied by in a step."""
+    def _factors(self) -> list[Callable[[int], float]]:
+        """Of each group of the optimizer: what its rate is multiplied by in a step; all end at LEAST_RATE."""
+        return [partial(self._factor, least=LEAST_RATE / group["lr"]) for group in self.optimizer.param_groups]
+
+    def _factor(self, step: int, least: float) -> float:
+        """What a learning rate is multiplied by in a step; least: what a cosine ends at."""
         phase, every = self.phase, max(1, self.phase.epochs * self.steps)
         warm = phase.warmup * every
         if step < warm:
@@ -289,7 +274,6 @@ class _Running:
         if phase.schedule == "linear":
             return 1.0 - share
         if phase.schedule == "cosine":
-            least = LEAST_RATE / max(group.lr for group in phase.groups)
             return least + (1 - least) * 0.5 * (1 + math.cos(math.pi * share))
         return self.slower if phase.schedule == "plateau" else 1.0
 
@@ -336,6 +320,7 @@ def _detached(output: Output) -> Output:
         unimodal={name: part.detach() for name, part in output.unimodal.items()},
         features={name: part.detach() for name, part in output.features.items()},
         diagnostics=output.diagnostics,
+        classes=None if output.classes is None else output.classes.detach(),
     )
 
 

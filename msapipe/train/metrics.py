@@ -6,6 +6,7 @@ in float32, in which 0 is negative. Accuracy of two classes is therefore always 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ Scheme = Literal["mosi", "sims"]
 Scores = dict[str, float | None]
 
 # Right-closed edges of CH-SIMS (Yu et al., 2020), as float32 because 0.1 is not the same number in float64.
-_SIMS_EDGES = {"acc3": (-0.1, 0.1), "acc5": (-0.7, -0.1, 0.1, 0.7)}
+SIMS_EDGES = {"acc3": (-0.1, 0.1), "acc5": (-0.7, -0.1, 0.1, 0.7)}
 _WEAK = 0.4
 
 
@@ -42,6 +43,33 @@ def score(truth: ArrayLike, predicted: ArrayLike, scheme: Scheme) -> Scores:
     return _mosi(y, p) if scheme == "mosi" else _sims(y, p)
 
 
+def class_scores(truth: ArrayLike, logits: ArrayLike, edges: Sequence[float]) -> Scores:
+    """What a head of classes says by its largest logit, (N, C), against labels (N,): accuracy and F1.
+
+    Labels fall into the C classes between ``edges``, right-closed, in float32; between two edges of 0 is 0 alone, and
+    for the one edge 0 a label of 0 is of neither class and left out. class_acc; class_f1_macro, the mean over the
+    classes that labels or predictions have; class_f1_weighted, by the true classes. None where no label is of a class.
+    """
+    from sklearn.metrics import f1_score
+
+    of_labels, clear = classes_of(truth, edges)
+    true, said = of_labels[clear], np.asarray(logits).argmax(axis=1)[clear]
+    scores: Scores = {"class_acc": _accuracy(true, said)}
+    for average in ("macro", "weighted"):
+        value = float(f1_score(true, said, average=average, zero_division=0)) if len(true) else None
+        scores[f"class_f1_{average}"] = value
+    return scores
+
+
+def classes_of(truth: ArrayLike, edges: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The class of each label (N,), and which labels are of one; see ``class_scores``."""
+    y = np.asarray(truth, np.float32).ravel()
+    clear = y != 0 if len(edges) == 1 else np.ones(len(y), bool)
+    signs = len(edges) == 2 and edges[0] == edges[1]
+    found = np.sign(y) + 1 if signs else np.digitize(y, np.array(edges, np.float32), right=True)
+    return found.astype(np.int64), clear
+
+
 def _mosi(y: NDArray[np.float32], p: NDArray[np.float32]) -> Scores:
     clear = y != 0
     found: Scores = {
@@ -59,7 +87,7 @@ def _sims(y: NDArray[np.float32], p: NDArray[np.float32]) -> Scores:
     y, p = y.clip(-1, 1), p.clip(-1, 1)
     weak = np.abs(y) <= np.float32(_WEAK)
     found: Scores = {"acc2": _accuracy(y > 0, p > 0), "f1": _weighted_f1(y > 0, p > 0)}
-    for name, edges in _SIMS_EDGES.items():
+    for name, edges in SIMS_EDGES.items():
         exact = np.array(edges, np.float32)
         found[name] = _accuracy(np.digitize(y, exact, right=True), np.digitize(p, exact, right=True))
     found |= {"acc2_weak": _accuracy(y[weak] > 0, p[weak] > 0), "n_weak": float(weak.sum())}

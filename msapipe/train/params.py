@@ -8,9 +8,9 @@ from dataclasses import fields
 from typing import Any, get_type_hints
 
 from msapipe.errors import RecipeError
-from msapipe.fusion._base import FusionModel
+from msapipe.fusion._base import FusionModel, Group, Phase
 from msapipe.registry import did_you_mean
-from msapipe.train.loop import Settings
+from msapipe.train.settings import OF_GROUPS, OF_PHASES, Settings
 
 
 def parameters(cls: type[FusionModel]) -> dict[str, inspect.Parameter]:
@@ -20,14 +20,14 @@ def parameters(cls: type[FusionModel]) -> dict[str, inspect.Parameter]:
 
 
 def assign(cls: type[FusionModel], assignments: Iterable[str]) -> tuple[dict[str, Any], Settings]:
-    """Parameters of the model and settings of ``key=value`` texts; values are read as YAML.
+    """Parameters of the model and settings of ``key=value`` texts; values are read as YAML, lists also as "a,b".
 
-    Raises RecipeError naming the nearest known key, or what was expected.
+    A setting of one phase or group is "phase.NAME.key" or "group.NAME.key" (see Settings). Raises RecipeError naming
+    the nearest known key, or what was expected.
     """
-    import yaml
-
     params: dict[str, Any] = {}
     settings: dict[str, Any] = {}
+    single: dict[str, Any] = {}
     of_model, of_training = parameters(cls), get_type_hints(Settings)
     hints = get_type_hints(cls.__init__)
     for text in assignments:
@@ -35,22 +35,48 @@ def assign(cls: type[FusionModel], assignments: Iterable[str]) -> tuple[dict[str
         name = name.strip()
         if not equals:
             raise RecipeError(f"--set {text}: expected key=value")
-        found = yaml.safe_load(value)
         if name in of_model:
-            params[name] = _checked(hints.get(name, Any), found, name)
-        elif name in of_training and name != "seed":
-            settings[name] = _checked(of_training[name], found, name)
+            params[name] = _read(hints.get(name, Any), value, name)
+        elif name in _SETTINGS:
+            settings[name] = _read(of_training[name], value, name)
+        elif name.partition(".")[0] in ("phase", "group"):
+            single[name] = _read(_hint_of_single(name), value, name)
         else:
-            known = [*of_model, *(item.name for item in fields(Settings) if item.name != "seed")]
+            known = [*of_model, *_SETTINGS]
             raise RecipeError(f"--set {name}: {cls.__name__} has no such parameter{did_you_mean(name, known)}")
-    return params, Settings(**settings)
+    return params, Settings(**settings, single=single)
 
 
-def _checked(hint: Any, value: Any, name: str) -> Any:
+_SETTINGS = [item.name for item in fields(Settings) if item.name not in ("seed", "single")]
+
+
+def _hint_of_single(path: str) -> Any:
+    """The type of "phase.NAME.key", "group.NAME.key" or "phase.NAME.group.NAME.key"."""
+    *where, key = path.split(".")
+    kinds = tuple(where[::2])
+    allowed = {("phase",): (*OF_PHASES, *OF_GROUPS), ("group",): OF_GROUPS, ("phase", "group"): OF_GROUPS}
+    if len(where) % 2 or kinds not in allowed:
+        raise RecipeError(f"--set {path}: expected phase.NAME.key, group.NAME.key or phase.NAME.group.NAME.key")
+    if key not in allowed[kinds]:
+        known = allowed[kinds]
+        raise RecipeError(f"--set {path}: no setting {key!r}{did_you_mean(key, known)}; there is {', '.join(known)}")
+    return get_type_hints(Group if key in OF_GROUPS else Phase)[key]
+
+
+def _read(hint: Any, text: str, name: str) -> Any:
+    """A value of a type: as YAML has it, as it is written (the literal "0"), or as a list without brackets."""
+    import yaml
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(hint).validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise RecipeError(f"--set {name}: {first['msg']}, found {first['input']!r}") from error
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        found = text
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    errors: list[ValidationError] = []
+    for value in (found, text.strip(), parts):
+        try:
+            return TypeAdapter(hint).validate_python(value)
+        except ValidationError as error:
+            errors.append(error)
+    raise RecipeError(f"--set {name}: {errors[0].errors()[0]['msg']}, found {text.strip()!r}") from errors[0]

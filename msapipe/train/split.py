@@ -1,4 +1,4 @@
-"""Splits in which no video stands on two sides: clips of one video share a speaker, a camera and often a sentence."""
+"""Splits: made ones keep every video on one side, as clips of it share a speaker and a camera; given ones are used."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from msapipe.types import Sample
 def with_splits(samples: Sequence[Sample], seed: int = 0, shares: tuple[float, float] = (0.15, 0.2)) -> list[Sample]:
     """Every sample with a split, made by video where nobody gave one: ``shares`` are those of valid and test.
 
-    The order of videos is that of a hash of their names, so adding clips moves no other video much. Raises
-    MsapipeError when a video stands on two sides of a given split, or there are fewer than three videos.
+    The order of videos is that of a hash of their names, so adding clips moves no other video much. A split that was
+    given is used as it is (see ``shared_videos``); a clip without a label and without a split is then in train, or
+    where its video is. Raises MsapipeError when some labelled clips have a split and others none, or when there are
+    fewer than three videos to split.
     """
-    if all(sample.split is not None for sample in samples):
-        check_splits(samples)
-        return list(samples)
-    if any(sample.split is not None for sample in samples):
-        bare = next(sample.id for sample in samples if sample.split is None)
-        raise MsapipeError(f"clip {bare} has no split and others have one; give every clip a mode, or none")
+    given = {sample.video: sample.split for sample in samples if sample.split is not None}
+    if given:
+        bare = next((sample.id for sample in samples if sample.split is None and sample.labels), None)
+        if bare is not None:
+            raise MsapipeError(f"clip {bare} has no split and others have one; give every clip a mode, or none")
+        return [
+            sample if sample.split else replace(sample, split=given.get(sample.video, "train")) for sample in samples
+        ]
     videos = _in_order({sample.video for sample in samples}, seed)
     if len(videos) < 3:
         raise MsapipeError(f"{len(videos)} videos cannot be split into train, valid and test; give a mode to each clip")
@@ -31,15 +35,22 @@ def with_splits(samples: Sequence[Sample], seed: int = 0, shares: tuple[float, f
     return [replace(sample, split=side[sample.video]) for sample in samples]
 
 
-def check_splits(samples: Sequence[Sample]) -> None:
-    """Raise MsapipeError when clips of one video are in two splits."""
-    side: dict[str, str | None] = {}
+def shared_videos(samples: Sequence[Sample]) -> str:
+    """A sentence on the videos of which clips are in two splits or more, with how many; "" when there are none."""
+    sides: dict[str, set[str]] = {}
     for sample in samples:
-        if side.setdefault(sample.video, sample.split) != sample.split:
-            raise MsapipeError(
-                f"video {sample.video} is in {side[sample.video]} and in {sample.split} (clip {sample.id}): "
-                "a score would be that of recognising the video"
-            )
+        if sample.split is not None:
+            sides.setdefault(sample.video, set()).add(sample.split)
+    torn = [found for found in sides.values() if len(found) > 1]
+    if not torn:
+        return ""
+    pairs = (("train", "valid"), ("train", "test"), ("valid", "test"))
+    counts = [(sum({a, b} <= found for found in torn), f"{a} and {b}") for a, b in pairs]
+    named = ", ".join(f"{count} in {where}" for count, where in counts if count)
+    return (
+        f"the split that was given is used, and {len(torn)} of {len(sides)} videos have clips on two sides of it "
+        f"({named}): a score may partly be that of recognising the speaker or the video"
+    )
 
 
 def folds(

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from msapipe.cache import digest
 from msapipe.errors import MsapipeError
 from msapipe.fusion import fusion_models
 from msapipe.fusion._base import FusionModel
 from msapipe.train.data import DataSet
-from msapipe.train.evaluate import predict
+from msapipe.train.evaluate import predict, scores_of
 from msapipe.train.fitness import check_fit
-from msapipe.train.loop import Line, Loop, Settings
-from msapipe.train.metrics import Scores, scheme_of, score
+from msapipe.train.loop import Line, Loop
+from msapipe.train.metrics import Scores
+from msapipe.train.settings import Settings
 from msapipe.train.table import Table
 from msapipe.types import Sample
 from msapipe.weights import Own
@@ -37,17 +37,26 @@ class Trained:
     """What came of one seed.
 
     scores: split to metrics (see ``metrics.score``).   predictions: split to clip id to score.   epochs: how many were
-    run.   seconds: wall time.   kept_params: see ``FusionModel``.   weights: the model's numbers, a safetensors file.
+    run.   parts: parameters of parts that papers count alone.   by_classes: classes are all that the model learned.
+    seconds: wall time.   kept_params: see ``FusionModel``.   weights: the model's numbers, a safetensors file.
     """
 
     seed: int
     scores: dict[str, Scores]
     predictions: dict[str, dict[str, float]]
     parameters: int
+    parts: dict[str, int]
+    by_classes: bool
     epochs: int
     seconds: float
     kept_params: dict[str, str]
     weights: Path
+
+    def error(self, split: str) -> float:
+        """What the best seed has least of: mean absolute error, or of classes the share of wrong ones."""
+        name = "class_acc" if self.by_classes else "mae"
+        found = self.scores[split].get(name)
+        return float("inf") if found is None else 1 - found if self.by_classes else found
 
 
 class Study:
@@ -66,8 +75,9 @@ class Study:
         folder: Path,
         modalities: Sequence[str] = (),
     ) -> None:
-        self.data, self.model, self.params, self.settings = data, model, dict(params), settings
+        self.data, self.model, self.settings = data, model, settings
         self.cls = fusion_models().get(model)
+        self.params = {**self.cls.params_of(data.scale), **params}
         check_fit(model, self.cls, self.params, data)
         self.dims = {name: width for name, width in data.dims.items() if not modalities or name in modalities}
         if not self.dims:
@@ -76,9 +86,11 @@ class Study:
         self.folder = folder / digest(self._identity())[:12]
 
     def _identity(self) -> dict[str, Any]:
-        settings = {name: value for name, value in asdict(self.settings).items() if name != "seed"}
+        # How many clips are scored at once changes no number.
+        unchanging = ("seed", "scored_at_once")
+        settings = {name: value for name, value in asdict(self.settings).items() if name not in unchanging}
         clips = [[s.id, s.split, dict(s.labels)] for s in self.data.samples]
-        made_by = digest(dict(self.data.made_by))
+        made_by = digest({name: self.data.made_by[name] for name in ("features", "align")})
         return {
             "model": [self.model, self.cls.version, {name: _identity(value) for name, value in self.params.items()}],
             "settings": settings,
@@ -90,6 +102,21 @@ class Study:
         """The model before training, its first numbers from the seed."""
         torch.manual_seed(seed)
         return self.cls(self.dims, **self.params)
+
+    def notes(self) -> list[str]:
+        """What a user should know before the training: what plain settings mean where there are phases or groups."""
+        asked = self.settings
+        if asked.lr is None and asked.epochs is None:
+            return []
+        phases = asked.of(self.build(0).phases())
+        if len(phases) == 1 and len(phases[0].groups) == 1:
+            return []
+        told = "; ".join(
+            f"{phase.name} {phase.epochs} epochs, "
+            + ", ".join(f"{group.name} at {group.lr:.3g}" for group in phase.groups)
+            for phase in phases
+        )
+        return [f"epochs and lr by phase and group: {told}; one alone: --set phase.NAME.epochs=, group.NAME.lr="]
 
     def run(self, seed: int, fabric: Fabric, tell: Callable[[Line], None] = lambda line: None) -> Trained:
         """Train with one seed, or read what came of it before."""
@@ -114,9 +141,9 @@ class Study:
         predictions: dict[str, dict[str, float]] = {}
         for name, table in self.tables.items():
             if len(table):
-                said = predict(model, table, fabric).score
-                predictions[name] = dict(zip(table.ids, said.tolist(), strict=True))
-                scores[name] = _scores(table, said, self.data.scale)
+                said = predict(model, table, fabric, self.settings.scored_at_once)
+                predictions[name] = dict(zip(table.ids, said.score.tolist(), strict=True))
+                scores[name] = scores_of(model, said, table.whole.labels, self.data.scale)
         weights = folder / "model.safetensors"
         save_file({name: part.detach().cpu().contiguous() for name, part in model.state_dict().items()}, weights)
         found = {
@@ -124,6 +151,8 @@ class Study:
             "scores": scores,
             "predictions": predictions,
             "parameters": sum(part.numel() for part in model.parameters()),
+            "parts": model.counts(),
+            "by_classes": model.scored_by_classes,
             "epochs": len(history),
             "seconds": seconds,
             "kept_params": model.kept_params(),
@@ -141,18 +170,12 @@ def _identity(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _scores(table: Table, said: Tensor, scale: tuple[float, float]) -> Scores:
-    label = table.whole.labels["M"]
-    known = label.isfinite()
-    return score(label[known].numpy(), said[known].numpy(), scheme_of(scale)) if known.any() else {}
-
-
 def _read(folder: Path) -> Trained | None:
     try:
         found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return Trained(**found, weights=folder / "model.safetensors")
+    return Trained(**{"parts": {}, "by_classes": False, **found}, weights=folder / "model.safetensors")
 
 
 def _write(path: Path, value: Any) -> None:

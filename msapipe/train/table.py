@@ -33,10 +33,7 @@ class Table:
     def of(cls, samples: Sequence[Sample], dims: Mapping[str, int]) -> Table:
         """Put the features of ``dims``' modalities and all labels side by side."""
         batch = collate([sample.features for sample in samples], dims)
-        batch.labels = {
-            name: torch.tensor([sample.labels.get(name, float("nan")) for sample in samples], dtype=torch.float32)
-            for name in LABELS
-        }
+        batch.labels = labels_of(samples)
         batch.index = torch.arange(len(samples))
         batch.tokens = _tokens(samples)
         batch.video = _numbers([sample.video for sample in samples])
@@ -121,6 +118,14 @@ class Table:
                 values, mask = self.whole.values[name], self.whole.mask[name]
                 self.whole.values[name] = model.standardized_values(name, values, mask)
             self.whole.standard = True
+
+
+def labels_of(samples: Sequence[Sample]) -> dict[str, Tensor]:
+    """M, T, A and V, each float32 (N,), NaN where a clip has none."""
+    return {
+        name: torch.tensor([sample.labels.get(name, float("nan")) for sample in samples], dtype=torch.float32)
+        for name in LABELS
+    }
 
 
 def _mean_and_deviation(rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -216,7 +216,7 @@ class Search:
         found.weights.unlink(missing_ok=True)
         return replace(
             trial,
-            error=found.scores["valid"]["mae"],
+            error=found.error("valid"),
             epochs=found.epochs,
             parameters=found.parameters,
             seconds=round(found.seconds, 3),

@@ -103,7 +103,7 @@ def test_tokens_are_said_to_be_lost(features: Path, capsys: pytest.CaptureFixtur
         (["features.safetensors", "x.csd", "--per-split"], 2, "is no .safetensors"),
         (["features.safetensors", "none/x.pkl"], 2, "make it first"),
         (["features.safetensors", "there.parquet"], 2, "is there already; remove it, or name another"),
-        (["features.safetensors", "x.pkl", "--labels", "other.csv"], 2, "names none of the clips"),
+        (["features.safetensors", "x.pkl", "--labels", "other.csv"], 2, "none of its 1 rows names one of the 6 clips"),
     ],
 )
 def test_what_is_refused_leaves_nothing(

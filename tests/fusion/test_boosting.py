@@ -14,7 +14,8 @@ from msapipe.fusion._base import Batch, Output, absolute_error, collate, masked_
 from msapipe.fusion.boosting import Boosting
 from msapipe.testing import fakes
 from msapipe.testing.contract import check_fusion
-from msapipe.train.loop import Line, Loop, Settings
+from msapipe.train.loop import Line, Loop
+from msapipe.train.settings import Settings
 from msapipe.train.table import Table
 from msapipe.types import Sample
 

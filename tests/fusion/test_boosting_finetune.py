@@ -28,7 +28,8 @@ from msapipe.stages.vision.pixels import Pixels
 from msapipe.stages.vision.video_swin import VideoSwin
 from msapipe.testing import fakes, tiny
 from msapipe.testing.tiny._speech import CONFIG, write_preprocessor
-from msapipe.train.loop import Loop, Settings
+from msapipe.train.loop import Loop
+from msapipe.train.settings import Settings
 from msapipe.train.table import Table
 from msapipe.types import EncodedImages, FaceClip, FeatureSequence, Sample, Speaker, Waveform
 
@@ -308,9 +309,9 @@ def test_two_steps_learn_from_the_sound_and_are_built_again_without_checkpoints(
     before = {name: part.clone() for name, part in model.state_dict().items()}
     table = Table.of(samples, DIMS)
     ids = table.whole.values["text"].clone()
-    history = Loop(
-        model, table, table, Settings(epochs=3, lr=3e-3, batch=4), Fabric(accelerator="cpu", devices=1)
-    ).run()
+    rates = {f"group.{name}.lr": 3e-3 for name in ("heads", "language_model", "speech_model", "video_model")}
+    settings = Settings(epochs=3, batch=4, single=rates)
+    history = Loop(model, table, table, settings, Fabric(accelerator="cpu", devices=1)).run()
     assert [line["phase"] for line in history] == [name for name in (*DIMS, "fusion") for _ in range(3)]
     heard = [float(line["loss"]) for line in history if line["phase"] == "audio"]
     assert heard[-1] < 0.6 * heard[0]

@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from msapipe.errors import MsapipeError, RecipeError
-from msapipe.fusion._base import Batch, Batches, Phase, collate, masked_mean
+from msapipe.fusion._base import Batch, Batches, Output, Phase, collate, masked_mean
 from msapipe.fusion._clustering import (
     clustering_loss,
     disentangle_loss,
@@ -24,9 +24,10 @@ from msapipe.fusion._clustering import (
     still,
     target_assignment,
 )
-from msapipe.fusion.dec import Dec, _lottery
+from msapipe.fusion.dec import Dec
 from msapipe.testing import fakes
-from msapipe.train.loop import Loop, Settings
+from msapipe.train.loop import Loop
+from msapipe.train.settings import Settings
 from msapipe.train.table import Table
 from msapipe.types import FeatureSequence, Sample
 
@@ -41,8 +42,8 @@ def batch(count: int = 8) -> Batch:
     return made
 
 
-def small(**params: object) -> Dec:
-    torch.manual_seed(0)
+def small(seed: int = 0, **params: object) -> Dec:
+    torch.manual_seed(seed)
     return Dec(DIMS, **{**SMALL, **params}).eval()  # type: ignore[arg-type]
 
 
@@ -107,12 +108,16 @@ def test_still_gives_back_each_mode() -> None:
 
 @pytest.mark.parametrize(
     ("stages", "names"),
-    [("0", ["baseline"]), ("1,3", ["autoencode", "finetune"]), ("1,2,3", ["autoencode", "cluster", "finetune"])],
+    [
+        ("0", ["baseline"]),
+        ("1,3", ["pretrain", "finetune"]),
+        ("1,2,3", ["pretrain", "cluster", "finetune"]),
+    ],
 )
 def test_stages_hold_only_what_they_train(stages: str, names: list[str]) -> None:
     model = small(stages=stages)
     assert [phase.name for phase in model.phases()] == names
-    assert hasattr(model, "decoder") == ("autoencode" in names)
+    assert hasattr(model, "decoder") == ("pretrain" in names)
     assert hasattr(model, "centroids") == ("cluster" in names)
     last = model.phases()[-1]
     assert (last.monitor, last.labels, last.groups[0].lr, last.groups[0].weight_decay) == ("acc2", ("M",), 4e-5, 1e-2)
@@ -152,19 +157,78 @@ def test_a_graded_target_is_least_where_the_score_is_the_label() -> None:
     assert torch.allclose(logit.grad, torch.zeros(8, 1), atol=1e-6)
 
 
-def test_hidden_labels_are_the_same_ones_every_time_and_only_in_training() -> None:
-    share = _lottery(torch.arange(20_000))
-    assert float((share < 0.4).double().mean()) == pytest.approx(0.4, abs=0.01)
-    assert abs(float(np.corrcoef(share[1:], share[:-1])[0, 1])) < 0.03
-    assert abs(float(share[::2].mean() - share[1::2].mean())) < 0.02
-    model, given = small(labelled_fraction=0.4), batch()
-    model.train()
-    _, known = model._labels(given)
-    assert torch.equal(known, share[:8] < 0.4)
+@pytest.mark.parametrize(("count", "fraction", "shown"), [(1000, 0.4, 400), (128, 0.4, 51), (7, 1.0, 7), (9, 0.0, 0)])
+def test_the_share_of_labels_is_exact_and_drawn_by_the_seed(count: int, fraction: float, shown: int) -> None:
+    """Clips without a label, or labelled 0, are in no share."""
+    label = torch.ones(count + 20)
+    label[:20:2], label[1:20:2] = float("nan"), 0.0
+    drawn = []
+    for seed in (1, 2, 1):
+        model = small(seed, labelled_fraction=fraction, cluster_fraction=1.0)
+        torch.rand(seed)  # what was drawn since does not count
+        rows = model.choose("finetune", {"M": label}, torch.arange(count + 20))
+        assert len(rows) == shown
+        assert not shown or int(rows.min()) >= 20
+        drawn.append(rows)
+        assert len(model.choose("pretrain", {"M": label}, torch.arange(count + 20))) == count + 20
+    assert torch.equal(drawn[0], drawn[2])
+    if 0 < fraction < 1:
+        assert not torch.equal(drawn[0], drawn[1])
+
+
+def test_fractions_of_both_stages_are_apart_and_only_in_training() -> None:
+    given = batch()
+    given.labels["M"] = torch.ones(8)
+    model = small(labelled_fraction=0.25, cluster_fraction=0.5).train()
+    few = model.choose("finetune", given.labels, torch.arange(8))
+    known = model._labels(given, "cluster")[1]
+    assert (len(few), int(known.sum())) == (2, 4)
+    assert bool(known[few].all())
     shuffled = replace(given, index=given.index.flip(0)) if given.index is not None else given
-    assert torch.equal(model._labels(shuffled)[1], known.flip(0))
+    assert torch.equal(model._labels(shuffled, "cluster")[1], known.flip(0))
     model.eval()
-    assert bool(model._labels(given)[1].all())
+    assert bool(model._labels(given, "cluster")[1].all())
+
+
+def test_batches_that_learn_classes_hold_labelled_clips_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So does batch norm, which would see the others else."""
+    clips = [
+        Sample(f"{i}", fakes.features(DIMS, seed=i), {} if i % 3 == 0 else {"M": float(i % 2) - 0.5}) for i in range(60)
+    ]
+    seen: dict[str, list[int]] = {}
+
+    def watch(self: Dec, output: Output, given: Batch, phase: str, epoch: int) -> None:
+        assert given.index is not None
+        seen.setdefault(phase, []).extend(given.index.tolist())
+
+    monkeypatch.setattr(Dec, "after_step", watch)
+    model = small(labelled_fraction=0.4)
+    train, valid = Table.of(clips, DIMS), Table.of(clips[:10], DIMS)
+    Loop(model, train, valid, Settings(epochs=1), Fabric(accelerator="cpu", devices=1)).run()
+    assert sorted(seen["pretrain"]) == sorted(seen["cluster"]) == list(range(60))
+    assert len(seen["finetune"]) == len(set(seen["finetune"])) == 16  # of 40
+    assert all(row % 3 for row in seen["finetune"])
+
+
+def test_scores_reach_as_far_as_labels_and_the_classifier_is_counted_apart() -> None:
+    assert Dec.params_of((-1.0, 1.0)) == {"limit": 1.0}
+    model = Dec({"text": 300, "vision": 35, "audio": 5}, **Dec.params_of((-1.0, 1.0)))
+    assert model.counts() == {"classifier": 851_713}
+    assert sum(part.numel() for part in model.parameters()) > 851_713
+    with torch.inference_mode():
+        said = small(limit=1.0)(batch())
+    assert said.classes is not None
+    assert torch.allclose(said.classes.softmax(1)[:, 1], said.diagnostics["probability"])
+
+
+def test_without_a_last_stage_the_clusters_own_head_scores() -> None:
+    model = small(stages="1,2")
+    assert [phase.name for phase in model.phases()] == ["pretrain", "cluster"]
+    assert not hasattr(model.classifier, "head")
+    with torch.inference_mode():
+        out = model(batch())
+        share = model.class_head(out.features["fused"]).softmax(1)[:, 1]
+    assert torch.allclose(out.score, model.limit * (2 * share - 1), atol=1e-5)
 
 
 @pytest.mark.parametrize("target", ["sequence", "mean"])
@@ -254,7 +318,7 @@ class Pretrained(Dec):
         return tuple(replace(phase, batch=64, epochs=EPOCHS[phase.name]) for phase in super().phases()[:2])
 
 
-EPOCHS = {"autoencode": 40, "cluster": 100}
+EPOCHS = {"pretrain": 40, "cluster": 100}
 
 
 def clips(signal: float, nuisance: float, count: int, steps: int, split: int) -> tuple[list[Sample], np.ndarray]:

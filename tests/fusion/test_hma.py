@@ -132,7 +132,7 @@ def test_text_meets_another_modality(vectors: dict[str, Any]) -> None:
         for conv in (bridge.text, bridge.other):
             conv.weight.copy_(torch.eye(2).unsqueeze(2))
             conv.bias.zero_()  # type: ignore[union-attr]
-        found = bridge(text * mask.unsqueeze(2), other, mask, mask)
+        found, _ = bridge(text * mask.unsqueeze(2), other, mask, mask)
     assert torch.allclose(found[0], torch.tensor(given["M_tv"]), atol=1e-5)
 
 
@@ -146,7 +146,7 @@ def test_attention_is_over_valid_keys_and_a_clip_s_own(steps: int) -> None:
     assert torch.allclose(weights.sum(2), mask.float(), atol=1e-6)
     assert not weights[1, :, 3:].any()
     with torch.inference_mode():
-        together = bridge(text, other * mask.unsqueeze(2), mask, mask)
+        together, _ = bridge(text, other * mask.unsqueeze(2), mask, mask)
         alone = bridge(text[1:2, :3], other[1:2, :3], mask[1:2, :3], mask[1:2, :3])
         logits = likeness(other, mask, torch.ones(1, 1), torch.zeros(()))
     assert torch.allclose(together[1, :3], alone[0], atol=1e-5)

@@ -13,7 +13,8 @@ from msapipe.fusion._base import Batch, collate, masked_mean, masked_std
 from msapipe.fusion.late import NINE_IN_TEN, Late, pooled
 from msapipe.testing import fakes
 from msapipe.train.evaluate import predict
-from msapipe.train.loop import Loop, Settings
+from msapipe.train.loop import Loop
+from msapipe.train.settings import Settings
 from msapipe.train.table import Table
 from msapipe.types import FeatureSequence, Sample
 

@@ -185,16 +185,16 @@ def test_the_two_heads() -> None:
     batch.labels["M"][2] = float("nan")
     both = made(task="both")
     out = both(batch)
+    assert out.classes is not None
     error = (out.score - batch.labels["M"]).abs()[:2].mean()
-    entropy = -out.features["classes"].log_softmax(1)[[0, 1], [0, 1]].mean()
+    entropy = -out.classes.log_softmax(1)[[0, 1], [0, 1]].mean()
     torch.testing.assert_close(both.loss(out, batch, "all"), error + entropy)
     classes = made(task="classification")
     out = classes(batch)
-    share = out.features["classes"].softmax(1)
+    assert out.classes is not None
+    share = out.classes.softmax(1)
     torch.testing.assert_close(out.score, share[:, 2] - share[:, 0])
-    torch.testing.assert_close(
-        classes.loss(out, batch, "all"), -out.features["classes"].log_softmax(1)[[0, 1], [0, 1]].mean()
-    )
+    torch.testing.assert_close(classes.loss(out, batch, "all"), -out.classes.log_softmax(1)[[0, 1], [0, 1]].mean())
     assert [model.phases()[0].monitor for model in (both, classes)] == ["mae", "loss"]
     batch.labels["M"][:] = float("nan")
     assert float(both.loss(both(batch), batch, "all").detach()) == 0.0

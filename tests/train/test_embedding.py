@@ -52,7 +52,7 @@ def clips(count: int = COUNT, width: int = 4, split: str = "test") -> list[Sampl
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The two main components in place of t-SNE."""
 
-    def components(rows: np.ndarray, seed: int) -> np.ndarray:
+    def components(rows: np.ndarray, seed: int, perplexity: float = 30.0) -> np.ndarray:
         centred = rows - rows.mean(0)
         return np.asarray(centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T, np.float64)
 
@@ -128,8 +128,8 @@ def test_features_that_would_end_the_process_are_refused(rows: np.ndarray) -> No
 @pytest.mark.parametrize(
     ("samples", "fuses", "said"),
     [
-        (clips(99), True, "needs at least 100 labelled clips, found 99"),
-        (clips(), False, 'Plain has no feature "fused"'),
+        (clips(9), True, "needs at least 10 labelled clips, found 9"),
+        (clips(), False, "Plain has no feature 'fused'"),
         (clips(width=1), True, "found 1, and differences"),
         (
             [Sample(f"{i}", clips(1)[0].features, {"M": 0.0}) for i in range(COUNT)],
@@ -148,7 +148,8 @@ def test_where_there_is_no_map_it_says_so(samples: list[Sample], fuses: bool, sa
 def test_the_figure_shows_every_clip_and_rings_the_largest_errors(quick: None, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     found = embed(Plain({"text": 4}), clips())
-    figure = figures.draw_embedding(found, "title")
+    figure = figures.draw_embeddings([("title", found), ("again", found)])
+    assert len(figure.axes) == 3  # two maps and one scale of colours
     points, rings = figure.axes[0].collections
     np.testing.assert_allclose(points.get_offsets(), found.places)
     np.testing.assert_allclose(points.get_array(), found.errors)
@@ -161,8 +162,23 @@ def test_the_figure_shows_every_clip_and_rings_the_largest_errors(quick: None, t
 
 def test_what_is_not_defined_is_said_in_the_figure() -> None:
     pytest.importorskip("matplotlib")
-    nothing = Embedding(("a", "b"), np.eye(2), np.zeros(2), np.array([0]), None, None, None, None)
-    assert "PSC not defined" in figures.draw_embedding(nothing, "title").axes[0].get_xlabel()
+    zeros = np.zeros(2)
+    side = np.zeros(2, np.int64)
+    nothing = Embedding(("a", "b"), np.eye(2), zeros, side, 30.0, zeros, np.array([0]), None, None, None, None)
+    assert "PSC not defined" in figures.draw_embeddings([("title", nothing)]).axes[0].get_xlabel()
+
+
+@pytest.mark.parametrize("color", ["label", "cluster"])
+def test_points_are_coloured_by_what_is_asked_for(quick: None, color: str) -> None:
+    pytest.importorskip("matplotlib")
+    found = embed(Plain({"text": 4}), clips(60))
+    figure = figures.draw_embeddings([("title", found)], color)  # type: ignore[arg-type]
+    values = {"label": found.labels, "cluster": found.clusters}[color]
+    np.testing.assert_allclose(figure.axes[0].collections[0].get_array(), values)
+    assert found.labels == pytest.approx([3 * i / 60 for i in range(60)])
+    # Clips lie on a line: two clusters are its halves.
+    assert len(set(found.clusters[:28])) == 1 == len(set(found.clusters[32:]))
+    assert found.perplexity == pytest.approx(59 / 3)
 
 
 def test_a_figure_that_cannot_be_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +206,8 @@ def test_from_a_model_folder_to_a_figure(quick: None, tmp_path: Path, capsys: py
     assert 0 < found["psc_r_p"] <= 1
     assert len(found["highest_errors"]) == 12
     assert figure.read_bytes().startswith(b"\x89PNG")
-    assert run_program("embed", features, "--model", model, "-o", figure) == 0
+    two = ("--model", model, "--model", model, "--color", "label")
+    assert run_program("embed", features, *two, "-o", figure) == 0
     assert f"| psc_r | {found['psc_r']:.4f} |" in capsys.readouterr().out
     for arguments, said in (
         (("--split", "valid"), "found 8"),

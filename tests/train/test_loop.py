@@ -18,7 +18,8 @@ from msapipe.fusion.late import Late
 from msapipe.fusion.tfn import Tfn
 from msapipe.testing import fakes
 from msapipe.train.evaluate import predict
-from msapipe.train.loop import Line, Loop, Settings
+from msapipe.train.loop import Line, Loop
+from msapipe.train.settings import Settings
 from msapipe.train.table import Table
 from msapipe.types import Sample
 

@@ -1,0 +1,173 @@
+"""Variants of fusion models: rows of a table, on the command line or in the file of an ablation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from msapipe.errors import RecipeError, UnknownName
+from msapipe.registry import did_you_mean
+from msapipe.resources import bundled
+from msapipe.stages import MODALITIES
+
+OPENING, CLOSING, QUOTES = "([{", ")]}", "'\""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row of a comparison.
+
+    label: what the row is called.   assignments: key=value, as ``--set`` takes them.   modalities: what it reads, ()
+    is all.   channels: of these modalities only these columns, as "vision.resnet18".   preset: in place of the common
+    one.   published: what the row is called in a table of published results.
+    """
+
+    label: str
+    model: str
+    assignments: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    preset: str | None = None
+    published: str = ""
+
+    def __post_init__(self) -> None:
+        odd = [name for name in self.modalities if name not in MODALITIES]
+        if odd:
+            raise RecipeError(f"{self.label}: no modality is called {odd[0]!r}; expected {', '.join(MODALITIES)}")
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Rows that make up a paper's table.
+
+    preset: corpus whose settings they have, None: the models' own.   published: columns of a table of published
+    results to the value that a row must have there (paper, table).
+    """
+
+    name: str
+    about: str
+    variants: tuple[Variant, ...]
+    preset: str | None = None
+    published: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_variants(texts: Sequence[str]) -> tuple[Variant, ...]:
+    """``agfn,agfn:fusion=ieg,smp:modalities=text+audio`` to variants. Raises RecipeError for what is no such thing.
+
+    Commas and colons inside brackets or quotes are part of a value.
+    """
+    found = tuple(_variant(text) for whole in texts for text in _parts(whole, ",") if text.strip())
+    if not found:
+        raise RecipeError("--models: name at least one, as in tfn,lmf,mult (msapipe list fusion)")
+    return found
+
+
+def _variant(text: str) -> Variant:
+    name, *settings = (part.strip() for part in _parts(text.strip(), ":"))
+    own: dict[str, Any] = {"label": text.strip(), "model": name}
+    assignments = []
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise RecipeError(f"--models {text}: expected key=value after the colon, found {setting!r}")
+        if key in ("modalities", "channels"):
+            own[key] = tuple(value.split("+"))
+        elif key == "preset":
+            own[key] = value
+        else:
+            assignments.append(setting)
+    if not name.isidentifier():
+        raise RecipeError(
+            f"--models: {name!r} is no model; a value that holds a comma stands in quotes: dec:stages='1,3'"
+        )
+    return Variant(**own, assignments=tuple(assignments))
+
+
+def _parts(text: str, mark: str) -> list[str]:
+    """The text cut at each mark that stands in no brackets and no quotes."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in QUOTES:
+            quote = letter
+        else:
+            depth += (letter in OPENING) - (letter in CLOSING)
+        if letter == mark and not quote and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def ablation_names() -> dict[str, Path]:
+    """Name to file of the ablations that come with msapipe."""
+    return {path.stem: path for path in sorted(bundled("ablations").glob("*.yaml"))}
+
+
+def load_ablation(name: str) -> Ablation:
+    """An ablation by name, or from a file when ``name`` ends in .yaml or .yml or holds a path separator."""
+    import yaml
+
+    known = ablation_names()
+    path = known.get(name, Path(name))
+    if name not in known and not (name.endswith((".yaml", ".yml")) or "/" in name):
+        raise UnknownName(f"no ablation is called {name!r}{did_you_mean(name, known)}")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: cannot be read as an ablation: {' '.join(str(error).split())}") from error
+    try:
+        return _ablation(path.stem, data)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+
+
+def _ablation(name: str, data: Any) -> Ablation:
+    whole = _mapping(data, "the ablation", ("schema", "about", "preset", "published", "set", "rows"))
+    if whole.get("schema") != 1:
+        raise RecipeError(f"schema: found {whole.get('schema')!r}, this version reads 1")
+    rows = whole.get("rows")
+    if not isinstance(rows, list) or not rows:
+        raise RecipeError("rows: expected a list of rows, each with a model")
+    common = _settings(whole.get("set", {}), "set")
+    variants = tuple(_row(row, f"rows, number {number}", common) for number, row in enumerate(rows, 1))
+    labels = [variant.label for variant in variants]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise RecipeError(f"rows: two are called {twice[0]!r}")
+    published = {key: str(value) for key, value in _mapping(whole.get("published", {}), "published").items()}
+    return Ablation(name, str(whole.get("about", "")), variants, whole.get("preset"), published)
+
+
+def _row(data: Any, where: str, common: tuple[str, ...]) -> Variant:
+    row = _mapping(data, where, ("label", "model", "set", "modalities", "channels", "preset", "published"))
+    if not isinstance(row.get("model"), str):
+        raise RecipeError(f"{where}: names no model")
+    label = str(row.get("label", row["model"]))
+    return Variant(
+        label,
+        row["model"],
+        (*common, *_settings(row.get("set", {}), where)),
+        tuple(row.get("modalities", ())),
+        tuple(row.get("channels", ())),
+        row.get("preset"),
+        str(row.get("published", label)),
+    )
+
+
+def _settings(data: Any, where: str) -> tuple[str, ...]:
+    """A mapping as ``--set`` has it; JSON is YAML too, and keeps "1" apart from 1."""
+    import json
+
+    return tuple(f"{key}={json.dumps(value)}" for key, value in _mapping(data, where).items())
+
+
+def _mapping(data: Any, where: str, keys: Sequence[str] = ()) -> dict[str, Any]:
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        raise RecipeError(f"{where}: expected keys with values, found {data!r}")
+    for key in data:
+        if keys and key not in keys:
+            raise RecipeError(f"{where}: {key}{did_you_mean(key, keys)}")
+    return data
