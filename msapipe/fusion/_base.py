@@ -167,6 +167,10 @@ class FusionModel(nn.Module, ABC):
     ids, sound, pictures); padding is then that encoder's to leave out.
     presets: corpus ("mosi", "mosei", "sims", "sims_v2") to the settings of the model's source for it; a dictionary
     written out in the class, so that it is listed without importing torch.
+    facts: what there is to know before choosing it, written out likewise: "paper", "year", "inputs" (tokens are ids for
+    a language model, or the features of one), whether they must be "aligned" to the words (one grid: they are averaged
+    to as many steps), "tasks", and "parameters" with text, audio and vision of 768, 5 and 20 columns and the paper's
+    own sizes, without a language model.
     by_modality: diagnostics (B, M) whose columns are the modalities in the order of ``dims``.
     class_edges: of a model with a head of classes, the scores between them, right-closed as those of CH-SIMS: a label
     at an edge is of the class below it. Two classes, (0.0,), are negative and positive; a label of 0 is of neither.
@@ -179,6 +183,7 @@ class FusionModel(nn.Module, ABC):
     by_video: ClassVar[bool] = False
     idle: ClassVar[tuple[str, ...]] = ()
     presets: ClassVar[Mapping[str, Preset]] = {}
+    facts: ClassVar[Mapping[str, str | int]] = {}
     by_modality: ClassVar[frozenset[str]] = frozenset()
     raw: frozenset[str] = frozenset()
     class_edges: tuple[float, ...] = ()

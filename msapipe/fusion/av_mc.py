@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,14 @@ class AvMc(AvMcBase):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Liu et al.",
+        "year": 2022,
+        "inputs": "tokens, audio, vision",
+        "aligned": "no",
+        "tasks": "M T A V",
+        "parameters": 64_534,
+    }
 
     def __init__(
         self,

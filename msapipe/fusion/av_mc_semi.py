@@ -7,6 +7,7 @@ semi-supervised AV-MC.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,14 @@ class AvMcSemi(AvMcBase):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Liu et al.",
+        "year": 2022,
+        "inputs": "tokens, audio, vision",
+        "aligned": "no",
+        "tasks": "M T A V",
+        "parameters": 153_164,
+    }
     batch_size = 64
     first = True
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,14 @@ class BcLstm(Context):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Poria et al.",
+        "year": 2017,
+        "inputs": "means, videos",
+        "aligned": "no",
+        "tasks": "M",
+        "parameters": 761_704,
+    }
 
     def __init__(
         self,

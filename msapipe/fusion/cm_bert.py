@@ -6,7 +6,7 @@ Yang, Xu and Gao, "CM-BERT: Cross-Modal BERT for Text-Audio Sentiment Analysis" 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,14 @@ class CmBert(TextFusion):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Yang, Xu, Gao",
+        "year": 2020,
+        "inputs": "tokens, audio",
+        "aligned": "yes",
+        "tasks": "M",
+        "parameters": 616_090,
+    }
 
     def __init__(
         self,

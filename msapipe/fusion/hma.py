@@ -77,6 +77,14 @@ class Hma(FusionModel):
     """
 
     version = 2
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Lin, Hu",
+        "year": 2023,
+        "inputs": "tokens, audio, vision",
+        "aligned": "yes",
+        "tasks": "M",
+        "parameters": 229_423,
+    }
     presets: ClassVar[Mapping[str, Preset]] = {
         "mosi": Preset(
             "Lin and Hu, section IV, of the BERT",

@@ -7,6 +7,7 @@ Language Analysis" (2020). ICCN.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,14 @@ class Iccn(TextFusion):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Sun et al.",
+        "year": 2020,
+        "inputs": "tokens, audio, vision",
+        "aligned": "no",
+        "tasks": "M",
+        "parameters": 89_213,
+    }
 
     def __init__(
         self,

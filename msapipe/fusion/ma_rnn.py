@@ -7,6 +7,7 @@ made after its abstract: the paper's own sizes are not known here, nor does its 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,14 @@ class MaRnn(Context):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Kim, Lee",
+        "year": 2020,
+        "inputs": "means, videos",
+        "aligned": "no",
+        "tasks": "M",
+        "parameters": 923_401,
+    }
 
     def __init__(
         self,

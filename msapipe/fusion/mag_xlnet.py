@@ -6,6 +6,7 @@ Rahman et al., "Integrating Multimodal Information in Large Pretrained Transform
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from msapipe.fusion._mag import Mag
 
@@ -14,6 +15,14 @@ class MagXlnet(Mag):
     """``_mag.Mag`` with an XLNet, the gate behind its first layer."""
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Rahman et al.",
+        "year": 2020,
+        "inputs": "tokens, audio, vision",
+        "aligned": "yes",
+        "tasks": "M",
+        "parameters": 215_169,
+    }
     family = "xlnet"
 
     def __init__(

@@ -6,7 +6,7 @@ Zadeh et al., "Multi-attention Recurrent Network for Human Communication Compreh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +70,14 @@ class Marn(FusionModel):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Zadeh et al.",
+        "year": 2018,
+        "inputs": "text, audio, vision",
+        "aligned": "one grid",
+        "tasks": "M",
+        "parameters": 802_313,
+    }
 
     def __init__(
         self,

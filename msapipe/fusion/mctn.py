@@ -7,7 +7,7 @@ Pham et al., "Found in Translation: Learning Robust Joint Representations by Cyc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,14 @@ class Mctn(FusionModel):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Pham et al.",
+        "year": 2019,
+        "inputs": "text, audio, vision",
+        "aligned": "one grid",
+        "tasks": "M",
+        "parameters": 715_483,
+    }
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ Tsai et al., "Learning Factorized Multimodal Representations" (2019). MFM.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +68,14 @@ class Mfm(FusionModel):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Tsai et al.",
+        "year": 2019,
+        "inputs": "text, audio, vision",
+        "aligned": "one grid",
+        "tasks": "M",
+        "parameters": 1_416_123,
+    }
     # The last layers of the memory fusion network, whose own score is not asked for.
     idle = ("memory.out.",)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,14 @@ class Misa(TextFusion):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Hazarika, Zimmermann, Poria",
+        "year": 2020,
+        "inputs": "tokens, audio, vision",
+        "aligned": "no",
+        "tasks": "M",
+        "parameters": 1_138_033,
+    }
     # The paper's code has a discriminator whose answer no loss reads, and a norm for text that a BERT leaves unused.
     idle = ("discriminator.", "text_norm.")
 

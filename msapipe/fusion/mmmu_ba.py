@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,14 @@ class MmmuBa(Context):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Ghosal et al.",
+        "year": 2018,
+        "inputs": "means, videos",
+        "aligned": "no",
+        "tasks": "M",
+        "parameters": 3_239_401,
+    }
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ Li et al., "Quantum-inspired Multimodal Fusion for Video Sentiment Analysis" (20
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +58,14 @@ class Qmf(FusionModel):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Li et al.",
+        "year": 2021,
+        "inputs": "text, audio, vision",
+        "aligned": "one grid",
+        "tasks": "M",
+        "parameters": 19_325,
+    }
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ Wang et al., "Words Can Shift: Dynamically Adjusting Word Representations Using 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,14 @@ class Raven(FusionModel):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Wang et al.",
+        "year": 2019,
+        "inputs": "text, audio, vision, times",
+        "aligned": "no",
+        "tasks": "M",
+        "parameters": 1_389_307,
+    }
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ Sentiment Analysis" (2021). Self-MM.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import nn
 
@@ -32,6 +33,14 @@ class SelfMm(MultiTask):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Yu et al.",
+        "year": 2021,
+        "inputs": "tokens, audio, vision",
+        "aligned": "no",
+        "tasks": "M, guessed T A V",
+        "parameters": 159_332,
+    }
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ Wang et al., "TETFN: A Text Enhanced Transformer Fusion Network for Multimodal S
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +65,14 @@ class Tetfn(MultiTask):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Wang et al.",
+        "year": 2023,
+        "inputs": "tokens, audio, vision",
+        "aligned": "no",
+        "tasks": "M, guessed T A V",
+        "parameters": 1_254_224,
+    }
     batch_size = 64
 
     def __init__(
