@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from msapipe.fusion._av_mc import AvMcBase, Four, Three, mixed
-from msapipe.fusion._base import Batch, Output, masked_mean, present
+from msapipe.fusion._base import Batch, Output, Preset, masked_mean, present
 from msapipe.fusion._checks import check_sizes
 from msapipe.fusion._subnet import ClipNet
 from msapipe.fusion._text_states import TextPool, states_of
@@ -37,6 +37,21 @@ class AvMc(AvMcBase):
         "aligned": "no",
         "tasks": "M T A V",
         "parameters": 64_534,
+    }
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "sims_v2": Preset(
+            "the authors' own code",
+            {
+                "hidden": (64, 16, 16),
+                "units": (32, 64, 16),
+                "fusion_units": 32,
+                "dropout": 0.1,
+                "post_dropout": 0.3,
+                "tasks": (1.0, 0.2, 0.8, 0.4),
+                "rates": (5e-4, 5e-4, 1e-3, 5e-4),
+                "batch": 32,
+            },
+        ),
     }
 
     def __init__(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from msapipe.fusion._av_mc import AvMcBase, Four, Three, mixed
-from msapipe.fusion._base import Batch, Output
+from msapipe.fusion._base import Batch, Output, Preset
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._packed import TwoBiLstms
 from msapipe.fusion._text_states import TextPool, states_of
@@ -48,6 +48,20 @@ class AvMcSemi(AvMcBase):
         "aligned": "no",
         "tasks": "M T A V",
         "parameters": 153_164,
+    }
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "sims_v2": Preset(
+            "the authors' own code",
+            {
+                "hidden": (64, 32, 32),
+                "units": (16, 8, 64),
+                "fusion_units": 32,
+                "post_dropout": 0.4,
+                "tasks": (0.8, 0.6, 0.2, 0.8),
+                "rates": (5e-4, 1e-3, 1e-3, 5e-4),
+                "batch": 64,
+            },
+        ),
     }
     batch_size = 64
     first = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from msapipe.fusion._base import Preset
 from msapipe.fusion._mag import Mag
 
 
@@ -22,6 +23,11 @@ class MagBert(Mag):
         "aligned": "yes",
         "tasks": "M",
         "parameters": 215_169,
+    }
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset("MMSA, config_regression.json", {"lr": 2e-5, "gate_dropout": 0.3, "batch": 32}),
+        "mosei": Preset("MMSA, config_regression.json", {"lr": 1e-5, "gate_dropout": 0.2, "batch": 32}),
+        "sims": Preset("MMSA, config_regression.json", {"lr": 5e-5, "gate_dropout": 0.1, "batch": 32}),
     }
     family = "bert"
 

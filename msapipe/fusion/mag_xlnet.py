@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from msapipe.fusion._base import Preset
 from msapipe.fusion._mag import Mag
 
 
@@ -22,6 +23,9 @@ class MagXlnet(Mag):
         "aligned": "yes",
         "tasks": "M",
         "parameters": 215_169,
+    }
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset("the authors' own code", {"lr": 1e-5, "gate_dropout": 0.5, "batch": 48, "epochs": 40}),
     }
     family = "xlnet"
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from msapipe.errors import RecipeError
 from msapipe.fusion._aligned import one_grid
-from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase
+from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._packed import packed
 
@@ -94,6 +94,9 @@ class Mctn(FusionModel):
         "aligned": "one grid",
         "tasks": "M",
         "parameters": 715_483,
+    }
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset("MMSA, config_regression.json", {"hidden": 32, "lr": 1e-4, "batch": 32}),
     }
 
     def __init__(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from msapipe.fusion._aligned import one_grid
-from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase
+from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._distances import mmd
 from msapipe.fusion._subnet import SequenceNet
@@ -75,6 +75,66 @@ class Mfm(FusionModel):
         "aligned": "one grid",
         "tasks": "M",
         "parameters": 1_416_123,
+    }
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset(
+            "MMSA, config_regression.json",
+            {
+                "z": (64, 80, 80),
+                "z_y": 80,
+                "f": (32, 16, 64),
+                "f_y": 64,
+                "mmd": 100.0,
+                "rebuild": (0.5, 0.01, 0.5),
+                "batch": 64,
+                "lr": 2e-3,
+            },
+        ),
+        "mosei": Preset(
+            "MMSA, config_regression.json",
+            {
+                "z": (256, 80, 80),
+                "z_y": 32,
+                "f": (32, 80, 32),
+                "f_y": 16,
+                "dropouts": (0.7, 0.7, 0.7),
+                "y_dropout": (0.2, 0.2),
+                "mmd": 10.0,
+                "rebuild": (5.0, 2.0, 5.0),
+                "hidden": (256, 32, 256),
+                "attention": (1278, 0.5),
+                "proposal": (32, 0.7),
+                "retain": (64, 0.5),
+                "update": (128, 0.2),
+                "out": (256, 0.0),
+                "batch": 64,
+                "lr": 1e-3,
+                "decay": 5e-4,
+            },
+        ),
+        "sims": Preset(
+            "MMSA, config_regression.json",
+            {
+                "z": (256, 32, 80),
+                "z_y": 48,
+                "f": (256, 80, 48),
+                "f_y": 48,
+                "dropouts": (0.0, 0.7, 0.0),
+                "y_dropout": (0.5, 0.7),
+                "mmd": 200.0,
+                "rebuild": (0.5, 0.01, 0.01),
+                "hidden": (64, 16, 64),
+                "memory": 128,
+                "attention": (32, 0.5),
+                "proposal": (64, 0.5),
+                "retain": (64, 0.7),
+                "update": (256, 0.0),
+                "out": (128, 0.2),
+                "batch": 128,
+                "lr": 2e-3,
+                "decay": 5e-3,
+            },
+        ),
     }
     # The last layers of the memory fusion network, whose own score is not asked for.
     idle = ("memory.out.",)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from msapipe.errors import RecipeError
 from msapipe.fusion._attention import Dropout, Layer
-from msapipe.fusion._base import Batch, Group, Output, Phase, squared_error
+from msapipe.fusion._base import Batch, Group, Output, Phase, Preset, squared_error
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._distances import cmd, overlap
 from msapipe.fusion._packed import TwoBiLstms
@@ -45,6 +45,58 @@ class Misa(TextFusion):
         "aligned": "no",
         "tasks": "M",
         "parameters": 1_138_033,
+    }
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset(
+            "MMSA, config_regression.json",
+            {
+                "d": 128,
+                "dropout": 0.2,
+                "difference": 0.1,
+                "similarity": 0.3,
+                "reconstruction": 1.0,
+                "clip": 0.8,
+                "batch": 16,
+            },
+        ),
+        "mosei": Preset(
+            "MMSA, config_regression.json",
+            {
+                "d": 128,
+                "dropout": 0.5,
+                "difference": 0.3,
+                "similarity": 0.8,
+                "reconstruction": 1.0,
+                "clip": 0.8,
+                "decay": 5e-5,
+                "batch": 64,
+            },
+        ),
+        "sims": Preset(
+            "MMSA, config_regression.json",
+            {
+                "d": 128,
+                "dropout": 0.0,
+                "difference": 0.3,
+                "similarity": 1.0,
+                "reconstruction": 0.8,
+                "clip": 1.0,
+                "decay": 5e-5,
+                "batch": 64,
+            },
+        ),
+        "sims_v2": Preset(
+            "MMSA, config_regression.json",
+            {
+                "d": 64,
+                "dropout": 0.5,
+                "difference": 0.5,
+                "similarity": 1.0,
+                "reconstruction": 0.5,
+                "clip": 0.8,
+                "batch": 16,
+            },
+        ),
     }
     # The paper's code has a discriminator whose answer no loss reads, and a norm for text that a BERT leaves unused.
     idle = ("discriminator.", "text_norm.")

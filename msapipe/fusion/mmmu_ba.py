@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from msapipe.fusion._base import Group, Phase
+from msapipe.fusion._base import Group, Phase, Preset
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._context import Context, Target, attended
 from msapipe.fusion._packed import packed
@@ -39,6 +39,9 @@ class MmmuBa(Context):
         "aligned": "no",
         "tasks": "M",
         "parameters": 3_239_401,
+    }
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset("Ghosal et al., section 4", {"target": "sign", "batch": 32, "epochs": 15}),
     }
 
     def __init__(

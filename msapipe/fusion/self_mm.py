@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from msapipe.fusion._base import Batch, Output
+from msapipe.fusion._base import Batch, Output, Preset
 from msapipe.fusion._checks import check_sizes
 from msapipe.fusion._multi_task import Four, MultiTask, Unimodal
 from msapipe.fusion._subnet import SequenceNet, joined
@@ -40,6 +40,55 @@ class SelfMm(MultiTask):
         "aligned": "no",
         "tasks": "M, guessed T A V",
         "parameters": 159_332,
+    }
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (16, 32),
+                "units": (32, 16, 32),
+                "head_dropout": (0.1, 0.1, 0.0, 0.0),
+                "rates": (5e-5, 5e-3, 5e-3, 1e-3),
+                "decays": (1e-3, 1e-3, 1e-3, 1e-3),
+                "label_bound": 3.0,
+                "batch": 16,
+            },
+        ),
+        "mosei": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (16, 32),
+                "units": (32, 16, 32),
+                "head_dropout": (0.0, 0.0, 0.0, 0.1),
+                "rates": (5e-5, 5e-3, 1e-4, 1e-3),
+                "decays": (1e-3, 0.0, 0.0, 1e-2),
+                "label_bound": 3.0,
+                "batch": 32,
+            },
+        ),
+        "sims": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (16, 64),
+                "units": (64, 16, 32),
+                "head_dropout": (0.1, 0.1, 0.0, 0.0),
+                "rates": (5e-5, 5e-3, 5e-3, 1e-3),
+                "decays": (1e-3, 1e-2, 1e-2, 1e-3),
+                "label_bound": 1.0,
+                "batch": 32,
+            },
+        ),
+        "sims_v2": Preset(
+            "MMSA, config_regression.json; labels are in [-1, 1], where it has a bound of 3",
+            {
+                "hidden": (16, 64),
+                "units": (64, 32, 32),
+                "rates": (5e-5, 1e-3, 1e-3, 1e-3),
+                "decays": (1e-2, 0.0, 0.0, 1e-3),
+                "label_bound": 1.0,
+                "batch": 16,
+            },
+        ),
     }
 
     def __init__(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from msapipe.errors import RecipeError
 from msapipe.fusion._aligned import last_step
 from msapipe.fusion._attention import Dropout, Encoder
-from msapipe.fusion._base import Batch, Output, masked_mean, present
+from msapipe.fusion._base import Batch, Output, Preset, masked_mean, present
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._crossmodal import Neighbours
 from msapipe.fusion._multi_task import Four, MultiTask, Unimodal
@@ -72,6 +72,26 @@ class Tetfn(MultiTask):
         "aligned": "no",
         "tasks": "M, guessed T A V",
         "parameters": 1_254_224,
+    }
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "mosi": Preset(
+            "MMSA, config_regression.json",
+            {"rates": (3e-5, 5e-4, 3e-4, 3e-4), "decays": (1e-3, 1e-2, 0.0, 1e-2), "label_bound": 3.0, "batch": 64},
+        ),
+        "mosei": Preset(
+            "MMSA, config_regression.json",
+            {
+                "hidden": (32, 32),
+                "units": (64, 16, 32),
+                "rates": (3e-5, 5e-4, 3e-4, 1e-4),
+                "label_bound": 3.0,
+                "batch": 32,
+            },
+        ),
+        "sims": Preset(
+            "MMSA, config_regression.json",
+            {"kernels": (3, 5, 5), "units": (64, 16, 32), "rates": (3e-5, 3e-3, 5e-4, 3e-3), "label_bound": 1.0},
+        ),
     }
     batch_size = 64
 
