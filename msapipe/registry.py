@@ -92,6 +92,17 @@ class Registry(Generic[T]):
 
     def keys(self, name: str, attribute: str) -> list[str]:
         """Keys of a dictionary that a class of the module writes out, read without importing it; [] where none does."""
+        return [str(key.value) for key, _ in self._written(name, attribute) if isinstance(key, ast.Constant)]
+
+    def facts(self, name: str, attribute: str) -> dict[str, object]:
+        """The same dictionary where its values are constants; {} where no class writes one out."""
+        return {
+            str(key.value): value.value
+            for key, value in self._written(name, attribute)
+            if isinstance(key, ast.Constant) and isinstance(value, ast.Constant)
+        }
+
+    def _written(self, name: str, attribute: str) -> list[tuple[ast.expr | None, ast.expr]]:
         tree = self._read(name)
         written = [
             line.value
@@ -100,8 +111,12 @@ class Registry(Generic[T]):
             for line in part.body
             if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.target.id == attribute
         ]
-        keys = [key for value in written if isinstance(value, ast.Dict) for key in value.keys]
-        return [str(key.value) for key in keys if isinstance(key, ast.Constant)]
+        return [
+            pair
+            for value in written
+            if isinstance(value, ast.Dict)
+            for pair in zip(value.keys, value.values, strict=True)
+        ]
 
     def _read(self, name: str) -> ast.Module | None:
         """The text of a module of ours; None for a plug-in."""

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-Row = tuple[str, str, str]
+Row = tuple[str, ...]
+# Columns behind the first line of a fusion model's file; the last ones of other kinds are named below.
+FACTS = ("paper", "year", "inputs", "aligned", "tasks", "parameters")
 KINDS = ("recipes", "stages", "models", "fusion", "ablations", "datasets", "formats")
 
 
@@ -35,8 +37,8 @@ def listing(
         raise UnknownName(f"nothing to list is called {kind!r}{did_you_mean(kind, (*rows, 'all'))}")
     out = Console(highlight=False)
     for name in rows if kind == "all" else (kind,):
-        last = {"fusion": "presets", "ablations": "preset"}.get(name, "licence")
-        table = Table(name, "", last, box=None, padding=(0, 2, 0, 0), title_justify="left")
+        last = {"fusion": (*FACTS, "presets"), "ablations": ("preset",)}.get(name, ("licence",))
+        table = Table(name, "", *last, box=None, padding=(0, 2, 0, 0), title_justify="left")
         for row in rows[name]():
             table.add_row(*(escape(cell) for cell in row))
         out.print(table)
@@ -76,7 +78,10 @@ def _fusion() -> Iterator[Row]:
     # The class is not asked for: that would import torch, and the files say enough.
     models = Registry("fusion model", "msapipe.fusion", object, "msapipe.fusion")
     for name in models.where():
-        yield name, models.about(name), ", ".join(models.keys(name, "presets")) or "-"
+        facts = models.facts(name, "facts")
+        known = [facts.get(key, "-") for key in FACTS]
+        cells = [f"{fact:,}" if isinstance(fact, int) and fact > 9999 else str(fact) for fact in known]
+        yield name, models.about(name), *cells, ", ".join(models.keys(name, "presets")) or "-"
 
 
 def _ablations() -> Iterator[Row]:

@@ -23,7 +23,9 @@ class Batch:
     values: modality to float32 (B, T_m, D_m).   mask: modality to bool (B, T_m), True = valid step.
     tokens: int64 (B, 3, L) word-piece ids, mask and segments for models that run a language model, or None.
     labels: {"M", "T", "A", "V"} to float32 (B,), NaN where a clip has none.   index: int64 (B,), positions in the
-    training split.   standard: the columns are centred and scaled already.
+    training split.   standard: the columns are centred and scaled already.   times: modality to float32 (B, T_m, 2),
+    start and end of each step in seconds; empty where they are not known.   video: int64 (B,), which video each clip
+    is of, those of one video in the order of time; None: each clip is a video of its own.
     """
 
     values: dict[str, Tensor]
@@ -32,6 +34,8 @@ class Batch:
     labels: dict[str, Tensor] = field(default_factory=dict)
     index: Tensor | None = None
     standard: bool = False
+    times: dict[str, Tensor] = field(default_factory=dict)
+    video: Tensor | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.values.values())))
@@ -96,9 +100,12 @@ class Phase:
     """One stretch of training over the training split.
 
     groups: what learns; a parameter that no prefix fits is frozen, and a module without any that learns is in eval
-    mode.   labels: only clips that have one of these take part; () is all of them.   schedule: constant, cosine (to
+    mode.   labels: only clips that have one of these take part; () is all of them.   mixed: every epoch begins with a
+    pass over all clips, in which the loss is asked for the phase "NAME_mixed".   batch: clips, of a model by video
+    videos.   schedule: constant, cosine (to
     1e-6), linear (after ``warmup``, a share of all steps, down to 0), plateau (a tenth when ``patience`` / 2 epochs
-    bring nothing).   clip: bound of the gradient's norm.   accumulate: batches a step; the rest of an epoch is a step.
+    bring nothing).   clip: bound of the gradient's norm, or with ``clip_by`` "value" of each of its numbers.
+    accumulate: batches a step; the rest of an epoch is a step.
     monitor: what the best epoch is chosen by, over the validation split: mae, mae_T ..., loss (smaller is better),
     acc2, corr, class_acc, class_f1_macro (larger is better); "last": the last epoch.   patience: epochs without a
     better one, None: never stop.
@@ -112,10 +119,31 @@ class Phase:
     schedule: Literal["constant", "cosine", "linear", "plateau"] = "constant"
     warmup: float = 0.0
     clip: float | None = 1.0
+    clip_by: Literal["norm", "value"] = "norm"
     accumulate: int = 1
     labels: tuple[str, ...] = ("M",)
+    mixed: bool = False
     monitor: str = "mae"
     patience: int | None = 8
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a data set has, for a model to say whether it can be trained on it.
+
+    clips: of the training split.   labels: the letters that one of them has.   videos: clips of each of its videos;
+    empty when no clip says what it was cut from.   unaligned: a clip of which audio or vision has more steps than the
+    text, "" when there is none.   same_clock: the modalities of a clip end at about the same time.   low, high: ends
+    of the scale.
+    """
+
+    clips: int
+    labels: frozenset[str]
+    videos: Mapping[str, int]
+    unaligned: str
+    same_clock: bool
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -143,11 +171,18 @@ class FusionModel(nn.Module, ABC):
 
     version: raise it whenever the same weights give other scores.
     reads_tokens: it runs a language model over ``Batch.tokens``.
+    by_video: it reads a clip in its video: batches hold whole videos, and only other videos never move a score.
     standardizes: it has the buffers of ``standardized``; a model that normalises in a way of its own has not.
+    idle: beginnings of names of parameters that the model's reference has and no score depends on; they are kept so
+    that its numbers of parameters and its weights fit.
     raw: modalities that ``standardized`` leaves as they are, because an encoder of the model's own reads them (token
     ids, sound, pictures); padding is then that encoder's to leave out.
     presets: corpus ("mosi", "mosei", "sims", "sims_v2") to the settings of the model's source for it; a dictionary
     written out in the class, so that it is listed without importing torch.
+    facts: what there is to know before choosing it, written out likewise: "paper", "year", "inputs" (tokens are ids for
+    a language model, or the features of one), whether they must be "aligned" to the words (one grid: they are averaged
+    to as many steps), "tasks", and "parameters" with text, audio and vision of 768, 5 and 20 columns and the paper's
+    own sizes, without a language model.
     by_modality: diagnostics (B, M) whose columns are the modalities in the order of ``dims``.
     class_edges: of a model with a head of classes, the scores between them, right-closed as those of CH-SIMS: a label
     at an edge is of the class below it. Two classes, (0.0,), are negative and positive; a label of 0 is of neither.
@@ -157,7 +192,10 @@ class FusionModel(nn.Module, ABC):
     version: ClassVar[int] = 1
     standardizes: ClassVar[bool] = True
     reads_tokens: ClassVar[bool] = False
+    by_video: ClassVar[bool] = False
+    idle: ClassVar[tuple[str, ...]] = ()
     presets: ClassVar[Mapping[str, Preset]] = {}
+    facts: ClassVar[Mapping[str, str | int]] = {}
     by_modality: ClassVar[frozenset[str]] = frozenset()
     raw: frozenset[str] = frozenset()
     class_edges: tuple[float, ...] = ()
@@ -190,6 +228,11 @@ class FusionModel(nn.Module, ABC):
         if name in self.raw:
             return values
         return centred(values, mask, self.get_buffer(f"center_{name}"), self.get_buffer(f"spread_{name}"))
+
+    @classmethod
+    def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
+        """Why a model with these parameters cannot be trained on a data set, in a sentence; None when it can."""
+        return None
 
     @classmethod
     def params_of(cls, scale: tuple[float, float]) -> dict[str, Any]:
@@ -246,16 +289,19 @@ def collate(clips: Sequence[Mapping[str, FeatureSequence]], dims: Mapping[str, i
     """Pad clips to a batch. A clip without a modality gets one masked step, so that no model sees an empty axis."""
     values: dict[str, Tensor] = {}
     mask: dict[str, Tensor] = {}
+    times: dict[str, Tensor] = {}
     for name, width in dims.items():
         rows = [clip.get(name) for clip in clips]
         longest = max(1, *(len(row.values) for row in rows if row is not None), 1)
         values[name] = torch.zeros(len(rows), longest, width)
         mask[name] = torch.zeros(len(rows), longest, dtype=torch.bool)
+        times[name] = torch.zeros(len(rows), longest, 2)
         for i, row in enumerate(rows):
             if row is not None and len(row.values):
                 values[name][i, : len(row.values)] = torch.from_numpy(row.values.copy())
                 mask[name][i, : len(row.values)] = torch.from_numpy(row.valid.copy())
-    return Batch(values, mask)
+                times[name][i, : len(row.values)] = torch.from_numpy(row.times.astype("float32"))
+    return Batch(values, mask, times=times)
 
 
 def present(mask: Tensor) -> Tensor:
@@ -280,6 +326,13 @@ def absolute_error(predicted: Tensor, label: Tensor) -> Tensor:
     """Mean absolute error over the clips that have a label: (B,), (B,) with NaN to (); zero when none has."""
     there = label.isfinite()
     error = (predicted - label.nan_to_num()).abs().masked_fill(~there, 0.0)
+    return error.sum() / there.sum().clamp(min=1)
+
+
+def squared_error(predicted: Tensor, label: Tensor) -> Tensor:
+    """Mean squared error over the clips that have a label: (B,), (B,) with NaN to (); zero when none has."""
+    there = label.isfinite()
+    error = (predicted - label.nan_to_num()).square().masked_fill(~there, 0.0)
     return error.sum() / there.sum().clamp(min=1)
 
 

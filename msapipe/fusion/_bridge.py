@@ -64,12 +64,18 @@ def likeness(states: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tens
 
     weight: (1, 1), or (N, N), which multiplies from the left.   The norm has no gradient.
     """
-    states = states * mask.unsqueeze(-1)
-    norm = states.detach().flatten(1).norm(dim=1)
-    states = states / (norm + EPS).sqrt().view(-1, 1, 1)
+    states = scaled(states, mask)
     products = states @ states.transpose(1, 2)
     weighed = weight @ products if len(weight) > 1 else weight * products
     return torch.tanh(weighed + bias)
+
+
+def scaled(states: Tensor, mask: Tensor) -> Tensor:
+    """Valid states divided by the root of their norm over the clip, which has no gradient: (B, N, d) stays."""
+    states = states * mask.unsqueeze(-1)
+    norm = states.detach().flatten(1).norm(dim=1)
+    found: Tensor = states / (norm + EPS).sqrt().view(-1, 1, 1)
+    return found
 
 
 def attention(alike: Tensor, across: Tensor, mask: Tensor) -> Tensor:

@@ -134,18 +134,24 @@ class FeatureText(TextBranch):
 
 
 class LanguageModel(TextBranch):
-    """A BERT (without its pooler) or XLNet over token ids.
+    """A BERT (without its pooler), an XLNet or another encoder over token ids.
 
-    Padding may be on either side: positions of an XLNet are relative, and a BERT's tokens come with their padding
-    behind them. what: the model that asked, for errors.
+    Padding may be on either side: positions of an XLNet are relative, and other tokens come with their padding
+    behind them. what: the model that asked, for errors.   families: which kinds it takes; () is every encoder, of
+    which only a BERT and an XLNet have room for a gate.
     """
 
-    def __init__(self, language_model: str, language_config: str, what: str) -> None:
+    def __init__(
+        self, language_model: str, language_config: str, what: str, families: tuple[str, ...] = ("bert", "xlnet")
+    ) -> None:
         super().__init__()
-        from transformers import BertConfig, BertModel, XLNetConfig, XLNetModel
+        from transformers import AutoModel, BertConfig, BertModel, XLNetConfig, XLNetModel
 
         self.named, self.what = language_model, what
         config = _config(language_model, language_config, what)
+        if families and config.model_type not in families:
+            kinds = " or ".join(f"a {family}" for family in families)
+            raise RecipeError(f"{what}: language_model is a {config.model_type}, expected {kinds}")
         self.net: Any
         if isinstance(config, BertConfig):
             self.net = BertModel(config, add_pooling_layer=False)
@@ -154,8 +160,13 @@ class LanguageModel(TextBranch):
             self.net = XLNetModel(config)
             self.net.mask_emb = None  # only its own pre-training reads it
             self.most, self.cls_last = 2048, True
+        elif _is_encoder(config):
+            self.net = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
+            self.net.pooler = None
+            self.most = _positions(config)
         else:
-            raise RecipeError(f"{what}: language_model is a {config.model_type}, expected a BERT or an XLNet")
+            raise RecipeError(f"{what}: language_model is a {config.model_type}, expected an encoder of text")
+        self.any = not self.cls_last and not isinstance(config, BertConfig)
         self.width, self.depth = config.hidden_size, config.num_hidden_layers
 
     @property
@@ -166,13 +177,17 @@ class LanguageModel(TextBranch):
         kept = {name: value for name, value in whole.items() if name not in left_out}
         return json.dumps({"model_type": self.net.config.model_type, **kept}, sort_keys=True)
 
-    def load(self) -> None:
-        """Take the numbers of the checkpoint that was named; raises MissingWeights when it is not on this machine."""
+    def load(self, pooler: nn.Linear | None = None) -> None:
+        """Take the numbers of the checkpoint that was named; raises MissingWeights when it is not on this machine.
+
+        pooler: (width, width), takes those of a BERT's pooler.
+        """
         if not self.named:
             return
         folder = _checkpoint(self.named, self.what).path()
         _quiet()
-        options = {} if self.cls_last else {"add_pooling_layer": False}
+        with_pooler = pooler is not None and not self.cls_last and not self.any
+        options = {} if self.cls_last or self.any else {"add_pooling_layer": with_pooler}
         try:
             loaded, found = type(self.net).from_pretrained(
                 folder,
@@ -182,11 +197,16 @@ class LanguageModel(TextBranch):
                 output_loading_info=True,
                 **options,
             )
-            missing = [name for name in found["missing_keys"] if name != "mask_emb"]
+            unread = () if with_pooler else ("mask_emb", "pooler.")
+            missing = [name for name in found["missing_keys"] if not name.startswith(("mask_emb", *unread))]
             if missing:
                 raise WeightsError(f"{folder}: {len(missing)} parameters are not in it ({', '.join(missing[:3])})")
+            if pooler is not None and with_pooler:
+                pooler.load_state_dict(loaded.pooler.dense.state_dict())
             if self.cls_last:
                 loaded.mask_emb = None
+            else:
+                loaded.pooler = None
             self.net.load_state_dict(loaded.state_dict())
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
@@ -200,7 +220,7 @@ class LanguageModel(TextBranch):
         """See TextBranch."""
         mask = fit(self.mask(batch), steps)
         ids, _, types = fit(self._tokens(batch), steps).unbind(dim=1)
-        run = _run_xlnet if self.cls_last else _run_bert
+        run = _run_xlnet if self.cls_last else _run_any if self.any else _run_bert
         states = run(self.net, ids, mask, types, at, gate)
         return states.masked_fill(~mask.unsqueeze(-1), 0.0)
 
@@ -267,6 +287,31 @@ def _run_xlnet(net: Any, ids: Tensor, mask: Tensor, types: Tensor, at: int, gate
         states = gate(states.transpose(0, 1)).transpose(0, 1)
     states = through(net.layer[at:], states)
     return net.dropout(states).transpose(0, 1)  # type: ignore[no-any-return]
+
+
+def _run_any(net: Any, ids: Tensor, mask: Tensor, types: Tensor, at: int, gate: Gate | None) -> Tensor:
+    """An encoder as a whole: there is no place for a gate in it."""
+    if gate is not None:
+        raise ValueError(f"no gate fits into a {net.config.model_type}")
+    # A row without any token attends to its first step, so that it has no NaN.
+    first = torch.zeros_like(mask)
+    first[:, 0] = ~mask.any(dim=1)
+    more = {"token_type_ids": types} if getattr(net.config, "type_vocab_size", 0) > 1 else {}
+    found = net(input_ids=ids, attention_mask=(mask | first).long(), **more)
+    return found.last_hidden_state  # type: ignore[no-any-return]
+
+
+def _is_encoder(config: Any) -> bool:
+    """Whether a configuration is of a network that reads text in both directions."""
+    from transformers import MODEL_FOR_MASKED_LM_MAPPING
+
+    return type(config) in MODEL_FOR_MASKED_LM_MAPPING and not config.is_encoder_decoder
+
+
+def _positions(config: Any) -> int:
+    """How many tokens an encoder takes; those whose positions begin behind the padding's take fewer."""
+    most = getattr(config, "max_position_embeddings", 0) or 512
+    return int(most) - (getattr(config, "pad_token_id", 0) or 0) - 1
 
 
 def _checkpoint(name: str, what: str) -> Weights:

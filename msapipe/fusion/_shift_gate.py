@@ -28,8 +28,11 @@ class ShiftGate(nn.Module):
 
     h is the sum over helpers of ReLU(W [x; p] + b) * (V p), plus a bias; x* = x + eta h, where h is never longer than
     ``strength`` times x. helpers: name to width.   gate_bias: b is a vector, or one number.   strength: learned from
-    this first value, always positive.   norm: normalise the shifted states, then drop some of them.
+    this first value, always positive, or fixed.   bias "values": each V p has its own in place of the sum's, as in the
+    code of MAG.   norm: normalise the shifted states, then drop some of them.
     """
+
+    raw_strength: Tensor
 
     def __init__(
         self,
@@ -38,6 +41,8 @@ class ShiftGate(nn.Module):
         *,
         strength: float = 1.0,
         gate_bias: GateBias = "vector",
+        learn: bool = True,
+        bias: Literal["sum", "values"] = "sum",
         norm: bool = False,
         dropout: float = 0.0,
     ) -> None:
@@ -48,9 +53,14 @@ class ShiftGate(nn.Module):
         whole = gate_bias == "vector"
         self.gates = nn.ModuleDict({name: nn.Linear(width + d, width, bias=whole) for name, d in helpers.items()})
         self.offsets = nn.ParameterDict({} if whole else {name: nn.Parameter(torch.zeros(1)) for name in helpers})
-        self.values = nn.ModuleDict({name: nn.Linear(d, width, bias=False) for name, d in helpers.items()})
-        self.bias = nn.Parameter(torch.zeros(width))
-        self.raw_strength = nn.Parameter(torch.tensor(strength + math.log(-math.expm1(-strength))))
+        own = bias == "values"
+        self.values = nn.ModuleDict({name: nn.Linear(d, width, bias=own) for name, d in helpers.items()})
+        self.bias = None if own else nn.Parameter(torch.zeros(width))
+        raw = torch.tensor(strength + math.log(-math.expm1(-strength)))  # softplus of it is the strength
+        if learn:
+            self.raw_strength = nn.Parameter(raw)
+        else:
+            self.register_buffer("raw_strength", raw)
         self.finish = nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout)) if norm else nn.Identity()
 
     @property
@@ -60,7 +70,7 @@ class ShiftGate(nn.Module):
 
     def forward(self, x: Tensor, helpers: Mapping[str, Tensor], mask: Tensor) -> tuple[Tensor, Tensor]:
         """mask: bool (B, N), the steps to shift; the others stay, and their h is zero."""
-        h = self.bias.expand_as(x)
+        h = torch.zeros_like(x) if self.bias is None else self.bias.expand_as(x)
         for name, values in self.values.items():
             gate = self.gates[name](torch.cat([x, helpers[name]], dim=2))
             if name in self.offsets:

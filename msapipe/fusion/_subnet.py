@@ -40,7 +40,7 @@ class ClipNet(nn.Module):
         return vector.masked_fill(~there, 0.0)
 
 
-class TextNet(nn.Module):
+class SequenceNet(nn.Module):
     """An LSTM's last state through a layer: (B, T, D), (B, T) to (B, out)."""
 
     def __init__(self, width: int, hidden: int, out: int, dropout: float) -> None:
@@ -49,7 +49,7 @@ class TextNet(nn.Module):
         self.layers = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, out))
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """The clip's vector, zero where the text is missing."""
+        """The clip's vector, zero where the modality is missing."""
         vector: Tensor = self.layers(self.lstm(values, mask))
         return vector.masked_fill(~present(mask).unsqueeze(1), 0.0)
 
@@ -71,7 +71,7 @@ class Subnets(nn.Module):
         self.nets = nn.ModuleDict()
         for name, out in self.widths.items():
             width = dims[name]
-            self.nets[name] = TextNet(width, text, out, dropout) if name == "text" else ClipNet(width, out, dropout)
+            self.nets[name] = SequenceNet(width, text, out, dropout) if name == "text" else ClipNet(width, out, dropout)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The vectors, audio first."""

@@ -104,6 +104,14 @@ class Agfn(FusionModel):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Wu et al.",
+        "year": 2025,
+        "inputs": "tokens, audio, vision",
+        "aligned": "no",
+        "tasks": "M",
+        "parameters": 1_361_673,
+    }
     presets: ClassVar[Mapping[str, Preset]] = {
         "mosi": Preset(
             "Wu et al., section 3.1",

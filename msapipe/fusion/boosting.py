@@ -137,6 +137,14 @@ class Boosting(FusionModel):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Hai, Liu, Elhilali",
+        "year": 2023,
+        "inputs": "tokens, sound, pictures",
+        "aligned": "no",
+        "tasks": "M T A V",
+        "parameters": 101_761,
+    }
     presets: ClassVar[Mapping[str, Preset]] = {
         "mosi": Preset("Hai et al., table 2: no labels of single modalities", {"regime": "single"}),
         "sims_v2": Preset("Hai et al., table 4: the best of their systems", {"regime": "two_step", "fusion": "mult"}),

@@ -147,6 +147,14 @@ class Dec(FusionModel):
     """
 
     version = 2
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Saadatinia, Ahmadi, Abdollahi",
+        "year": 2025,
+        "inputs": "text, audio, vision",
+        "aligned": "one grid",
+        "tasks": "sign",
+        "parameters": 1_422_236,
+    }
     presets: ClassVar[Mapping[str, Preset]] = {
         "mosi": Preset(
             "Saadatinia et al., section 4", {"stages": "1,2,3", "labelled_fraction": 0.4, "steps": 30, "batch": 128}

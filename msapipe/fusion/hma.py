@@ -15,7 +15,18 @@ from torch import Tensor, nn
 
 from msapipe.errors import RecipeError
 from msapipe.fusion._aligned import lengths
-from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, Preset, masked_mean, present
+from msapipe.fusion._base import (
+    Batch,
+    Batches,
+    FusionModel,
+    Group,
+    Output,
+    Phase,
+    Preset,
+    masked_mean,
+    present,
+    squared_error,
+)
 from msapipe.fusion._bridge import Bridge
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._language_model import FeatureText, LanguageModel, TextBranch, fit, with_tokens
@@ -66,6 +77,14 @@ class Hma(FusionModel):
     """
 
     version = 2
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Lin, Hu",
+        "year": 2023,
+        "inputs": "tokens, audio, vision",
+        "aligned": "yes",
+        "tasks": "M",
+        "parameters": 229_423,
+    }
     presets: ClassVar[Mapping[str, Preset]] = {
         "mosi": Preset(
             "Lin and Hu, section IV, of the BERT",
@@ -222,9 +241,7 @@ class Hma(FusionModel):
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
         """Mean squared error over the clips that have a label, plus the weighted losses of the shifts."""
-        label = batch.labels["M"]
-        there = label.isfinite()
-        error = ((output.score - label.nan_to_num()) ** 2).masked_fill(~there, 0.0).sum() / there.sum().clamp(min=1)
+        error = squared_error(output.score, batch.labels["M"])
         for part in output.losses.values():
             error = error + part
         return error

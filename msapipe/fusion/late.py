@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -91,6 +92,14 @@ class Late(FusionModel):
     """
 
     version = 3
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Baltrusaitis et al.",
+        "year": 2019,
+        "inputs": "text, audio, vision",
+        "aligned": "no",
+        "tasks": "M",
+        "parameters": 3_204,
+    }
     by_modality = frozenset({"share"})
     standardizes = False
     reach: Tensor

@@ -21,6 +21,14 @@ class LfDnn(FusionModel):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Williams et al.",
+        "year": 2018,
+        "inputs": "text, audio and vision as means",
+        "aligned": "no",
+        "tasks": "M",
+        "parameters": 597_171,
+    }
     presets: ClassVar[Mapping[str, Preset]] = {
         "mosi": Preset(
             "MMSA, config_regression.json",

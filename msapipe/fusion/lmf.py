@@ -29,6 +29,14 @@ class Lmf(FusionModel):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Liu et al.",
+        "year": 2018,
+        "inputs": "text, audio and vision as means",
+        "aligned": "no",
+        "tasks": "M",
+        "parameters": 505_071,
+    }
     presets: ClassVar[Mapping[str, Preset]] = {
         "mosi": Preset(
             "MMSA, config_regression.json",

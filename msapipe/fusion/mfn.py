@@ -31,6 +31,14 @@ class Mfn(FusionModel):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Zadeh et al.",
+        "year": 2018,
+        "inputs": "text, audio, vision",
+        "aligned": "one grid",
+        "tasks": "M",
+        "parameters": 2_172_657,
+    }
     presets: ClassVar[Mapping[str, Preset]] = {
         "mosi": Preset(
             "MMSA, config_regression.json",

@@ -41,6 +41,14 @@ class Mult(FusionModel):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Tsai et al.",
+        "year": 2019,
+        "inputs": "text, audio, vision",
+        "aligned": "no",
+        "tasks": "M",
+        "parameters": 2_571_551,
+    }
     presets: ClassVar[Mapping[str, Preset]] = {
         "mosi": Preset(
             "MMSA, config_regression.json",

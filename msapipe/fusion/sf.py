@@ -7,6 +7,7 @@ for Multimodal Sentiment Analysis" (2023).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -25,6 +26,12 @@ class Sf(FusionModel):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "inputs": "text, audio, vision as means",
+        "aligned": "no",
+        "tasks": "M",
+        "parameters": 101_761,
+    }
 
     def __init__(self, dims: Mapping[str, int], *, units: int = 128, dropout: float = 0.1) -> None:
         super().__init__(dims)

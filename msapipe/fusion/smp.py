@@ -122,6 +122,13 @@ class Smp(FusionModel):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Zhu, Yu",
+        "inputs": "text, audio, vision",
+        "aligned": "one grid",
+        "tasks": "M",
+        "parameters": 2_136_705,
+    }
     presets: ClassVar[Mapping[str, Preset]] = {
         "mosi": Preset("Zhu and Yu, section IV", {"steps": 32, "batch": 64, "lr": 1e-5, "epochs": 100, "neutral": 0.0}),
         "sims": Preset(

@@ -29,6 +29,14 @@ class Tfn(FusionModel):
     """
 
     version = 1
+    facts: ClassVar[Mapping[str, str | int]] = {
+        "paper": "Zadeh et al.",
+        "year": 2017,
+        "inputs": "text, audio and vision as means",
+        "aligned": "no",
+        "tasks": "M",
+        "parameters": 9_497_043,
+    }
     presets: ClassVar[Mapping[str, Preset]] = {
         "mosi": Preset(
             "MMSA, config_regression.json",

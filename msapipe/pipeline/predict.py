@@ -159,8 +159,11 @@ class Model:
 
         outputs = []
         with torch.inference_mode():
-            for first in range(0, len(clips), _BATCH):
-                batch = collate(clips[first : first + _BATCH], self.card.dims)
+            # The windows of a clip are one video: a model by video sees all of them.
+            size = len(clips) if network.by_video else _BATCH
+            for first in range(0, len(clips), size):
+                batch = collate(clips[first : first + size], self.card.dims)
+                batch.video = torch.zeros(len(batch), dtype=torch.int64)
                 outputs.append(network(batch if without is None else batch.without(without)))
             low, high = self.card.scale
             bounds = [output.interval for output in outputs if output.interval is not None]

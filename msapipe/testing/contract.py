@@ -104,6 +104,8 @@ def _check_scores(model: FusionModel, twin: FusionModel, clips: list[dict[str, F
             part = [{key: value for key, value in clip.items() if key != modality} for clip in clips]
             _must(torch.isfinite(model(collate(part, dims)).score).all(), f"{name}: not finite without {modality}")
         _must(torch.isfinite(model(collate([{}], dims)).score).all(), f"{name}: not finite without any modality")
+        if model.by_video:
+            _check_videos(model, clips)
         longer = _longer(collate(clips, dims), 7)
         _must(torch.allclose(model(longer).score, together, atol=1e-5), f"{name}: more padding moves a score")
         batch = collate(clips, dims)
@@ -117,6 +119,26 @@ def _check_scores(model: FusionModel, twin: FusionModel, clips: list[dict[str, F
             _must(not torch.allclose(moved, together), f"{name}.forward does not begin with self.standardized(batch)")
 
 
+def _check_videos(model: FusionModel, clips: list[dict[str, FeatureSequence]]) -> None:
+    """Clips of one video are read together, and other videos move nothing."""
+    import torch
+
+    from msapipe.fusion._base import collate
+
+    name = type(model).__name__
+    videos = torch.tensor([7, 2, 7, 2, 7])
+    batch = collate(clips, model.dims)
+    batch.video = videos
+    together = model(batch).score
+    for video in (2, 7):
+        rows = (videos == video).nonzero()[:, 0]
+        part = collate([clips[row] for row in rows.tolist()], model.dims)
+        part.video = videos[rows]
+        _must(torch.allclose(model(part).score, together[rows], atol=1e-5), f"{name}: another video moves a score")
+    batch.video = None
+    _must(not torch.allclose(model(batch).score, together, atol=1e-5), f"{name} reads no clip in its video")
+
+
 def _longer(batch: Batch, steps: int) -> Batch:
     """The batch with more padding behind every sequence."""
     from dataclasses import replace
@@ -127,6 +149,7 @@ def _longer(batch: Batch, steps: int) -> Batch:
         batch,
         values={name: pad(values, (0, 0, 0, steps)) for name, values in batch.values.items()},
         mask={name: pad(mask, (0, steps)) for name, mask in batch.mask.items()},
+        times={name: pad(times, (0, 0, 0, steps)) for name, times in batch.times.items()},
     )
 
 
@@ -148,7 +171,10 @@ def _check_phases(model: FusionModel) -> None:
         output = model(batch)
         model.loss(output, batch, phase.name).backward()  # type: ignore[no-untyped-call]
         still = [name for name, item in model.named_parameters() if name in mine and item.grad is None]
-        _must(not still, f"{called}: in phase {phase.name} no gradient reaches {', '.join(still)}")
+        idle = [name for name in still if name.startswith(model.idle)] if model.idle else []
+        _must(still == idle, f"{called}: in phase {phase.name} no gradient reaches {', '.join(set(still) - set(idle))}")
+        read = [start for start in model.idle if not any(name.startswith(start) for name in idle)]
+        _must(not read, f"{called}: said to be idle, but a gradient reaches {', '.join(read)}")
         learned |= mine
     _must(learned == names, f"{called}: no phase trains {', '.join(sorted(names - learned)[:5])}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 SCORED_AT_ONCE = 256
+# About as many as a video of the usual corpora has.
+CLIPS_OF_A_VIDEO = 16
 
 
 def predict(
@@ -28,14 +31,15 @@ def predict(
     Without diagnostics unless they are wanted: attention maps of a whole split take much room.
     """
     model.eval()
-    rows = torch.arange(len(table))
+    rows = table.arranged(torch.arange(len(table)), model.by_video)
     found: list[Output] = []
     with torch.inference_mode():
-        for batch in table.batches(rows, size):
+        for batch in table.batches(rows, _units(model, size), model.by_video):
             found.append(model(to_device(batch, fabric.to_device)))
             if not diagnostics:
                 found[-1].diagnostics = {}
-    return _joined(found)
+    whole = _joined(found)
+    return _picked(whole, rows.argsort()) if model.by_video else whole
 
 
 def predict_samples(model: FusionModel, samples: Sequence[Sample]) -> Output:
@@ -82,8 +86,8 @@ def evaluate(
     model.eval()
     outputs, losses = [], []
     with torch.no_grad():
-        rows = table.labelled(phase.labels)
-        for batch in table.batches(rows, size):
+        rows = table.arranged(table.labelled(phase.labels), model.by_video)
+        for batch in table.batches(rows, _units(model, size), model.by_video):
             there = to_device(batch, fabric.to_device)
             outputs.append(model(there))
             losses.append(float(model.loss(outputs[-1], there, phase.name)) * len(batch))
@@ -107,6 +111,24 @@ def evaluate(
         classes = class_scores(label[known].numpy(), whole.classes[known].numpy(), model.class_edges)
         found |= {name: value for name, value in classes.items() if value is not None}
     return found
+
+
+def _units(model: FusionModel, size: int) -> int:
+    """Of a model by video, how many videos are scored at once in place of so many clips."""
+    return max(1, size // CLIPS_OF_A_VIDEO) if model.by_video else size
+
+
+def _picked(output: Output, rows: Tensor) -> Output:
+    """The output's rows in another order."""
+    return replace(
+        output,
+        score=output.score[rows],
+        unimodal={name: part[rows] for name, part in output.unimodal.items()},
+        features={name: part[rows] for name, part in output.features.items()},
+        diagnostics={name: part[rows] if part.ndim else part for name, part in output.diagnostics.items()},
+        interval=None if output.interval is None else output.interval[rows],
+        classes=None if output.classes is None else output.classes[rows],
+    )
 
 
 def _weighted_f1(truth: Tensor, said: Tensor) -> float:

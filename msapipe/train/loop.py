@@ -100,7 +100,7 @@ class Loop:
 
     def batches(self, which: Tensor, size: int) -> Iterator[Batch]:
         """Rows of the training split on the device."""
-        for batch in self.train.batches(which, size):
+        for batch in self.train.batches(which, size, self.model.by_video):
             yield to_device(batch, self.fabric.to_device)
 
     def _load(self) -> dict[str, Any] | None:
@@ -145,7 +145,9 @@ class _Running:
         self.rows = self.model.choose(phase.name, labels, loop.train.labelled(phase.labels))
         if not len(self.rows):
             raise MsapipeError(f"phase {phase.name}: no clip of the training split is left to learn from")
-        self.steps = math.ceil(math.ceil(len(self.rows) / phase.batch) / phase.accumulate)
+        passes = [self.rows, torch.arange(len(loop.train))] if phase.mixed else [self.rows]
+        counts = [loop.train.count(rows, phase.batch, self.model.by_video) for rows in passes]
+        self.steps = sum(math.ceil(count / phase.accumulate) for count in counts)
         self._begin(saved)
 
     def _begin(self, saved: dict[str, Any] | None) -> None:
@@ -195,26 +197,35 @@ class _Running:
         loop, phase = self.loop, self.phase
         self.model.begin_epoch(phase.name, epoch, lambda: loop.batches(self.rows, SHOWN_AT_ONCE))
         _train_mode(self.model, self.learning)
-        order = self.rows[torch.randperm(len(self.rows), generator=self._generator(epoch))]
+        if phase.mixed:
+            self._pass(torch.arange(len(loop.train)), epoch, f"{phase.name}_mixed")
+        return self._pass(self.rows, epoch, phase.name)
+
+    def _pass(self, rows: Tensor, epoch: int, name: str) -> float:
+        """Once over these rows in a random order, with the loss of the phase ``name``; its mean."""
+        loop, phase = self.loop, self.phase
+        order = rows[torch.randperm(len(rows), generator=self._generator(epoch))]
         if loop.fabric.world_size > 1:
             order = order[loop.fabric.global_rank :: loop.fabric.world_size]
-        batches = math.ceil(len(order) / phase.batch)
+        batches = loop.train.count(order, phase.batch, self.model.by_video)
         total = 0.0
         for number, batch in enumerate(loop.batches(order, phase.batch), 1):
             output = self.forward(batch)
-            loss = self.model.loss(output, batch, phase.name)
+            loss = self.model.loss(output, batch, name)
             self._check(loss, batch, epoch)
             loop.fabric.backward(loss / phase.accumulate)
             if number % phase.accumulate == 0 or number == batches:
                 self._step()
             total += float(loss.detach()) * len(batch)
-            self.model.after_step(_detached(output), batch, phase.name, epoch)
+            self.model.after_step(_detached(output), batch, name, epoch)
         return total / len(order)
 
     def _step(self) -> None:
         if self.phase.clip is not None:
             # What needs no gradient has none: frozen parameters do not count in the norm.
-            nn.utils.clip_grad_norm_((p for p in self.model.parameters() if p.grad is not None), self.phase.clip)
+            learning = [part for part in self.model.parameters() if part.grad is not None]
+            clip = nn.utils.clip_grad_norm_ if self.phase.clip_by == "norm" else nn.utils.clip_grad_value_
+            clip(learning, self.phase.clip)
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()

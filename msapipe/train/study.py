@@ -18,6 +18,7 @@ from msapipe.fusion import fusion_models
 from msapipe.fusion._base import FusionModel
 from msapipe.train.data import DataSet
 from msapipe.train.evaluate import predict, scores_of
+from msapipe.train.fitness import check_fit
 from msapipe.train.loop import Line, Loop
 from msapipe.train.metrics import Scores
 from msapipe.train.settings import Settings
@@ -81,6 +82,7 @@ class Study:
         self.data, self._tokens = data, ""
         if self.cls.reads_tokens and params.get("language_model") and (not modalities or "text" in modalities):
             self.data, self._tokens = fitting(data, str(params["language_model"]))
+        check_fit(model, self.cls, self.params, self.data)
         self.dims = {name: width for name, width in data.dims.items() if not modalities or name in modalities}
         if not self.dims:
             raise MsapipeError(f"{data.name} has none of the modalities {', '.join(modalities)}")

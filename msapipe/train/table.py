@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,9 +20,9 @@ LABELS = ("M", "T", "A", "V")
 class Table:
     """Clips of a split, padded to the longest; what is large is padded batch by batch.
 
-    whole: all clips as one batch, without the values of ``ragged``; ``index`` counts its rows.   ragged: modality to
-    what is too large to be padded as a whole (see ``Ragged``).   ids, videos: of each clip.   lengths: modality to
-    int64 (N,), steps up to the last valid one, at least 1.
+    whole: all clips as one batch, without the values of ``ragged``; ``index`` counts its rows, ``video`` the videos.
+    ragged: modality to what is too large to be padded as a whole (see ``Ragged``).   ids, videos: of each clip.
+    lengths: modality to int64 (N,), steps up to the last valid one, at least 1.
     """
 
     whole: Batch
@@ -43,6 +44,7 @@ class Table:
         batch.labels = labels_of(samples)
         batch.index = torch.arange(len(samples))
         batch.tokens = _tokens(samples)
+        batch.video = _numbers([sample.video for sample in samples])
         steps = {name: torch.arange(1, mask.shape[1] + 1) for name, mask in batch.mask.items()}
         lengths = {name: (mask * steps[name]).amax(dim=1).clamp(min=1) for name, mask in batch.mask.items()}
         return cls(batch, tuple(s.id for s in samples), tuple(s.video for s in samples), lengths, ragged)
@@ -67,7 +69,26 @@ class Table:
             tokens=None if whole.tokens is None else whole.tokens[which],
             labels={name: label[which] for name, label in whole.labels.items()},
             index=None if whole.index is None else whole.index[which],
+            times={name: times[which, : cut[name]] for name, times in whole.times.items()},
+            video=None if whole.video is None else whole.video[which],
         )
+
+    def arranged(self, which: Tensor, by_video: bool) -> Tensor:
+        """The rows, for a model by video those of a video together, in the order of their ids: int64 as before.
+
+        Videos come in the order in which the first of their clips does.
+        """
+        if not by_video or self.whole.video is None or not len(which):
+            return which
+        found: dict[int, list[int]] = {}
+        for row, video in zip(which.tolist(), self.whole.video[which].tolist(), strict=True):
+            found.setdefault(video, []).append(row)
+        return torch.tensor([row for rows in found.values() for row in sorted(rows, key=self._place)])
+
+    def _place(self, row: int) -> tuple[object, ...]:
+        """By what the clips of a video are ordered: numbers in their ids as numbers."""
+        parts = re.split(r"(\d+)", self.ids[row])
+        return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
 
     def labelled(self, labels: Iterable[str]) -> Tensor:
         """Rows that have one of these labels, int64; all rows for none."""
@@ -75,10 +96,22 @@ class Table:
         there = torch.stack(wanted).any(dim=0) if wanted else torch.ones(len(self), dtype=torch.bool)
         return there.nonzero()[:, 0]
 
-    def batches(self, which: Tensor, size: int) -> Iterator[Batch]:
-        """Rows ``which`` in this order, ``size`` at a time."""
-        for first in range(0, len(which), size):
-            yield self.rows(which[first : first + size])
+    def batches(self, which: Tensor, size: int, by_video: bool = False) -> Iterator[Batch]:
+        """Rows ``which`` in this order, ``size`` at a time; by video those of so many videos, see ``arranged``."""
+        which = self.arranged(which, by_video)
+        if not by_video or self.whole.video is None:
+            yield from (self.rows(which[first : first + size]) for first in range(0, len(which), size))
+            return
+        _, counts = torch.unique_consecutive(self.whole.video[which], return_counts=True)
+        for rows in torch.split(which, [sum(part) for part in batched(counts.tolist(), size)]):
+            yield self.rows(rows)
+
+    def count(self, which: Tensor, size: int, by_video: bool = False) -> int:
+        """How many batches these rows are."""
+        units = len(which)
+        if by_video and self.whole.video is not None:
+            units = len(torch.unique(self.whole.video[which]))
+        return -(-units // size)
 
     def statistics(self, name: str) -> tuple[Tensor, Tensor]:
         """Mean and deviation of each column over all valid steps: (D,), (D,); a constant column has deviation 1.
@@ -141,6 +174,17 @@ def _in_parts(ragged: Ragged) -> tuple[Tensor, Tensor]:
     return mean.float(), torch.where(spread > 1e-6, spread, 1.0).float()
 
 
+def _numbers(names: Sequence[str]) -> Tensor:
+    """Which of the different names each is: int64 (N,)."""
+    known = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return torch.tensor([known[name] for name in names], dtype=torch.int64)
+
+
+def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """So many of them at a time."""
+    yield from (items[first : first + size] for first in range(0, len(items), size))
+
+
 def _tokens(samples: Sequence[Sample]) -> Tensor | None:
     """Word-piece ids, mask and segments (N, 3, L), padded with 0; None when no clip has any."""
     longest = max((sample.tokens.shape[1] for sample in samples if sample.tokens is not None), default=0)
@@ -162,4 +206,6 @@ def to_device(batch: Batch, move: Callable[[Tensor], Tensor]) -> Batch:
         tokens=None if batch.tokens is None else move(batch.tokens),
         labels={name: move(part) for name, part in batch.labels.items()},
         index=None if batch.index is None else move(batch.index),
+        times={name: move(part) for name, part in batch.times.items()},
+        video=None if batch.video is None else move(batch.video),
     )

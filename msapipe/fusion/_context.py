@@ -1,0 +1,127 @@
+"""Models that read a clip in its video: what was said before and after it in the same one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from msapipe.errors import RecipeError
+from msapipe.fusion._base import Batch, FusionModel, Given, Output, absolute_error, masked_mean
+
+Target = Literal["label", "sign"]
+
+
+def by_video(video: Tensor) -> tuple[Tensor, Tensor]:
+    """The clips of each video side by side, in the order of the batch.
+
+    int64 (B,), which video each is of, to rows of the batch int64 (V, U), and bool (V, U), which of them are some.
+    """
+    _, which = torch.unique(video, return_inverse=True)
+    order = which.argsort(stable=True)
+    counts = torch.bincount(which)
+    mask = torch.arange(int(counts.max()), device=video.device) < counts.unsqueeze(1)
+    rows = torch.zeros_like(mask, dtype=torch.int64)
+    rows[mask] = order
+    return rows, mask
+
+
+def attended(x: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+    """What each clip of x attends to among those of y of its video, times itself: (V, U, d), (V, U, d) stays.
+
+    softmax(X Y^T) Y times X over the clips that are there: bool (V, U).
+    """
+    weight = (x @ y.transpose(1, 2)).masked_fill(~mask.unsqueeze(1), -torch.inf).softmax(dim=2)
+    return (weight @ y) * x
+
+
+class Context(FusionModel):
+    """Base of models of whole videos: clips as vectors, the means over their steps, in the order of their video.
+
+    Clips that ``Batch.video`` gives one number are one video's; a batch without it holds a video a clip.
+    """
+
+    by_video = True
+    context: bool
+    target: Target
+    limit: float
+
+    def add_score(self, width: int, target: Target, limit: float, context: bool) -> None:
+        """The last layer over (B, width).
+
+        target "sign": two classes, and the score is the probability of the positive one between -limit and limit;
+        clips whose label is 0 are left out.   "label": the score itself.   context: false reads every clip by itself.
+        """
+        if limit <= 0:
+            raise RecipeError(f"limit: found {limit}, expected more than 0")
+        self.target, self.limit, self.context = target, limit, context
+        if target == "sign":
+            self.class_edges, self.scored_by_classes = (0.0,), True
+        self.score = nn.Linear(width, 2 if target == "sign" else 1)
+
+    @abstractmethod
+    def in_context(self, clips: Mapping[str, Tensor], mask: Tensor) -> Tensor:
+        """Modality to (V, U, D_m), and bool (V, U), to what is scored (V, U, width)."""
+
+    def forward(self, batch: Batch) -> Output:
+        """Score a batch."""
+        batch = self.standardized(batch)
+        vectors = {name: masked_mean(batch.values[name], batch.mask[name]) for name in self.dims}
+        alone = batch.video is None or not self.context
+        video = torch.arange(len(batch), device=next(iter(vectors.values())).device) if alone else batch.video
+        rows, mask = by_video(video)  # type: ignore[arg-type]
+        inside = mask.unsqueeze(2)
+        found = self.in_context({name: part[rows] * inside for name, part in vectors.items()}, mask)
+        fused = found.new_zeros(len(batch), found.shape[2]).index_copy(0, rows[mask], found[mask])
+        raw = self.raw_of(fused)
+        classes = raw if self.target == "sign" else None
+        return Output(score=self.said(raw), features={"fused": fused}, classes=classes)
+
+    def raw_of(self, found: Tensor) -> Tensor:
+        """What the last layer says of what ``in_context`` found of each clip: (B, width) to (B, 1 or 2)."""
+        return self.score(found)  # type: ignore[no-any-return]
+
+    def said(self, raw: Tensor) -> Tensor:
+        """The score (B,) of what the last layer says (B, 1 or 2)."""
+        if self.target == "label":
+            return raw[:, 0]
+        # The same as the softmax of two numbers.
+        return self.limit * torch.tanh((raw[:, 1] - raw[:, 0]) / 2)
+
+    def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
+        """Mean absolute error, or the cross-entropy of the two classes."""
+        return self.error(output.score, batch.labels["M"])
+
+    def error(self, score: Tensor, label: Tensor) -> Tensor:
+        """The same of any score (B,) against labels (B,)."""
+        if self.target == "label":
+            return absolute_error(score, label)
+        known = label.isfinite() & (label != 0)
+        # log p of tanh(x) = 2 p - 1; close to its ends a score has no more digits than these.
+        chance = ((1 + score / self.limit) / 2).clamp(1e-6, 1 - 1e-6)
+        each = functional.binary_cross_entropy(chance, (label > 0).to(chance.dtype), reduction="none")
+        return (each * known).sum() / known.sum().clamp(min=1)
+
+    @property
+    def monitor(self) -> str:
+        """What the best epoch is chosen by."""
+        return "acc2" if self.target == "sign" else "mae"
+
+    @classmethod
+    def params_of(cls, scale: tuple[float, float]) -> dict[str, Any]:
+        """The limit is that of the labels."""
+        return {"limit": max(map(abs, scale))}
+
+    @classmethod
+    def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
+        """A video of one clip has no context."""
+        if params.get("context", True) and max(given.videos.values(), default=1) < 2:
+            return (
+                "it reads a clip in its video, and every clip is a video of its own; name the videos in the column "
+                "video_id of label.csv, or take context=false, which reads clips one by one"
+            )
+        return super().unfit(given, params)

@@ -1,0 +1,127 @@
+"""The multimodal adaptation gate inside a language model, for ``mag_bert`` and ``mag_xlnet``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from msapipe.errors import RecipeError
+from msapipe.fusion._base import Batch, Batches, Given, Group, Output, Phase, masked_mean, present
+from msapipe.fusion._checks import check_dropouts
+from msapipe.fusion._language_model import FeatureText, LanguageModel, fit
+from msapipe.fusion._shift_gate import ShiftGate
+from msapipe.fusion._text_grid import on_text_grid
+from msapipe.fusion._text_states import TextFusion
+
+
+class Mag(TextFusion):
+    """(B, T_m, D_m) per modality on the text's N steps to text states (B, N, d), shifted by audio and vision once, to
+    one vector (B, d) and to scores (B,).
+
+    language_model: to fine-tune over token ids; "": text features go through ``text_layers`` random transformer layers
+    of ``text_width`` columns instead, which is not the paper.   language_config: see ``_language_model``.
+    insert_layer: layers before the gate; 0: behind the embedding.   strength: how long a shift may be, as a share of
+    what it shifts; fixed.   gate_dropout: behind the gate's norm.   pooler: a layer and tanh over the step that stands
+    for the text, a BERT's own; else the state itself.   aligned: step k of audio and vision belongs to step k of the
+    text; false averages them over windows, which is not the paper.   A clip without text has the mean of its steps.
+    """
+
+    family: ClassVar[str]
+
+    def add_branches(
+        self,
+        language_model: str,
+        language_config: str,
+        text: tuple[int, int, int],
+        insert_layer: int,
+        strength: float,
+        gate_dropout: float,
+        dropout: float,
+        pooler: bool,
+        aligned: bool,
+        rates: tuple[float, float],
+    ) -> None:
+        """The text, the gate inside it and the score; ``text``: width, layers and heads without a language model."""
+        name = f"mag_{self.family}"
+        if "text" not in self.dims:
+            raise RecipeError(f"{name}: shifts the text's states, and there is no text")
+        check_dropouts(dropout=dropout, gate_dropout=gate_dropout)
+        width, depth, heads = text
+        branch = (
+            LanguageModel(language_model, language_config, name, families=(self.family,))
+            if language_model or language_config
+            else FeatureText(self.dims["text"], width, depth, heads, dropout)
+        )
+        branch.check_insertion(insert_layer)
+        self.read_text(branch)
+        self.insert_layer, self.aligned, self.rates = insert_layer, aligned, rates
+        helpers = {helper: width for helper, width in self.dims.items() if helper != "text"}
+        self.gate = (
+            ShiftGate(
+                branch.width, helpers, strength=strength, learn=False, bias="values", norm=True, dropout=gate_dropout
+            )
+            if helpers
+            else None
+        )
+        self.pooler = nn.Linear(branch.width, branch.width) if pooler else None
+        self.drop = nn.Dropout(dropout)
+        self.score = nn.Linear(branch.width, 1)
+
+    def forward(self, batch: Batch) -> Output:
+        """Score a batch."""
+        batch = self.seen(batch)
+        words = self.text.mask(batch)
+        values, mask = on_text_grid(
+            batch, words, [name for name in self.dims if name != "text"], self.aligned, self.text.most
+        )
+        steps = mask.shape[1]
+        words = fit(words, steps)
+        shift: dict[str, Tensor] = {}
+
+        def gate(states: Tensor) -> Tensor:
+            states, shift["h"] = self.gate(states, values, words)  # type: ignore[misc]
+            return states
+
+        states = self.text(batch, steps, self.insert_layer, gate if self.gate is not None else None)
+        fused = self._pooled(states, words)
+        return Output(
+            score=self.score(self.drop(fused))[:, 0],
+            features={"fused": fused},
+            diagnostics={f"shift_{name}": h.detach().norm(dim=2) for name, h in shift.items()},
+        )
+
+    def _pooled(self, states: Tensor, words: Tensor) -> Tensor:
+        """(B, N, d) to (B, d): what stands for the clip."""
+        at = self.text.summary(words)
+        found = states[torch.arange(len(states), device=states.device), at]
+        if self.pooler is not None:
+            found = torch.tanh(self.pooler(found))
+        return torch.where(present(words).unsqueeze(1), found, masked_mean(states, words))
+
+    def phases(self) -> tuple[Phase, ...]:
+        """MMSA's settings for MOSI."""
+        groups = (Group(lr=self.rates[1]), Group(("text.net.", "pooler."), lr=self.rates[0]))
+        return (Phase(groups=groups, batch=32, clip=None),)
+
+    def begin(self, phase: str, batches: Batches) -> None:
+        """Read the numbers of the language model, with its pooler."""
+        if self.language_model is not None:
+            self.language_model.load(self.pooler)
+
+    @classmethod
+    def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
+        """The gate shifts a word by what was heard and seen at that word."""
+        return why_unaligned(given, params) or super().unfit(given, params)
+
+
+def why_unaligned(given: Given, params: Mapping[str, Any]) -> str | None:
+    """Why a model that is aligned to the text's steps cannot read features that are not."""
+    if params.get("aligned", True) and given.unaligned:
+        return (
+            f"audio and vision must be aligned to the steps of the text, and clip {given.unaligned} has more of them; "
+            "extract with a recipe that aligns to words, or take aligned=false, which averages over windows"
+        )
+    return None
