@@ -9,20 +9,18 @@ same figures.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import logging
-import sys
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from train import CORPORA, DATA, HERE, LIMIT, MODALITIES, RECIPE, log
+from speech import CLEAR, SAMPLE_MEDIA, VARIED, hear, noisy, speeches
+from train import CORPORA, DATA, EVERY, HERE, LIMIT, MODALITIES, RECIPE, heard_samples, log
 
 from msapipe.datasets import Row
 from msapipe.fusion._base import collate
@@ -31,23 +29,8 @@ from msapipe.pipeline.network import load_network
 from msapipe.pipeline.pipeline import Pipeline, load
 from msapipe.pipeline.recipe import parse_recipe
 from msapipe.pipeline.run import Outcome
-from msapipe.stages._speech import RATE, at_16k
 from msapipe.train.transcripts import TextStages, read_texts, score_texts
-from msapipe.types import Prediction, Sample, Waveform
-
-SAMPLE_MEDIA = HERE.parents[1] / "sample_media"
-EVERY = 3  # of MOSI's validation sentences, every third is spoken
-# eSpeak NG's voices and words a minute: the one that the recogniser hears best, and six that are taken in turn.
-CLEAR = (("en-us+f2", 140),)
-VARIED = (
-    ("en-us+m2", 150),
-    ("en-us+f2", 140),
-    ("en-us+m3", 170),
-    ("en-us+f3", 160),
-    ("en+m3", 150),
-    ("en+f2", 160),
-)
-NOISE_DB = 10.0  # below the mean power of the whole sound, the silence at its ends included
+from msapipe.types import Prediction, Sample, Transcript
 
 Floats = NDArray[np.float32]
 Line = Mapping[str, object]
@@ -98,10 +81,14 @@ class Texts:
         rows, _ = read_texts(self.data / corpus / "label.csv", (-LIMIT, LIMIT))
         return [row for row in rows if row.split == "valid"]
 
-    def samples(self, rows: Iterable[Row], texts: Iterable[str], recognised: bool = False) -> list[Sample]:
+    def samples(self, rows: Iterable[Row], texts: Iterable[str]) -> list[Sample]:
         """The rows with other texts; a text may be empty."""
         changed = [replace(row, text=text) for row, text in zip(rows, texts, strict=True)]
-        return list(self._stages.samples(changed, self.data, recognised))
+        return list(self._stages.samples(changed, self.data))
+
+    def heard(self, rows: Iterable[Row], transcripts: Iterable[Transcript]) -> list[Sample]:
+        """The rows with the words that a recogniser heard."""
+        return heard_samples(self._stages, rows, transcripts)
 
     def figures(self, samples: Sequence[Sample]) -> dict[str, str]:
         """What ``msapipe evaluate`` says of them."""
@@ -138,61 +125,23 @@ def spelling(texts: Texts) -> Iterator[Line]:
             yield {**head, **texts.figures(samples), "other scores": f"{moved} of {len(rows)}"}
 
 
-def speeches(sentences: Sequence[str], voices: Sequence[tuple[str, int]]) -> list[Floats]:
-    """The sentences by each voice in turn, by the program that makes the sample clips: 16 kHz, peak at -3 dB."""
-    program = _program(SAMPLE_MEDIA / "voice.py")
-    synthesiser = program.Synthesiser()
-    spoken = []
-    for number, sentence in enumerate(sentences):
-        name, speed = voices[number % len(voices)]
-        said = synthesiser.speak([sentence.lower()], program.Voice(name, speed))
-        spoken.append(levelled(at_16k(Waveform(said.samples, program.RATE))))
-    return spoken
-
-
-def _program(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(path)
-    program = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = program  # dataclasses look it up there
-    spec.loader.exec_module(program)
-    return program
-
-
-def levelled(samples: Floats) -> Floats:
-    """The loudest sample at -3 dB, as the recipe decodes sound."""
-    return np.asarray(samples * (10 ** (-3 / 20) / np.abs(samples).max()), np.float32)
-
-
-def noisy(samples: Floats, seed: int) -> Floats:
-    """With white noise NOISE_DB below it."""
-    noise = np.random.default_rng(seed).normal(size=len(samples))
-    gain = np.sqrt(np.square(samples).mean() / np.square(noise).mean()) * 10 ** (-NOISE_DB / 20)
-    return levelled(np.asarray(samples + gain * noise, np.float32))
-
-
 def recognised(texts: Texts) -> Iterator[Line]:
     """Sentences of MOSI: as people wrote them down, as the recogniser hears them from eSpeak, and without words."""
     rows = texts.valid("mosi")[::EVERY]
     written = [row.text for row in rows]
     clear = speeches(written, CLEAR)
-    stage = texts.recipe.stages["transcript"][-1].stage
-    stage.load("cpu")
-
-    def hear(sounds: Iterable[Floats]) -> list[str]:
-        return [str(stage.run(waveform=Waveform(samples, RATE)).text) for samples in sounds]
-
     heard = {
-        WRITTEN: written,
-        "recognised, a clear voice": hear(clear),
-        "the same, white noise at 10 dB": hear(noisy(samples, seed) for seed, samples in enumerate(clear)),
-        "recognised, six voices in turn": hear(speeches(written, VARIED)),
-        "none": [""] * len(rows),
+        "recognised, a clear voice": hear(texts.recipe, clear),
+        "the same, white noise at 10 dB": hear(
+            texts.recipe, (noisy(samples, seed) for seed, samples in enumerate(clear))
+        ),
+        "recognised, six voices in turn": hear(texts.recipe, speeches(written, VARIED)),
+        "none": [Transcript(recognised=True)] * len(rows),
     }
     truth = texts.said(texts.samples(rows, written))
-    for name, found in heard.items():
-        samples = texts.samples(rows, found, recognised=name != WRITTEN)
+    for name in (WRITTEN, *heard):
+        found = written if name == WRITTEN else [transcript.text for transcript in heard[name]]
+        samples = texts.samples(rows, written) if name == WRITTEN else texts.heard(rows, heard[name])
         yield {
             "words": name,
             "word errors": f"{word_errors(written, found):.0%}",

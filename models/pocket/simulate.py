@@ -8,6 +8,8 @@ is independent from head to head, and labels of SIMS lean more on voice and face
 
 from __future__ import annotations
 
+import argparse
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ import numpy as np
 import torch
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import QuantileRegressor
-from train import LIMIT, MODALITIES, Doubles, assume_text_sees_all, cpu, run, sims_labels, within
+from train import DATA, LIMIT, MODALITIES, Doubles, assume_text_sees_all, cpu, log, sims_labels, within
 
 from msapipe.fusion._base import Batch
 from msapipe.fusion.late import Late
@@ -171,5 +173,16 @@ def error(said: torch.Tensor, batch: Batch) -> float:
     return float((said - batch.labels["M"]).abs().mean())
 
 
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)
+    for line in simulation(options.data):
+        log.info(line)
+
+
 if __name__ == "__main__":
-    run(simulation, __doc__)
+    main()

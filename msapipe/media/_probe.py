@@ -55,7 +55,7 @@ def _length(path: str, report: Report) -> float | None:
     again = open_media(path)
     last = 0.0
     with again.container:
-        streams: list[Stream] = [stream for stream in (again.video, again.audio) if stream is not None]
+        streams: list[Stream] = [stream for stream in (again.video, *again.tracks) if stream is not None]
         for packet in packets(again.container, streams, Damage()):
             if packet.pts is not None and packet.stream.time_base:
                 last = max(last, float((packet.pts + (packet.duration or 0)) * packet.stream.time_base - again.zero))

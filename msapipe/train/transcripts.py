@@ -86,7 +86,11 @@ class TextStages:
     def features(self, text: str, source: Path, recognised: bool = False) -> dict[str, FeatureSequence]:
         """The text's features, as ``msapipe extract`` makes them of a clip whose words are known: {"text": ...}."""
         words = Transcript(tuple(Word(word) for word in text.split()), source=source.name, recognised=recognised)
-        slots = {"clip": Clip(source.name, source, text=text), "media": MediaInfo("text", None, None, None)}
+        return self.features_of(words, source)
+
+    def features_of(self, words: Transcript, source: Path) -> dict[str, FeatureSequence]:
+        """The same of words that a recogniser heard, say, with its times and how sure it was of each."""
+        slots = {"clip": Clip(source.name, source, text=words.text), "media": MediaInfo("text", None, None, None)}
         slots["transcript"] = words
         for use in self._words:
             timed = use.stage.run(**{name: slots[name] for name in use.needs()})

@@ -49,7 +49,7 @@ class LowRankReader:
     def known(self, text: str) -> float:
         """Share of the text's pieces that are in the vocabulary, in [0, 1]; 0 for a text without pieces."""
         pieces = self._pieces(text)
-        return sum(piece != self._tokenizer.unk_token_id for piece in pieces) / max(len(pieces), 1)
+        return float(sum(piece != self._tokenizer.unk_token_id for piece in pieces) / max(len(pieces), 1))
 
     def pieces(self, text: str) -> int:
         """How many pieces the text is cut into."""
