@@ -124,9 +124,10 @@ def _timed(cue: Cue, words: list[Word]) -> list[Word]:
     at, now = 0, cue.start
     while at < len(words):
         stop = next((i for i in range(at + 1, len(words)) if words[i].start is not None), len(words))
-        first = max(now, words[at].start if words[at].start is not None else now)  # type: ignore[type-var]
-        following = words[stop].start if stop < len(words) else cue.end
-        end = max(first, min(following if following is not None else cue.end, cue.end))
+        given = words[at].start
+        first = now if given is None else max(now, given)
+        following = words[stop].start if stop < len(words) else None
+        end = max(first, cue.end if following is None else min(following, cue.end))
         group = share_out([replace(word, start=None, end=None) for word in words[at:stop]], first, end)
         found += [replace(group[0], estimated=False)] if len(group) == 1 else group
         at, now = stop, end
