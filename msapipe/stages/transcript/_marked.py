@@ -30,7 +30,7 @@ def read_ass(text: str) -> Written:
         if kind.lower() != "dialogue":
             continue
         values = rest.split(",", len(fields) - 1)
-        event = dict(zip(fields, values, strict=False))
+        event = dict(zip(fields[: len(values)], values, strict=True))
         start, end = clock(event.get("start", "")), clock(event.get("end", ""))
         if "text" not in event:
             written.problems.append(f"line {number}: found {line.strip()[:40]!r}, expected {', '.join(fields)}")

@@ -28,7 +28,7 @@ def clock(milliseconds: int, point: str) -> str:
     return f"{whole // 3600000:02d}:{whole // 60000 % 60:02d}:{whole // 1000 % 60:02d}{point}{whole % 1000:03d}"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     cues=cues,
     suffix=st.sampled_from([".srt", ".vtt", ".sbv", ".txt"]),

@@ -55,9 +55,9 @@ FRENCH = (Word("je ne suis pas là et vous êtes dans la maison pour une heure",
 @pytest.mark.parametrize(
     ("other", "note"),
     [
-        (CaptionTrack(1, GOOD, "en", default=True, forced=True), "forced"),
-        (CaptionTrack(1, GOOD, "en", default=True, commentary=True), "commentary"),
-        (CaptionTrack(1, GOOD, "fr", default=True), "French"),
+        (CaptionTrack(1, GOOD, "en", default=True, forced=True), "stream 2 is read"),
+        (CaptionTrack(1, GOOD, "en", default=True, commentary=True), "stream 2 is read"),
+        (CaptionTrack(1, GOOD, "fr", default=True), "stream 2 is read"),
         (CaptionTrack(1, GOOD, default=True), "2 subtitle streams"),
         (CaptionTrack(1, GOOD, "en", default=True, hearing_impaired=True), "2 subtitle streams"),
         (CaptionTrack(1, GOOD, "en"), "2 subtitle streams"),
