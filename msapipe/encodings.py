@@ -102,7 +102,7 @@ def _as_utf8(data: bytes) -> tuple[str, str] | None:
         text = data.decode("utf-8", "replace")
     whole = sum(char > "\x7f" and char != "\ufffd" for char in text)
     # A truncated last character is one broken sign; text in another encoding has hardly a whole one.
-    return (text, "UTF-8 (damaged)") if whole and text.count("\ufffd") <= 0.1 * whole + 1 and whole >= 5 else None
+    return (text, "UTF-8 (damaged)") if whole >= 3 and text.count("\ufffd") <= 0.1 * whole + 1 else None
 
 
 def _by_content(data: bytes, languages: tuple[str, ...]) -> tuple[str, str]:

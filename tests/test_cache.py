@@ -22,6 +22,7 @@ from msapipe.cache.store import entry_bytes
 from msapipe.errors import CacheError
 from msapipe.testing import fakes
 from msapipe.types import (
+    CaptionTrack,
     Contribution,
     FaceTracks,
     Failure,
@@ -46,7 +47,9 @@ def values() -> list[Value]:
         fakes.face_tracks(3, 0),
         Speaker(np.array([0, -1]), np.array([1, 0], np.float32)),
         Transcript((Word("caf\u00e9", 0.1, 0.2, 0.5), Word("\U0001f600", estimated=True)), "en", "sidecar"),
-        MediaInfo("mp4", "h264", None, 3.0, (Word("cue", 1.0, 2.0),), ("a note",)),
+        MediaInfo(
+            "mp4", "h264", None, 3.0, (CaptionTrack(2, (Word("cue", 1.0, 2.0),), "en", forced=True),), ("a note",), 25.0
+        ),
         Failure("the decoder died"),
         Summary(("text",), ("text is missing",), {"audio": 0.5}, (("media", KEY), ("audio", KEY))),
         Prediction(1.0, (-3.0, 3.0), 1 / 3, "positive", "pocket", {"text": part}, ("n",), {"text": KEY}),

@@ -26,17 +26,8 @@ from msapipe.pipeline.device import resolve_device
 from msapipe.pipeline.plan import Plan, Step, plan
 from msapipe.pipeline.recipe import Recipe
 from msapipe.stages import MODALITIES, Stage
-from msapipe.types import (
-    Clip,
-    FaceClip,
-    FaceTracks,
-    Failure,
-    FeatureSequence,
-    MediaInfo,
-    PassedOver,
-    Summary,
-    Transcript,
-)
+from msapipe.types import Clip, FaceClip, FaceTracks, Failure, FeatureSequence, MediaInfo, Summary, Transcript
+from msapipe.types.words import PassedOver
 from msapipe.weights import Bundled, InPackage, make_ready
 
 log = logging.getLogger("msapipe")
@@ -253,8 +244,7 @@ class _Pass:
             value = self._stage(step.name, step.use.stage, inputs)
             # What the decoder had to say goes with the results that were made of it; of the media info it is known.
             heard = [note for name, item in inputs.items() if name != "media" for note in getattr(item, "notes", ())]
-            heard += getattr(value, "notes", ())
-            notes = tuple(dict.fromkeys(heard))
+            notes = tuple(dict.fromkeys([*heard, *getattr(value, "notes", ())]))
         value = None if isinstance(value, PassedOver) else value
         self._keep(step, value, notes)
         self.outcome.computed = True

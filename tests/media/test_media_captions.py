@@ -38,17 +38,19 @@ def write_subtitled(path: Path, codec: str) -> Path:
 
 
 def test_subrip_in_mkv(decoder: Decoder, tmp_path: Path) -> None:
-    cues = decoder.probe(write_subtitled(tmp_path / "a.mkv", "subrip")).captions
-    assert [cue.text for cue in cues] == ["Hello you", "two lines", "Größe 大"]
+    (track,) = decoder.probe(write_subtitled(tmp_path / "a.mkv", "subrip")).captions
+    cues = track.cues
+    assert [cue.text for cue in cues] == ["Hello you", "two\nlines", "Größe 大"]
     for cue, (start, end, _) in zip(cues, CUES, strict=True):
         assert (cue.start, cue.end) == pytest.approx((start, end), abs=2e-3)
 
 
 def test_mov_text_of_a_real_clip(decoder: Decoder, shared: Path) -> None:
     info = decoder.probe(shared / "badmedia/real/030/nasa_13013.mp4")
-    assert info.captions[0].text.startswith("NAR: This is the optical and science segment")
-    assert (info.captions[0].start, info.captions[0].end) == pytest.approx((0.21, 4.26))
-    assert [note.split(";")[0] for note in info.notes] == ["2 video streams", "2 subtitle streams"]
+    cue = info.captions[0].cues[0]
+    assert " ".join(cue.text.split()).startswith("NAR: This is the optical and science segment")
+    assert (cue.start, cue.end) == pytest.approx((0.21, 4.26))
+    assert [note.split(";")[0] for note in info.notes] == ["2 video streams"]
 
 
 def test_bitmap_subtitles_are_left_out_and_said(decoder: Decoder, shared: Path) -> None:
@@ -60,9 +62,11 @@ def test_bitmap_subtitles_are_left_out_and_said(decoder: Decoder, shared: Path) 
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        (rb"0,0,Default,,0,0,0,,{\i1}Well{\i0}, yes,\Nno", "Well, yes, no"),
+        (rb"0,0,Default,,0,0,0,,{\i1}Well{\i0}, yes,\Nno", "Well, yes,\nno"),
         (rb"0,0,Default,,0,0,0,,a\hb  c", "a b c"),
         (b"0,0,Default,,0,0,0,,bad \xff byte", "bad \ufffd byte"),
+        (rb"0,0,Default,,0,0,0,,{\an7\p1}m 0 0 l 100 0 100 20{\p0}", ""),
+        (rb"0,0,Default,,0,0,0,,{\p1}m 0 0{\p0}words", "words"),
         (b"", ""),
     ],
 )

@@ -50,13 +50,14 @@ class Written:
     bare: bool = False
 
 
-def words_of(cues: Sequence[Cue]) -> list[Word]:
+def words_of(cues: Sequence[Cue], length: float | None = None) -> list[Word]:
     """The words of all cues, cue after cue by their starts; the words of a cue stay together.
 
     Lines that are shown again by the next cue count once. Cues without times follow the cue before them. Seconds are
-    shared out among words by letters, so they are estimated, unless tags or the file give them.
+    shared out among words by letters, so they are estimated, unless tags or the file give them. length: of the film in
+    seconds, where known; a last cue without an end does not go beyond it.
     """
-    cues = with_ends(in_order(cues))
+    cues = with_ends(in_order(cues), length)
     speakers = names_in(cue.text for cue in cues if not cue.words)
     shown = without_repeats(
         [(cue.start, cue.end, [] if cue.words else spoken_lines(cue.text, speakers)) for cue in cues]
@@ -74,10 +75,10 @@ def in_order(cues: Sequence[Cue]) -> list[Cue]:
     return [cues[at] for at in sorted(range(len(cues)), key=lambda at: keys[at])]
 
 
-def with_ends(cues: list[Cue]) -> list[Cue]:
+def with_ends(cues: list[Cue], length: float | None = None) -> list[Cue]:
     """Cues of which only the start is known end where the next one begins, or when their words are said."""
     found: list[Cue] = []
-    later: float | None = None
+    later = length
     for cue in reversed(cues):
         if cue.start is not None and cue.end is None:
             said = cue.start + max(1.0, 2 * _USUAL * len(cue.text.split()))
@@ -124,9 +125,10 @@ def _timed(cue: Cue, words: list[Word]) -> list[Word]:
     at, now = 0, cue.start
     while at < len(words):
         stop = next((i for i in range(at + 1, len(words)) if words[i].start is not None), len(words))
-        first = max(now, words[at].start if words[at].start is not None else now)  # type: ignore[type-var]
-        following = words[stop].start if stop < len(words) else cue.end
-        end = max(first, min(following if following is not None else cue.end, cue.end))
+        given = words[at].start
+        first = now if given is None else max(now, given)
+        following = words[stop].start if stop < len(words) else None
+        end = max(first, cue.end if following is None else min(following, cue.end))
         group = share_out([replace(word, start=None, end=None) for word in words[at:stop]], first, end)
         found += [replace(group[0], estimated=False)] if len(group) == 1 else group
         at, now = stop, end

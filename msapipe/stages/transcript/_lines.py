@@ -35,11 +35,14 @@ def read_blocks(text: str) -> Written:
             f"line {at + 1}: found {lines[at].strip()[:40]!r}, expected times such as 00:00:01,000 --> 00:00:02,500"
         )
     first = marks[0][0]
-    numbered = first > 0 and _NUMBER.fullmatch(_last(lines[:first])) is not None
+    above = _last(lines[:first])
+    numbered = _NUMBER.fullmatch(above) is not None
+    # A file that names its first cue names the others; elsewhere such a line is text behind a blank line.
+    name = webvtt and first > 1 and lines[first - 1].strip() and "-->" not in above and not numbered
     _header(lines[:first], webvtt, written)
     ends = [at for at, _ in marks[1:]] + [len(lines)]
     for (at, span), end in zip(marks, ends, strict=True):
-        body = _body(lines[at + 1 : end], webvtt, numbered, end < len(lines))
+        body = _body(lines[at + 1 : end], webvtt, numbered, bool(name), end < len(lines))
         if span is None:
             written.cues.append(Cue(body))
             continue
@@ -79,7 +82,7 @@ def _header(lines: list[str], webvtt: bool, written: Written) -> None:
             )
 
 
-def _body(lines: list[str], webvtt: bool, numbered: bool, more: bool) -> str:
+def _body(lines: list[str], webvtt: bool, numbered: bool, named: bool, more: bool) -> str:
     """The text of a cue: without the number or name of the next one, notes and styles."""
     kept: list[str] = []
     blank = aside = False
@@ -93,7 +96,7 @@ def _body(lines: list[str], webvtt: bool, numbered: bool, more: bool) -> str:
         blank = not line.strip()
     if more and kept:
         last = next((at for at in range(len(kept) - 1, -1, -1) if kept[at].strip()), 0)
-        name = webvtt and last == len(kept) - 1 and last > 0 and not kept[last - 1].strip()
+        name = named and last == len(kept) - 1 and last > 0 and not kept[last - 1].strip()
         if name or (numbered and _NUMBER.fullmatch(kept[last])):
             kept = kept[:last]
     return "\n".join(line for line in kept if line.strip()).replace("[br]", "\n")

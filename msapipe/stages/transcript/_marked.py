@@ -30,7 +30,7 @@ def read_ass(text: str) -> Written:
         if kind.lower() != "dialogue":
             continue
         values = rest.split(",", len(fields) - 1)
-        event = dict(zip(fields, values, strict=False))
+        event = dict(zip(fields[: len(values)], values, strict=True))
         start, end = clock(event.get("start", "")), clock(event.get("end", ""))
         if "text" not in event:
             written.problems.append(f"line {number}: found {line.strip()[:40]!r}, expected {', '.join(fields)}")
@@ -175,7 +175,7 @@ def _choose(found: list[tuple[str | None, Cue]], wanted: str, written: Written) 
     """Of a file in several languages: the one that is wanted, else the first."""
     codes = [language_code(tag) for tag, _ in found]
     several = list(dict.fromkeys(code for code in codes if code))
-    chosen = wanted if wanted in several else (several or [None])[0]
+    chosen = wanted if wanted in several else next(iter(several), None)
     written.language = chosen
     written.cues = [cue for code, (_, cue) in zip(codes, found, strict=True) if code in (chosen, None)]
     if len(several) > 1 and chosen:

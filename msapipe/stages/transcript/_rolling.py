@@ -63,7 +63,7 @@ def _again(before: Shown, now: Shown, rolling: bool) -> int:
     begins = _edges(before[2])
     ends = _edges(now[2]) | {len(new)}
     start = now[0]
-    overlap = start is not None and before[1] is not None and before[1] - start > _CLOSE
+    overlap = start is not None and before[1] is not None and before[1] - start > _FLASH
     flash = any(a is not None and b is not None and b - a <= _FLASH for a, b, _ in (before, now))
     for count in range(min(len(old), len(new)), 0, -1):
         if old[-count:] != new[:count] or len(old) - count not in begins:

@@ -36,7 +36,7 @@ _ROLE = re.compile(
 )
 _GIVEN_NAME = re.compile(r"(?:[A-Z][\w'’.-]*)(?: [A-Z][\w'’.-]*){0,2}")
 _NO_WORD = re.compile(r"[-\u2010-\u2015\u2212.\u2026_#~|/\\*>»<=]+")
-_PIECE = re.compile("\x1f(\\d+)\x1f|([^\\s\x1f]+)|(\\s+)")
+_PIECE = re.compile("\ue000(\\d+)\ue000|([^\\s\ue000]+)|(\\s+)")
 
 
 def names_in(texts: Iterable[str]) -> frozenset[str]:
@@ -60,9 +60,9 @@ def spoken_lines(text: str, speakers: frozenset[str] = frozenset()) -> list[list
     def marked(match: re.Match[str]) -> str:
         hours, minutes, seconds = match.groups()
         times.append(int(hours or 0) * 3600 + int(minutes) * 60 + float(re.sub("[,:]", ".", seconds)))
-        return f"\x1f{len(times) - 1}\x1f"
+        return f"\ue000{len(times) - 1}\ue000"
 
-    text = _OVERRIDES.sub("", _DRAWING.sub("", text.replace("\x1f", " ")))
+    text = _OVERRIDES.sub("", _DRAWING.sub("", text.replace("\ue000", " ")))
     text = _TAG.sub("", _TIME_TAG.sub(marked, _BREAKS.sub("\n", text).replace("\\h", " ")))
     text = _INVISIBLE.sub("", html.unescape(text))
     text = _ROUND.sub(_unless_sound, _SQUARE.sub(" ", _MUSIC.sub(" ", text)))

@@ -30,7 +30,7 @@ def transcript_of(
     notes += [f"{source}: {note}" for note in fit.notes]
     if fit.misfit:
         return PassedOver(tuple(notes))
-    words = words_of(fit.cues)
+    words = words_of(fit.cues, length)
     if not words:
         return PassedOver(tuple(notes)) if notes else None
     language = stated or written.language

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msapipe.errors import MediaError
-from msapipe.sidecars import sidecar_of
+from msapipe.sidecars import SUFFIXES, sidecar_of
 from msapipe.stages.transcript.sidecar import Sidecar
-from msapipe.types import Clip, Transcript
+from msapipe.types import Clip, MediaInfo, PassedOver, Transcript
 
+INFO = MediaInfo("mp4", "h264 25 fps", "aac", 60.0, rate=25.0)
 SRT = """1
 00:00:01,000 --> 00:00:02,000
 <i>Hello</i> there
@@ -43,15 +43,15 @@ Good &amp; bad
 
 def read(folder: Path, name: str, content: str | bytes, start: float = 0.0, end: float | None = None) -> Transcript:
     transcript = maybe(folder, name, content, start, end)
-    assert transcript is not None
+    assert isinstance(transcript, Transcript), transcript
     return transcript
 
 
 def maybe(
     folder: Path, name: str, content: str | bytes, start: float = 0.0, end: float | None = None
-) -> Transcript | None:
+) -> Transcript | PassedOver | None:
     (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    return Sidecar().run(Clip("clip", folder / "clip.mp4", start, end))
+    return Sidecar().run(Clip("clip", folder / "clip.mp4", start, end), INFO)
 
 
 def times(transcript: Transcript) -> list[tuple[str, float | None, float | None, bool]]:
@@ -60,8 +60,8 @@ def times(transcript: Transcript) -> list[tuple[str, float | None, float | None,
 
 def test_given_text_comes_first(tmp_path: Path) -> None:
     (tmp_path / "clip.txt").write_text("other words")
-    transcript = Sidecar().run(Clip("clip", tmp_path / "clip.mp4", 2.0, 3.0, "these words"))
-    assert transcript is not None
+    transcript = Sidecar().run(Clip("clip", tmp_path / "clip.mp4", 2.0, 3.0, "these words"), INFO)
+    assert isinstance(transcript, Transcript)
     assert (transcript.text, transcript.source) == ("these words", "given")
 
 
@@ -140,8 +140,10 @@ def test_whisper(tmp_path: Path) -> None:
 
 def test_a_text_without_times_needs_the_whole_file(tmp_path: Path) -> None:
     assert read(tmp_path, "clip.txt", "one two").text == "one two"
-    assert maybe(tmp_path, "clip.txt", "one two", 0.0, 1.0) is None
-    assert maybe(tmp_path, "clip.txt", "one two", 1.0) is None
+    for span in ((0.0, 1.0), (1.0, None)):
+        passed = maybe(tmp_path, "clip.txt", "one two", *span)
+        assert isinstance(passed, PassedOver)
+        assert "no times" in passed.notes[0]
 
 
 def test_a_word_without_times_goes_with_the_one_before(tmp_path: Path) -> None:
@@ -161,24 +163,57 @@ def test_an_empty_file_says_nothing(tmp_path: Path, name: str, content: bytes) -
     [
         ("clip.json", '[\n{"word": }]', "line 2"),
         ("clip.json", '{"a": 1}', "line 1"),
-        ("clip.json", '[{"word": "a", "start": 2, "end": 1}]', "entry 0"),
-        ("clip.json", '[{"word": "a", "start": 2}]', "entry 0"),
-        ("clip.json", '[{"word": "a", "start": NaN, "end": 1}]', "entry 0"),
-        ("clip.json", f'[{{"word": "a", "start": 1{"0" * 400}, "end": 1}}]', "entry 0"),
-        ("clip.json", '{"words": [{"word": "a"}, 3]}', r"words\[1\]"),
+        ("clip.json", '{"title": "a film", "duration": 3, "categories": ["x"]}', "line 1"),
         ("clip.json", "[" * 100_000, "line 1"),
-        ("clip.vtt", "00:01.000 --> 00:02.000\nHi", "line 1"),
-        ("clip.srt", "1\n00:00:01,000 -> 00:00:02,000\nHi", "line 2"),
-        ("clip.srt", "1\n00:00:0x,000 --> 00:00:02,000\nHi", "line 2"),
-        ("clip.srt", SRT + "\n3\n00:00:09,000 --> 00:00:08,000\nHi", "line 10"),
+        ("clip.json", "[3, 4]", "entry 0"),
+        ("clip.vtt", "WEBVTT\n\nno times at all", "line 1"),
+        ("clip.srt", "1\n00:00:01,000\nHi", "line 1"),
+        ("clip.ass", "[Script Info]\nTitle: x", "line 1"),
+        ("clip.ttml", "<tt xmlns='http://www.w3.org/ns/ttml'><body>", "line 1"),
+        ("clip.ttml", "<!DOCTYPE x [<!ENTITY a 'b'>]><tt/>", "document type"),
+        ("clip.xml", "<html/>", "line 1"),
+        ("clip.tsv", "a\tb\nc\td", "line 1"),
         ("clip.txt", b"binary \0 data", "line 1"),
-        ("clip.txt", b"word " * 200_001, "larger than 1 MB"),
+        ("clip.txt", b"word " * 200_001, "200001 words"),
+        ("clip.txt", b"x" * 4_000_001, "larger than 4 MB"),
+        ("clip.srt", bytes(range(128, 256)) * 3, "encoding"),
+        ("clip.scc", "Scenarist_SCC V1.0", "convert it to .srt"),
     ],
 )
-def test_damage_is_named_with_its_place(tmp_path: Path, name: str, content: str | bytes, where: str) -> None:
-    with pytest.raises(MediaError, match=where) as caught:
-        maybe(tmp_path, name, content)
-    assert name in str(caught.value)
+def test_what_cannot_be_read_is_a_note_with_its_place(
+    tmp_path: Path, name: str, content: str | bytes, where: str
+) -> None:
+    passed = maybe(tmp_path, name, content)
+    assert isinstance(passed, PassedOver)
+    assert where in passed.notes[0]
+    assert name in passed.notes[0]
+    if name == "clip.scc":
+        return
+    (tmp_path / "clip.mp4.srt").write_text(SRT)  # the next source
+    found = Sidecar().run(Clip("clip", tmp_path / "clip.mp4"), INFO)
+    assert isinstance(found, Transcript)
+    assert found.text == "Hello there Good & bad"
+    assert where in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "text", "where"),
+    [
+        ("clip.json", '[{"word": "a", "start": 2, "end": 1}, {"word": "b"}]', "a b", "entry 0"),
+        ("clip.json", '[{"word": "a", "start": NaN, "end": 1}]', "a", "entry 0"),
+        ("clip.json", f'[{{"word": "a", "start": 1{"0" * 400}, "end": 1}}]', "a", "entry 0"),
+        ("clip.json", '{"words": [{"word": "a"}, 3]}', "a", "words[1]"),
+        ("clip.srt", SRT + "\n3\n00:00:09,000 --> 00:00:08,000\nHi", "Hello there Good & bad Hi", "line 10"),
+        ("clip.srt", SRT + "\n3\n00:00:0x,000 --> 00:00:02,000\nHi", "Hello there Good & bad Hi", "line 10"),
+        ("clip.tsv", "start\tend\ttext\n300\t900\tgood\nx\ty\tz\n", "good", "line 3"),
+    ],
+)
+def test_a_damaged_file_is_read_in_part_with_its_place(
+    tmp_path: Path, name: str, content: str, text: str, where: str
+) -> None:
+    found = read(tmp_path, name, content)
+    assert found.text == text
+    assert where in found.notes[0]
 
 
 def test_which_file_counts(tmp_path: Path) -> None:
@@ -197,8 +232,8 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     (tmp_path / "clip.srt").symlink_to(tmp_path / "clip.srt")
     (tmp_path / "clip.txt").write_text("words")
     assert sidecar_of(tmp_path / "clip.mp4") == tmp_path / "clip.txt"  # first: reading a FIFO would wait for ever
-    transcript = Sidecar().run(Clip("clip", tmp_path / "clip.mp4"))
-    assert transcript is not None
+    transcript = Sidecar().run(Clip("clip", tmp_path / "clip.mp4"), INFO)
+    assert isinstance(transcript, Transcript)
     assert transcript.source == "sidecar clip.txt"
 
 
@@ -207,26 +242,31 @@ def test_a_file_is_not_its_own_sidecar(tmp_path: Path) -> None:
     assert sidecar_of(tmp_path / "clip.txt") is None
 
 
-@settings(max_examples=150, deadline=None)
+MARKS = [
+    *("[Events]", "Dialogue: 0,0:00:01.00,0:00:02.00,,,0,0,0,,Hi", "<tt>", "<body><p begin='1s'>Hi</p></body></tt>"),
+    *("<SYNC Start=100><P Class=ENCC>Hi", "{1}{25}Hi", "[10][20]Hi", "[00:01.00]Hi", "0:00:01.0,0:00:02.0", "1\t2\tx"),
+    *('{"words": [{"word": "a", "start": "1s"}]}', '{"events": [{"tStartMs": 1, "segs": [{"utf8": "a"}]}]}'),
+]
+
+
+@settings(max_examples=200, deadline=None)
 @given(
-    suffix=st.sampled_from([".json", ".vtt", ".srt", ".txt"]),
+    suffix=st.sampled_from(list(SUFFIXES)),
     lines=st.lists(
         st.one_of(
-            st.text(max_size=12), st.sampled_from(["WEBVTT", "", "1", "00:01.000 --> 00:02.000", "[", "{}", "]"])
+            st.text(max_size=12),
+            st.sampled_from(["WEBVTT", "", "1", "00:01.000 --> 00:02.000", "[", "{}", "]", *MARKS]),
         ),
         max_size=8,
     ),
 )
-def test_any_text_gives_words_or_a_named_error(
+def test_any_text_gives_words_or_a_named_note(
     tmp_path_factory: pytest.TempPathFactory, suffix: str, lines: list[str]
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "any"
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
-    refused: str | None = None
-    try:
-        maybe(folder, f"clip{suffix}", "\n".join(lines).encode("utf-8", "surrogatepass"))
-    except MediaError as error:
-        refused = str(error)
-    assert refused is None or f"clip{suffix}" in refused
+    found = maybe(folder, f"clip{suffix}", "\n".join(lines).encode("utf-8", "surrogatepass"))
+    if isinstance(found, PassedOver):
+        assert f"clip{suffix}" in found.notes[0]
