@@ -135,7 +135,7 @@ class _Mapped:
             self._header, self._whole = json.loads(whole[8:size].tobytes()), np.asarray(whole[size:])
         about = self._header[name]
         begin, end = about["data_offsets"]
-        return self._whole[begin:end].view("<f4").reshape(about["shape"])  # type: ignore[no-any-return]
+        return self._whole[begin:end].view("<f4").reshape(about["shape"])
 
 
 def _sample(file: Any, head: Mapping[str, Any], number: int, clip: Mapping[str, Any], pictures: _Mapped) -> Sample:
