@@ -29,8 +29,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from msapipe.cli._training import markdown
+from msapipe.errors import RecipeError
 from msapipe.fusion import fusion_models
 from msapipe.train.data import DataSet
+from msapipe.train.fitness import check_fit
 from msapipe.train.labels import read_labels
 from msapipe.train.metrics import score
 from msapipe.train.settings import Settings
@@ -210,18 +212,34 @@ class Run:
     epochs: int
 
 
+def data_of(setting: str, fold: int) -> DataSet:
+    """One fold of a setting."""
+    parts = zip(("train", "valid", "test"), splits(setting)[fold], strict=True)
+    samples = tuple(replace(sample, split=side) for side, part in parts for sample in part)
+    return DataSet("mosi", samples, {"features": {"values": content(setting)}, "align": None}, SCALE)
+
+
+def refused(setting: str, model: str) -> str:
+    """Why a model cannot be trained in a setting, "" when it can."""
+    params = {key: value for change in changes(setting, model) for key, value in change.params.items()}
+    try:
+        check_fit(model, fusion_models().get(model), params, data_of(setting, 0))
+    except RecipeError as error:
+        return str(error)
+    return ""
+
+
 def train(run: Run, folder: Path) -> tuple[dict[str, float], float]:
     """Predictions for the clips of the test, and the seconds of a processor that they took now."""
     begun = time.process_time()
-    parts = zip(("train", "valid", "test"), splits(run.setting)[run.fold], strict=True)
-    samples = tuple(replace(sample, split=side) for side, part in parts for sample in part)
     chosen: dict[str, Any] = {"patience": 6}
     params: dict[str, Any] = {}
     for change in changes(run.setting, run.model):
         chosen |= change.settings
         params |= change.params
-    data = DataSet("mosi", samples, {"features": {"values": content(run.setting)}, "align": None}, SCALE)
-    study = Study(data, run.model, params, Settings(epochs=run.epochs, **chosen), folder / run.setting)
+    study = Study(
+        data_of(run.setting, run.fold), run.model, params, Settings(epochs=run.epochs, **chosen), folder / run.setting
+    )
     return study.run(run.seed, make_fabric()).predictions["test"], time.process_time() - begun
 
 
@@ -275,17 +293,21 @@ def main() -> None:
     folds, epochs = (1, 8) if asked.quick else (5, 30)
     folder = asked.folder / ("quick" if asked.quick else "full")
     begun = time.perf_counter()
+    for why in filter(None, (refused(setting, name) for setting in asked.settings for name in models)):
+        print(why)
     with ProcessPoolExecutor(asked.jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         runs = [
             Run(setting, name, fold, seed, epochs)
             for setting in asked.settings
             for name in models
+            if not refused(setting, name)
             for fold in range(min(folds, len(splits(setting))))
             for seed in seeds
         ]
         said: Said = {run: pool.submit(train, run, folder) for run in runs}
         for setting in asked.settings:
-            rows = measure(setting, models, seeds, folds, said)
+            there = [name for name in models if not refused(setting, name)]
+            rows = measure(setting, there, seeds, folds, said)
             print(f"\n## ({setting})\n\n{markdown(rows)}\n", flush=True)
     print(f"{(time.perf_counter() - begun) / 60:.0f} minutes on the clock with {asked.jobs} jobs")
     for (where, names), change in CHANGES.items():
