@@ -207,7 +207,7 @@ def test_marn_remembers_across_modalities_and_time(record_property: Record) -> N
     def build() -> Marn:
         return Marn(dims, hidden=HIDDEN, compressed=(8, 8, 8), units=32, dropout=0.0)
 
-    found = learned(build, read, events, steps=1500)
+    found = learned(build, read, events, steps=1000)
     record_property("figures", str((found,)))
     assert found.right >= 0.9
     alone = learned(lambda: Marn({"audio": 4}, hidden=HIDDEN, dropout=0.0), read, events, steps=300)
