@@ -321,8 +321,10 @@ def test_weights_that_are_not_here_end_the_run_with_what_to_type(samples: Path, 
 
 
 def test_a_source_whose_weights_are_not_here_is_passed_over_and_noted(samples: Path, tmp_path: Path) -> None:
-    recipe = parse_recipe("schema: 1\nstages:\n  transcript: [whisper, subtitles]\n", "mine")
+    recipe = parse_recipe("schema: 1\nstages:\n  transcript: [{use: whisper, size: small}, subtitles]\n", "mine")
     with Runner(recipe, Store(tmp_path), Options(offline=True)) as runner:
         outcome = runner.run(Clip("subtitled", samples / "subtitled.mp4"))
     assert outcome.values["transcript"].source.startswith("subtitles")
-    assert any(note.startswith("transcript/whisper was passed over: openai/whisper-small") for note in outcome.notes)
+    assert any(
+        note.startswith("transcript/whisper was passed over: Systran/faster-whisper-small") for note in outcome.notes
+    )

@@ -8,6 +8,16 @@ from typing import Any
 
 from msapipe.errors import WeightsError
 
+# The files, one of which every tokenizer has; tokenizer_config.json alone names a class and no piece.
+_TOKENIZERS = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
+
 
 def load_config(folder: Path) -> Any:
     """The checkpoint's config; raises WeightsError when the folder holds none that is known."""
@@ -53,7 +63,15 @@ def load_model(folder: Path, cls: Any, device: str, may_lack: tuple[str, ...] = 
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The checkpoint's tokenizer, a fast one, which knows where in the text a piece stands."""
+    """The checkpoint's tokenizer, a fast one, which knows where in the text a piece stands.
+
+    Raises WeightsError where the folder holds none: transformers would then make one without a vocabulary.
+    """
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise WeightsError(
+            f"{folder} holds no tokenizer, expected one of {', '.join(_TOKENIZERS)}; copy it from where the checkpoint "
+            "is from, or type in Python: AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER)"
+        )
     _quiet()
     from transformers import AutoTokenizer
 

@@ -58,6 +58,8 @@ ENCODERS = (
 
 # Families that count positions from behind the padding token's id.
 _OFFSET_POSITIONS = ("roberta", "camembert", "mpnet", "data2vec-text", "longformer", "xmod")
+# Share of unknown pieces from which on an encoder cannot be said to have read the text.
+MANY_UNKNOWN = 0.1
 # Tokens at once for a net without a limit of its own: attention over them takes a gigabyte.
 _UNLIMITED = 2048
 
@@ -95,6 +97,17 @@ def most_tokens(config: Any, tokenizer: Any) -> int:
     if any(family in config.model_type for family in _OFFSET_POSITIONS):
         positions -= int(config.pad_token_id) + 1
     return min(positions, int(tokenizer.model_max_length))
+
+
+def unknown_note(pieces: Pieces, name: str) -> tuple[str, ...]:
+    """A note where some pieces stand for nothing that the encoder knows; a louder one from MANY_UNKNOWN on."""
+    spoken = int((pieces.word_of >= 0).sum())
+    if not pieces.unknown:
+        return ()
+    note = f"{pieces.unknown} of {spoken} word pieces are unknown to {name}"
+    if pieces.unknown < MANY_UNKNOWN * spoken:
+        return (note,)
+    return (f"{note}: it cannot read this text; another language or script? name a checkpoint that knows it",)
 
 
 def split(tokenizer: Any, words: Sequence[Word]) -> Pieces:

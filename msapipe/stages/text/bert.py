@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from msapipe.errors import RecipeError, WeightsError
 from msapipe.stages import _transformers
 from msapipe.stages._base import CheckpointStage
-from msapipe.stages.text._encoders import ENCODERS, Pieces, load_tokenizer, most_tokens, split
+from msapipe.stages.text._encoders import ENCODERS, Pieces, load_tokenizer, most_tokens, split, unknown_note
 from msapipe.stages.text._times import piece_times, word_times
 from msapipe.types import FeatureSequence, Transcript
 from msapipe.weights import Weights
@@ -68,7 +68,7 @@ class Bert(CheckpointStage):
         pieces = split(self._tokenizer, words.words)
         spoken = pieces.word_of[pieces.word_of >= 0]
         states, windows = self._states(pieces)
-        notes = self._notes(len(spoken), pieces.unknown, windows)
+        notes = self._notes(pieces, len(spoken), windows)
         if self.unit == "piece":
             times = piece_times(words.words, spoken)
             return FeatureSequence(states, times, np.ones(len(states), bool), self._names, notes=notes)
@@ -120,10 +120,8 @@ class Bert(CheckpointStage):
                 states = torch.stack([out.hidden_states[number] for number in self._states_from]).mean(0)
             return np.asarray(states[0].float().cpu().numpy(), np.float32)
 
-    def _notes(self, count: int, unknown: int, windows: int) -> tuple[str, ...]:
-        notes = []
-        if unknown:
-            notes.append(f"{unknown} of {count} word pieces are unknown to {self.own_weights()[0].name}")
+    def _notes(self, pieces: Pieces, count: int, windows: int) -> tuple[str, ...]:
+        notes = list(unknown_note(pieces, self.own_weights()[0].name))
         if windows > 1:
             notes.append(
                 f"{count} word pieces are more than the {self._most} tokens that the encoder takes at once: "

@@ -10,7 +10,7 @@ import numpy as np
 from msapipe.errors import WeightsError
 from msapipe.stages import _transformers
 from msapipe.stages._base import CheckpointStage
-from msapipe.stages.text._encoders import ENCODERS, load_tokenizer, most_tokens, split
+from msapipe.stages.text._encoders import ENCODERS, load_tokenizer, most_tokens, split, unknown_note
 from msapipe.stages.text._times import piece_times
 from msapipe.types import FeatureSequence, Transcript
 from msapipe.weights import Weights
@@ -51,8 +51,9 @@ class Tokens(CheckpointStage):
         if not (pieces.word_of >= 0).any():
             return FeatureSequence(np.zeros((0, 3), np.float32), np.zeros((0, 2)), np.zeros(0, bool), NAMES)
         values = np.stack([pieces.ids, pieces.types, pieces.word_of], axis=1).astype(np.float32)
-        notes: tuple[str, ...] = ()
+        notes = unknown_note(pieces, self.own_weights()[0].name)
         if len(values) > self._most:
-            notes = (f"{len(values)} tokens are more than the {self._most} that the encoder takes; none was left out",)
+            long = f"{len(values)} tokens are more than the {self._most} that the encoder takes; none was left out"
+            notes = (*notes, long)
         times = piece_times(words.words, pieces.word_of)
         return FeatureSequence(values, times, np.ones(len(values), bool), NAMES, notes=notes)

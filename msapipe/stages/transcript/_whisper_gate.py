@@ -15,6 +15,8 @@ MOST_NO_SPEECH, LEAST_LOGPROB = 0.6, -0.7
 # Mean log probability of the tokens plus mean probability of the words, of what tiny.en writes down. Between the two
 # bounds that lose 5 % of English clips and let pass 10 % of foreign ones; benchmarks/hearing.py measures it.
 LEAST_SURE = -0.23
+# Below this a phrase is in doubt, and the stretch is heard again part by part.
+_SURE = 0.2
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,11 @@ class Segment:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is left of the words, and why others are not."""
+    """What is left of the words, and why others are not. doubtful: a part of the stretch may be something else."""
 
     words: tuple[Word, ...] = ()
     notes: tuple[str, ...] = ()
+    doubtful: bool = False
 
 
 def judge(heard: Sequence[Segment], other: str, wanted: str, gate: bool) -> Verdict:
@@ -50,7 +53,7 @@ def judge(heard: Sequence[Segment], other: str, wanted: str, gate: bool) -> Verd
     other: the language that was told instead of ``wanted``, or "".   gate: nothing told the language: by ``sureness``.
     """
     if other:
-        return Verdict(notes=(f"speech in another language ({other}), wanted is {wanted}: no words",))
+        return Verdict(notes=(f"speech in another language ({other}), wanted is {wanted}: no words",), doubtful=True)
     notes: list[str] = []
     circling = [part for part in heard if part.compression > MOST_COMPRESSION]
     silent = [part for part in heard if part.no_speech > MOST_NO_SPEECH and part.logprob < LEAST_LOGPROB]
@@ -65,7 +68,8 @@ def judge(heard: Sequence[Segment], other: str, wanted: str, gate: bool) -> Verd
             "language, or hardly to be understood; the size base can tell the language"
         )
         words = ()
-    return Verdict(words, tuple(notes))
+    doubtful = gate and any(sureness([part]) < _SURE for part in heard if part.words)
+    return Verdict(words, tuple(notes), doubtful or bool(circling))
 
 
 def sureness(parts: Sequence[Segment]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,13 @@ Floats = NDArray[np.float32]
 Span = tuple[float, float]
 
 PAUSE = 3.0  # seconds without speech at which the sound is cut
+SHORT_PAUSE = 0.5  # the same where it may be that another language begins behind it
 LONGEST = 28.0  # seconds of a piece: it fits into one of Whisper's windows of 30 s
 _UNBROKEN = 300.0  # seconds that one span of speech may have: faster-whisper walks through it by itself
 _PAD = 0.4  # seconds of sound kept around speech
 _UNSPACED = ("zh", "yue", "ja", "th", "lo", "my")  # written without spaces between words
+_LOOSE = 0.1  # seconds that a word may begin before speech and end behind it
+_SILENT = 2.0  # seconds of speech without a word that are looked into
 _SHORTEST = 0.02  # seconds: Whisper's own step
 _OTHER, _WANTED = (
     0.5,
@@ -121,11 +124,11 @@ def _words(said: Iterable[Any], language: str) -> list[Word]:
     return out
 
 
-def pieces(spans: Iterable[Span], total: float) -> list[Span]:
+def pieces(spans: Iterable[Span], total: float, pause: float = PAUSE) -> list[Span]:
     """Spans of speech to pieces of sound, padded, apart: cut at pauses, and where a piece would grow too long."""
     found: list[Span] = []
     for start, end in spans:
-        if found and start - found[-1][1] < PAUSE and end - found[-1][0] <= LONGEST:
+        if found and start - found[-1][1] < pause and end - found[-1][0] <= LONGEST:
             found[-1] = (found[-1][0], end)
             continue
         parts = max(1, int(np.ceil((end - start) / _UNBROKEN)))
@@ -142,9 +145,40 @@ def pieces(spans: Iterable[Span], total: float) -> list[Span]:
     return out
 
 
+def unheard(spans: Iterable[Span], words: Iterable[Word]) -> float:
+    """Seconds of speech in stretches of 2 s and more in which no word stands."""
+    total = 0.0
+    said = sorted((word.start or 0.0, word.end or 0.0) for word in words)
+    for start, end in spans:
+        now = start
+        for first, last in [*said, (end, end)]:
+            gap = min(first, end) - now
+            total += gap if gap >= _SILENT else 0.0
+            now = max(now, min(last, end))
+    return total
+
+
+def without_words(spans: Iterable[Span], words: Sequence[Word]) -> list[Span]:
+    """The spans of speech in which no word stands."""
+    return [
+        (start, end)
+        for start, end in spans
+        if not any((word.start or 0.0) < end and (word.end or 0.0) > start for word in words)
+    ]
+
+
 def shifted(word: Word, by: float) -> Word:
     """The word, so many seconds later."""
     return replace(word, start=(word.start or 0.0) + by, end=(word.end or 0.0) + by)
+
+
+def into_speech(word: Word, spans: Iterable[Span]) -> Word:
+    """The word cut to the span of speech that it has most of: Whisper lets words begin in the pause before them."""
+    start, end = word.start or 0.0, word.end or 0.0
+    most = max(spans, key=lambda span: min(end, span[1]) - max(start, span[0]), default=None)
+    if most is None or min(end, most[1]) <= max(start, most[0]):
+        return word
+    return replace(word, start=max(start, most[0] - _LOOSE), end=min(end, most[1] + _LOOSE))
 
 
 def in_order(words: Iterable[Word], total: float) -> tuple[Word, ...]:

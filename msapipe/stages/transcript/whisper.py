@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from msapipe.errors import RecipeError
 from msapipe.registry import did_you_mean
 from msapipe.stages._base import CheckpointStage, Stage
 from msapipe.stages._speech import RATE, SILERO, SpeechDetector, at_16k
-from msapipe.stages.transcript._whisper_gate import judge
-from msapipe.stages.transcript._whisper_model import Recogniser, in_order, pieces, shifted
+from msapipe.stages.transcript._whisper_gate import Verdict, judge
+from msapipe.stages.transcript._whisper_model import (
+    SHORT_PAUSE,
+    Floats,
+    Recogniser,
+    Span,
+    in_order,
+    into_speech,
+    pieces,
+    shifted,
+    unheard,
+    without_words,
+)
 from msapipe.stages.transcript._whisper_sizes import ENGLISH_ALONE, SIZES
 from msapipe.types import Transcript, Waveform, Word
 from msapipe.weights import Weights, choose
@@ -26,8 +38,11 @@ class Whisper(CheckpointStage):
     nobody speaks, no words. Confidence: the probability of the word.
 
     Heard are stretches where Silero VAD hears speech (probability at least ``speech``), cut at pauses of 3 s and where
-    28 s would be passed. Left out, with a note: text that goes in circles (compression ratio above 2.4); text where
-    Whisper itself hears no speech (no-speech probability above 0.6, mean log probability below -0.7).
+    28 s would be passed; where the words of such a stretch are in doubt, at pauses of 0.5 s. Left out, with a note:
+    text that goes in circles (compression ratio above 2.4); text where Whisper itself hears no speech (no-speech
+    probability above 0.6, mean log probability below -0.7).
+
+    Times are Whisper's, of cross-attention, cut to where Silero hears speech (give or take 0.1 s).
 
     Language: stretches in another language than ``language`` give no words and a note. A checkpoint for 99 languages
     tells the language itself. One for English alone writes English whatever is spoken: then ``base`` tells it where it
@@ -97,13 +112,35 @@ class Whisper(CheckpointStage):
         wanted = self.language or ("" if self._recogniser.tells_language else "en")
         notes = [] if spans else ["whisper: no speech of a quarter of a second or longer was heard"]
         words: list[Word] = []
-        for start, end in pieces(spans, len(samples) / RATE):
-            sound = samples[int(start * RATE) : int(end * RATE)]
-            other = ""
-            if self._listener is not None:
-                wanted, other = self._listener.language(sound, wanted)
-            heard = self._recogniser.hear(sound, wanted) if not other else []
-            verdict = judge(heard, other, wanted, gate=self._listener is None)
-            notes += [f"whisper: from {start:.1f} to {end:.1f} s: {note}" for note in verdict.notes]
-            words += [shifted(word, start) for word in verdict.words]
+        for span in pieces(spans, len(samples) / RATE):
+            if not wanted and self._listener is not None:
+                wanted = self._listener.language(_cut(samples, span), "")[0]
+            for (start, end), verdict in self._believed(samples, span, spans, wanted):
+                notes += [f"whisper: from {start:.1f} to {end:.1f} s: {note}" for note in verdict.notes]
+                near = [span for span in spans if span[0] < end and span[1] > start]
+                words += [into_speech(shifted(word, start), near) for word in verdict.words]
         return Transcript(in_order(words, waveform.seconds), wanted or None, "whisper", tuple(notes), recognised=True)
+
+    def _believed(self, samples: Floats, span: Span, spans: list[Span], wanted: str) -> Iterator[tuple[Span, Verdict]]:
+        """What is heard in a stretch; where that is in doubt, part by part: somebody else may speak in one of them."""
+        whole = self._judged(_cut(samples, span), wanted)
+        inside = [(start, end) for start, end in spans if span[0] <= start and end <= span[1]]
+        said = [shifted(word, span[0]) for word in whole.words]
+        again = inside if whole.doubtful else without_words(inside, said) if unheard(inside, said) else []
+        parts = pieces(again, span[1], SHORT_PAUSE)
+        if not whole.doubtful or len(parts) < 2:
+            silent = unheard([part for part in inside if part not in again], said) if said else 0.0
+            lost = (f"{silent:.1f} s of speech gave no words",) if silent else ()
+            yield span, replace(whole, notes=(*whole.notes, *lost))
+        if not whole.doubtful or len(parts) > 1:
+            for part in parts:
+                yield part, self._judged(_cut(samples, part), wanted)
+
+    def _judged(self, sound: Floats, wanted: str) -> Verdict:
+        other = self._listener.language(sound, wanted)[1] if self._listener is not None else ""
+        heard = [] if other else self._recogniser.hear(sound, wanted)
+        return judge(heard, other, wanted, gate=self._listener is None)
+
+
+def _cut(samples: Floats, span: Span) -> Floats:
+    return samples[int(span[0] * RATE) : int(span[1] * RATE)]
