@@ -35,8 +35,10 @@ _MEANT = {
 }
 # The commonest characters: a wrong reading gives rare ones of the same tables.
 _COMMON = {
-    "gb18030": "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里好很么没真",
-    "big5hkscs": "的一是不了在人有我他這個們中來上大為和國地到以說時要就出會可也你對生能而子那得於著下自之年過發後作裡好很麼沒真",
+    "gb18030": "的一是不了在人有我他这个们中来上大为和国地到以说时要就"
+    "出会可也你对生能而子那得于着下自之年过发后作里好很么没真",
+    "big5hkscs": "的一是不了在人有我他這個們中來上大為和國地到以說時要就"
+    "出會可也你對生能而子那得於著下自之年過發後作裡好很麼沒真",
     "cp949": "이다는고의가에을를한은지하어도나로서사리자기라아니그해게요대시정일있수들부만안보여과인스거네내없습",
     "cp1251": "оеаинтсрвлк",
     "koi8-r": "оеаинтсрвлк",
@@ -100,7 +102,7 @@ def _as_utf8(data: bytes) -> tuple[str, str] | None:
         text = data.decode("utf-8", "replace")
     whole = sum(char > "\x7f" and char != "\ufffd" for char in text)
     # A truncated last character is one broken sign; text in another encoding has hardly a whole one.
-    return (text, "UTF-8 (damaged)") if whole and text.count("\ufffd") <= 0.1 * whole + 1 and whole >= 5 else None
+    return (text, "UTF-8 (damaged)") if whole >= 3 and text.count("\ufffd") <= 0.1 * whole + 1 else None
 
 
 def _by_content(data: bytes, languages: tuple[str, ...]) -> tuple[str, str]:
