@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,37 @@ def test_names_of_any_bytes(tree: Path) -> None:
 def test_the_folder_reader_keeps_the_contract(tree: Path) -> None:
     examples = check_reader(READERS.get("folder")(tree))
     assert [example.clip.id for example in examples][:2] == ["a.wav", "b.mp4"]
+
+
+def listed(tree: Path, data: bytes) -> tuple[list[str], list[str]]:
+    (tree / "list.txt").write_bytes(data)
+    items = list(find_clips([str(tree / "list.txt")]))
+    errors = [item.reason for item in items if isinstance(item, Refused) and not item.skipped]
+    return [item.clip.path.name for item in items if isinstance(item, Example)], errors
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "gbk"])
+def test_lists_in_any_encoding(tree: Path, encoding: str) -> None:
+    name = "我非常喜欢这部电影.mp4"
+    (tree / name).write_bytes(b"x")
+    assert listed(tree, f"{name}\r\nb.mp4\r\n".encode(encoding)) == ([name, "b.mp4"], [])
+
+
+def test_lists_as_other_systems_write_them(tree: Path) -> None:
+    accent = unicodedata.normalize("NFD", "é.mp4")
+    (tree / accent).write_bytes(b"x")
+    (tree / "._b.mp4").write_bytes(b"x")
+    lines = ["deep\\er\\c.MKV", f'"{tree / "a.wav"}"', " b.mp4 ", unicodedata.normalize("NFC", accent), "._b.mp4"]
+    assert listed(tree, "\n".join(lines).encode()) == (["c.MKV", "a.wav", "b.mp4", accent], [])
+
+
+def test_a_line_that_leads_nowhere_is_named(tree: Path) -> None:
+    found, errors = listed(tree, b"b.mp4\n\n# a comment\ngone.mp4\n")
+    assert found == ["b.mp4"]
+    assert errors == ["line 4: gone.mp4 names no file or folder that is there"]
+
+
+def test_names_that_are_no_text_are_found_by_their_bytes(tree: Path) -> None:
+    with open(os.fsencode(tree) + b"/odd\xff.mp4", "wb") as file:
+        file.write(b"x")
+    assert listed(tree, b"odd\xff.mp4\nb.mp4\n")[0] == [os.fsdecode(b"odd\xff.mp4"), "b.mp4"]

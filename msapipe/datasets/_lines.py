@@ -86,10 +86,8 @@ def _swallowed(lines: list[str], is_row: Callable[[str], bool]) -> bool:
 
 
 def _open_quote(first: int, last: int) -> str:
-    over = f", and swallows the lines up to {last}" if last > first else ""
-    return (
-        f'a quote is opened or closed within a cell{over}; put the whole cell into quotes, and write "" for each in it'
-    )
+    over = f" and swallows the lines up to {last}" if last > first else ""
+    return f'a quote is not closed{over}, or stands within a cell; quote the whole cell, and write "" for each in it'
 
 
 def cells_of(line: str, comma: str) -> list[str]:

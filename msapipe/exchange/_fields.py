@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Sequence, Sized
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from msapipe.exchange._safe_pickle import as_text
 
 Numbers = NDArray[Any]
+_Rows = TypeVar("_Rows", bound=Sized)
 
 
 class Remarks:
@@ -85,7 +86,7 @@ def sequences(value: Any, count: int) -> Sequence[Numbers]:
             raise ValueError(f"{_shape(value)}, expected numbers (N, T, D)")
         if found.ndim not in (1, 3):
             raise ValueError(f"{_shape(value)}, expected numbers (N, T, D)")
-        return _of_count(found, count)
+        return list(_of_count(found, count))
     ragged = _of_count([_numbers(item) for item in _listed(value)], count)
     parts = [part for part in ragged if part is not None]
     wide = [part for part in parts if part.ndim == 2 and part.size]
@@ -181,7 +182,7 @@ def _numbers(value: Any) -> Numbers | None:
     return found if found.dtype.kind in "fiub" else None
 
 
-def _of_count(found: Any, count: int) -> Any:
+def _of_count(found: _Rows, count: int) -> _Rows:
     if len(found) != count:
         raise ValueError(f"{len(found)} rows for {count} ids")
     return found

@@ -17,7 +17,7 @@ import numpy as np
 
 from msapipe.errors import MediaError, NotMedia
 from msapipe.media._audio import Take, sound
-from msapipe.media._open import Opened, beside_the_film, open_media, why_first
+from msapipe.media._open import Opened, beside_the_film, open_media, what_is_said
 from msapipe.media._probe import probe
 from msapipe.media._protocol import OUT_OF_MEMORY, pack_info, parse, send
 from msapipe.media._video import pictures
@@ -142,7 +142,7 @@ def send_sound(wire: Wire, opened: Opened, request: dict[str, Any], options: Med
             if sum(map(len, waiting)) >= PIECE:
                 flush()
     flush()
-    tracks = [(track.index, why_first(track), beside_the_film(track)) for track in opened.tracks]
+    tracks = [(track.index, what_is_said(track), beside_the_film(track)) for track in opened.tracks]
     seen = {"tracks": tracks, "cancels": take.cancels, "loudest": take.loudest}
     wire.send({"kind": "end", "notes": opened.notes, **seen})
 

@@ -182,10 +182,10 @@ def beside_the_film(stream: AudioStream) -> str | None:
     return next((what for pattern, what in _BESIDE_TITLES if pattern.search(title)), None)
 
 
-def why_first(stream: AudioStream) -> str:
-    """Why this track comes before the others, by what the file says of it."""
-    marked = bool(stream.disposition & Disposition.default)
-    return ("marked as default" if marked else "the first") + _language(stream)
+def what_is_said(stream: AudioStream) -> str:
+    """What else the file says of a track: "marked as default, language en"; "" for nothing."""
+    marked = "marked as default" if stream.disposition & Disposition.default else ""
+    return (marked + _language(stream)).removeprefix(", ")
 
 
 def _language(stream: VideoStream | AudioStream) -> str:

@@ -18,10 +18,10 @@ ENOUGH = 0.3
 
 @dataclass(frozen=True)
 class Track:
-    """What the file says of a sound track: index of its stream, why it is first, and what it is if not the film's."""
+    """A sound track: index of its stream, what the file says of it, and what it is if not the film's own sound."""
 
     index: int
-    why: str
+    said: str
     beside: str | None
 
 
@@ -42,8 +42,8 @@ class Heard:
     def of(cls, samples: NDArray[np.float32], header: dict[str, Any]) -> Heard:
         """Of the last message of the child; ValueError, TypeError or KeyError when it does not fit."""
         tracks = tuple(
-            Track(int(index), str(why), None if beside is None else str(beside))
-            for index, why, beside in header["tracks"]
+            Track(int(index), str(said), None if beside is None else str(beside))
+            for index, said, beside in header["tracks"]
         )
         notes = [str(note) for note in header["notes"]]
         return cls(samples, notes, tracks, bool(header["cancels"]), int(header["loudest"]))
@@ -94,7 +94,8 @@ def _peak(samples: NDArray[np.float32]) -> float:
 
 
 def _said(tracks: tuple[Track, ...], taken: Track, silent: list[int]) -> str:
-    why = [f"stream {', '.join(map(str, silent))} is silent"] if silent else [taken.why]
+    why = [f"stream {', '.join(map(str, silent))} is silent"] if silent else []
+    why += [taken.said] if taken.said and not silent else []
     why += [f"stream {other.index} is {other.beside}" for other in tracks if other.beside and other is not taken]
     why += [f"it is {taken.beside}"] if taken.beside else []
-    return f"{len(tracks)} sound streams; stream {taken.index} is read ({'; '.join(why)})."
+    return f"{len(tracks)} sound streams; stream {taken.index} is read ({'; '.join(why) or 'the first'})."

@@ -83,41 +83,48 @@ def _listed(data: bytes, source: Path, folder: Path, dataset: str) -> Iterator[E
         yield Refused(source, f"cannot be read as a list of paths: {error}", skipped=False)
         return
     for number, line in enumerate(lines, 1):
-        name = line.strip("\r\n")
-        if not name.strip() or name.startswith("#"):
+        if not line[-1].strip() or line[-1].startswith("#"):
             continue
-        path = _of_line(name, folder)
+        path = next((path for name in line if (path := _of_line(name, folder)) is not None), None)
         if path is None:
-            yield Refused(source, f"line {number}: {name} names no file or folder that is there", skipped=False)
+            yield Refused(source, f"line {number}: {line[-1]} names no file or folder that is there", skipped=False)
         elif path.name.startswith("._"):
             yield Refused(path, "what a Mac notes of the file beside it (AppleDouble), not a clip", skipped=True)
         else:
             yield from _expand(str(path), dataset)
 
 
-def _lines(data: bytes) -> list[str]:
-    """The lines of a list. Names are bytes: what is not UTF-8 stays as it is where no text can be made of it."""
-    if b"\0" in data and not (data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0\n" in data or b"\n\0" in data):
-        return [os.fsdecode(line) for line in data.split(b"\0")]
-    try:
-        text, _ = decode_text(data, ("zh", "en"))
-    except MediaError:
-        if b"\0" in data:
-            raise
-        return [os.fsdecode(line) for line in data.splitlines()]
-    return text.split("\n")
+def _lines(data: bytes) -> list[tuple[str, ...]]:
+    """The lines of a list, each in the spellings in which it may be a name: its bytes as they are, and as text."""
+    text = None
+    if b"\0" not in data or data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0\n" in data or b"\n\0" in data:
+        try:
+            text = decode_text(data, ("zh", "en"))[0].split("\n")
+        except MediaError:
+            if b"\0" in data:
+                raise
+    plain = [os.fsdecode(line).strip("\r\n") for line in data.split(b"\0" if text is None and b"\0" in data else b"\n")]
+    if text is None:
+        return [(line,) for line in plain]
+    return list(zip(plain, text, strict=True)) if len(plain) == len(text) else [(line,) for line in text]
 
 
 def _of_line(name: str, folder: Path) -> Path | None:
     """The file, folder or pattern that a line means: as it is, or as other systems and programs write it."""
+    if "\0" in name:
+        return None
     plain = name.strip()
     quoted = plain[1:-1] if len(plain) > 2 and plain[0] == plain[-1] and plain[0] in "\"'" else plain
     for written in dict.fromkeys((name, plain, quoted, quoted.replace("\\", "/"))):
-        for form in ("", "NFC", "NFD"):
-            path = folder / (unicodedata.normalize(form, written) if form else written)  # type: ignore[arg-type]
+        for path in (folder / form for form in dict.fromkeys((written, *_accents(written)))):
             if os.path.lexists(path) or (_GLOB & set(written) and glob.glob(str(path), recursive=True)):
                 return path
     return None
+
+
+def _accents(name: str) -> tuple[str, str]:
+    """A name with its accents in one letter, and apart, as Macs write them."""
+    return unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)
 
 
 def _as_list(path: Path) -> bytes | None:

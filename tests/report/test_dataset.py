@@ -127,3 +127,11 @@ def test_probing_names_what_is_wrong_and_opens_each_file_once(
     for item, part in ((late, "starts at 1000 s"), (copy, "line 1"), (empty, "0 bytes"), (gone, "no such file")):
         assert part in (item.problem or ""), item
     assert str(tmp_path) not in (empty.problem or "")
+
+
+def test_a_label_far_from_the_others_is_a_problem_and_another_scale_a_note() -> None:
+    odd = numbers(*(probed(f"v/{i}", labels={"M": label}) for i, label in enumerate((-1.0, 0.5, 2.0, 9.0))))
+    assert [(problem.name, problem.reason.split(",")[0]) for problem in odd.problems] == [("v/3", "label M is 9")]
+    other = numbers(*(probed(f"v/{i}", labels={"M": float(label)}) for i, label in enumerate((10, 50, 70))))
+    assert not other.problems
+    assert "the labels lie in [10, 70]; tell a training the whole scale: --scale LOW,HIGH" in warnings(other)
