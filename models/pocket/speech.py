@@ -66,7 +66,8 @@ def noisy(samples: Floats, seed: int) -> Floats:
 
 
 def hear(recipe: Recipe, sounds: Iterable[Floats]) -> list[Transcript]:
-    """What Whisper, as the recipe names it, hears; nothing where it hears no words."""
-    stage = next(use.stage for use in recipe.stages["transcript"] if use.name == "whisper")
+    """What the first Whisper of the recipe that is on this machine hears; nothing where it hears no words."""
+    recognisers = (use.stage for use in recipe.stages["transcript"] if use.name == "whisper")
+    stage = next(stage for stage in recognisers if all(weights.here() for weights in stage.own_weights()))
     stage.load("cpu")
     return [stage.run(waveform=Waveform(samples, RATE)) or Transcript(recognised=True) for samples in sounds]

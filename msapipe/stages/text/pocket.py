@@ -14,7 +14,7 @@ from msapipe.weights import Bundled, Weights
 _MODEL = Bundled(
     name="pocket_text",
     file="pocket_text.safetensors",
-    sha256="bc52cc53b8e9ab517e95df6d22c5a61f3c07e6f34f60068e89a46aab3db813b7",
+    sha256="8226f4e6de97a14966fb6c3d72d4df5a07386898f791392212c0cb6c6ce33ca1",
     bytes=23518691,
     licence="Apache-2.0",
     source="all-MiniLM-L6-v2 (Apache-2.0), distilled by models/pocket_text/train.py",
