@@ -126,7 +126,7 @@ def _csv(path: Path, notes: list[str]) -> tuple[list[str], Entries]:
     if lines[first].strip().lower()[:4] == "sep=" and len(lines[first].strip()) == 5:  # Excel's own first line
         comma, first = lines[first].strip()[4], first + 1
     if first >= len(lines) or not lines[first].strip():
-        raise MsapipeError(f"{path}: cannot be read as a table of labels: it is empty")
+        return [], ()
     header = next(records(lines[first : first + 1], 0, comma, lambda line: False))
     if isinstance(header, Unreadable):
         raise MsapipeError(f"{path}: cannot be read as a table of labels: line {first + 1}: {header.reason}")

@@ -83,7 +83,7 @@ class Mixer:
         if kind == "u8":
             level -= 1
         starts = np.arange(0, max(1, level.shape[1]), SHORT)
-        power = np.add.reduceat(np.square(level, dtype=np.float64), starts, axis=1)
+        power = np.add.reduceat(np.square(level), starts, axis=1, dtype=np.float64)
         mixed = np.add.reduceat(np.square(mean), starts)
         if len(self._power) != len(power):
             self._power = np.zeros(len(power))  # another layout begins
