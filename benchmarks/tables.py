@@ -105,11 +105,14 @@ def _sequence(random: np.random.Generator, channels: dict[str, int]) -> FeatureS
 def msapipe(command: str) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of the program, run in this process: torch is imported once."""
     from msapipe.cli._app import app
+    from msapipe.cli._exit import INTERRUPTED
     from msapipe.cli._exit import run as run_app
 
     sys.argv = ["msapipe", *shlex.split(command)]
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as error:
         code = run_app(app)
+    if code == INTERRUPTED:
+        raise SystemExit(code)
     return code, out.getvalue(), error.getvalue()
 
 
@@ -126,6 +129,8 @@ def run(result: Result, number: int, folder: Path, epochs: int) -> dict[str, str
         command += (
             f" -o {out} --overwrite --seeds 1 --set epochs={epochs} --device cpu --latex {folder / f'{number}.tex'}"
         )
+    if command.startswith("embed"):
+        command += " --split all"  # the table of CH-SIMS v2 that is here has no test split
     begun = time.perf_counter()
     code, _, error = msapipe(command)
     came = "came out" if code == 0 else f"failed: {[str(code), *error.strip().splitlines()][-1]}"
