@@ -177,7 +177,7 @@ def recognised(texts: Texts) -> Iterator[Line]:
     rows = texts.valid("mosi")[::EVERY]
     written = [row.text for row in rows]
     clear = speeches(written, CLEAR)
-    stage = texts.recipe.stages["transcript"][-1].stage
+    stage = next(use.stage for use in texts.recipe.stages["transcript"] if use.name == "whisper")
     stage.load("cpu")
 
     def hear(sounds: Iterable[Floats]) -> list[str]:
