@@ -24,6 +24,7 @@ from msapipe.fusion._attention import Dropout, Layer, sine_positions
 from msapipe.fusion._base import Batch, present
 from msapipe.fusion._checks import check_sizes
 from msapipe.weights import Checkpoint, Weights, choose
+from msapipe.weights.minilm import MINILM
 
 Gate = Callable[[Tensor], Tensor]
 
@@ -68,6 +69,19 @@ KNOWN = {
             n_layer=12,
             n_head=12,
             d_inner=3072,
+        ),
+        _Known(
+            MINILM,
+            json.dumps(
+                {
+                    "model_type": "bert",
+                    "vocab_size": 30522,
+                    "hidden_size": 384,
+                    "num_hidden_layers": 6,
+                    "num_attention_heads": 12,
+                    "intermediate_size": 1536,
+                }
+            ),
         ),
     )
 }

