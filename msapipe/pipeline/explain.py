@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -63,7 +63,7 @@ class Explanation:
 
 def explain(outcome: Outcome, found: Prediction, model: Model, runner: Runner) -> Explanation:
     """Explain the score of a clip that was run and scored; the recipe's text stages read it anew, word by word."""
-    features = {name: outcome.features[name] for name in model.card.dims if name in outcome.features}
+    features = features_of(outcome, model.card.dims)
     words = outcome.values.get("words") or outcome.values.get("transcript") or Transcript()
     reader, why_not = _reader(outcome, model, runner)
     effects, method = _effects(words, reader, why_not)
@@ -76,6 +76,12 @@ def explain(outcome: Outcome, found: Prediction, model: Model, runner: Runner) -
     )
     running = () if found.timeline else _running(model, features, words, reader)
     return Explanation(effects, method, running, trust, diagnostics)
+
+
+def features_of(outcome: Outcome, names: Iterable[str]) -> dict[str, FeatureSequence]:
+    """The features of these modalities, also of a clip that a worker ran and that was read from the cache after."""
+    found = {name: outcome.features.get(name, outcome.values.get(name)) for name in names}
+    return {name: part for name, part in found.items() if isinstance(part, FeatureSequence)}
 
 
 class _Reader:
@@ -105,7 +111,7 @@ def _reader(outcome: Outcome, model: Model, runner: Runner) -> tuple[_Reader | N
     """What reads text by itself, or why nothing can."""
     if "text" not in model.card.dims:
         return None, "the model reads no text"
-    if "text" not in outcome.features:
+    if "text" not in features_of(outcome, ("text",)):
         return None, "there is no text"
     steps = [step for step in plan(outcome.clip, runner.recipe, runner.store).steps if step.slot == "text"]
     for step in steps:

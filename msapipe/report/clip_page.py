@@ -7,21 +7,24 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+from numpy.typing import NDArray
 
 from msapipe.errors import MsapipeError
 from msapipe.media import Decoder, MediaOptions
-from msapipe.pipeline.explain import Explanation, WordEffect
+from msapipe.pipeline.explain import Explanation, WordEffect, features_of
 from msapipe.pipeline.plan import Step
 from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Outcome
 from msapipe.report import clip_pictures as pictures
 from msapipe.report.film import at_rate, write_film
 from msapipe.report.template import render, write_text
+from msapipe.stages import MODALITIES
 from msapipe.types import FaceTracks, MediaInfo, Prediction, Speaker, Waveform
 
 # A clip up to so many seconds is put into its page, small; of a longer one the page names the file.
@@ -63,7 +66,10 @@ def write_clip_page(path: Path, told: Told, home: str = "") -> int:
         **_heard(sound, seconds, outcome, notes),
         **_words(outcome, told.explanation),
         "notes": notes,
-        "diagnostics": [_diagnostic(name, value) for name, value in told.explanation.diagnostics.items()],
+        "diagnostics": [
+            _diagnostic(name, value, list(told.prediction.modalities))
+            for name, value in told.explanation.diagnostics.items()
+        ],
         **_made(told, seconds),
     }
     text = render("clip.html", values, "clip.js", film["allowed"])
@@ -89,7 +95,7 @@ def _seconds(outcome: Outcome, sound: Waveform | None) -> float:
     faces = outcome.values.get("faces")
     if isinstance(faces, FaceTracks) and len(faces.times):
         ends.append(float(faces.times[-1, 1]))
-    ends += [float(part.times[:, 1].max()) for part in outcome.features.values() if len(part.times)]
+    ends += [float(part.times[:, 1].max()) for part in features_of(outcome, MODALITIES).values() if len(part.times)]
     return round(max(ends, default=0.0), 3)
 
 
@@ -104,30 +110,40 @@ def _film(
         where = os.path.relpath(clip.path.absolute(), path.absolute().parent)
         about = f"The page plays the file {where}: a clip of more than {MOST_SECONDS:.0f} s is not put into it."
         source = quote(os.fsencode(where))
-        return {"kind": kind, "source": source, "offset": clip.start, "about": about, "allowed": "'self' file:"}
+        return {
+            "kind": kind,
+            "source": source,
+            "offset": clip.start,
+            "about": about,
+            "allowed": "'self' file:",
+            "poster": "",
+        }
+    nothing = {"offset": 0, "allowed": "data:", "poster": ""}
     try:
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / "film.mp4"
-            frames = (picture for _, picture in at_rate(decoder.frames(clip, _FILM), _FILM.fps)) if seen else ()
-            write_film(made, frames, _FILM.fps, sound, quality=30)
+            frames = (picture for _, picture in at_rate(decoder.frames(clip, _FILM), _FILM.fps)) if seen else iter(())
+            first = next(frames, None)
+            poster = pictures.jpeg(first, _FILM.max_side) if first is not None else ""
+            write_film(made, frames if first is None else chain([first], frames), _FILM.fps, sound, quality=30)
             data = base64.b64encode(made.read_bytes()).decode()
     except MsapipeError as error:
         notes.append(f"the page holds no film: {error}")
-        return {"kind": "none", "source": "", "offset": 0, "about": "The clip cannot be played.", "allowed": "data:"}
+        return {**nothing, "kind": "none", "source": "", "about": "The clip cannot be played."}
     about = f"The clip, made small for this page ({len(data) * 3 / 4e6:.1f} MB)."
     source = f"data:{kind}/mp4;base64,{data}"
-    return {"kind": kind, "source": source, "offset": 0, "about": about, "allowed": "data:"}
+    return {**nothing, "kind": kind, "source": source, "about": about, "poster": poster}
 
 
 def _head(told: Told, seconds: float) -> dict[str, Any]:
     found, clip = told.prediction, told.outcome.clip
     (low, high), interval = found.scale, found.interval
     between = "" if interval is None else f", nine times in ten between {interval[0]:+.2f} and {interval[1]:+.2f}"
-    cut = "" if clip.end is None and not clip.start else f"seconds {clip.start:g} to {clip.start + seconds:g} of the file"
+    part = clip.end is not None or clip.start > 0
     return {
-        "name": clip.id if clip.end is not None or clip.start else clip.path.name,
+        "name": clip.id if part else clip.path.name,
         "seconds": seconds,
-        "span": cut,
+        "span": f"seconds {clip.start:g} to {clip.start + seconds:g} of the file" if part else "",
         "model": found.model,
         "recipe": told.recipe.name,
         "score": f"{found.score:+.2f}",
@@ -286,16 +302,20 @@ def _clock(seconds: float | None) -> str:
     return "time not known" if seconds is None else f"{seconds:.1f} s"
 
 
-def _diagnostic(name: str, value: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Any]:
+def _diagnostic(name: str, value: NDArray[np.float64], modalities: Sequence[str]) -> dict[str, Any]:
+    """Numbers as numbers while they are few, then as a heat map; three of them are one a modality."""
     flat = value.reshape(-1, value.shape[-1]) if value.ndim > 1 else value.reshape(1, -1)
     drawn = flat.size > 16
     step = [max(1, -(-size // 256)) for size in flat.shape]
+    names = [f"{one} " for one in modalities] if value.shape == (len(modalities),) else [""] * flat.size
     return {
         "name": name,
         "shape": " x ".join(map(str, value.shape)) or "one number",
         "range": f"{flat.min():.3g} to {flat.max():.3g}" if flat.size > 1 else "",
         "picture": pictures.heat(flat[:: step[0], :: step[1]]) if drawn else "",
-        "numbers": ", ".join(f"{number:.3f}" for number in flat.ravel()) if not drawn else "",
+        "numbers": ", ".join(f"{one}{number:.3f}" for one, number in zip(names, flat.ravel(), strict=True))
+        if not drawn
+        else "",
     }
 
 
