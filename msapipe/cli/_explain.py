@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
+from msapipe.cli._batch import escape
+from msapipe.cli._show import line_of, standard_output
 from msapipe.report.marks import on_one_line
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ _WORDS_SHOWN = 8
 
 def show_explanation(found: Prediction, why: Explanation) -> None:
     """Each modality's own score, trust and effect, the words that moved the text, gates, and what was missing."""
-    out = Console(highlight=False)
+    out = standard_output()
     table = Table(box=None, padding=(0, 2), show_edge=False)
     for number, name in enumerate(("why", "alone", "moves the score by", "trust")):
         table.add_column(name, justify="right" if number else "left", no_wrap=True)
@@ -34,9 +33,9 @@ def show_explanation(found: Prediction, why: Explanation) -> None:
     strongest = why.strongest(_WORDS_SHOWN)
     if strongest:
         told = ", ".join(_told(word) for word in strongest)
-        out.print(Padding(Text(f"words that move the text: {told}"), (0, 2)))
+        line_of(out, f"words that move the text: {escape(told)}")
     if why.method:
-        out.print(Padding(Text(on_one_line(why.method), style="dim"), (0, 2)))
+        line_of(out, f"[dim]{escape(why.method)}[/dim]")
     for name, value in why.diagnostics.items():
         flat = value.ravel()
         if len(flat) <= 8:
@@ -44,7 +43,7 @@ def show_explanation(found: Prediction, why: Explanation) -> None:
         else:
             shape = " x ".join(map(str, value.shape))
             told = f"{shape} numbers, {flat.min():.3g} to {flat.max():.3g} (--html draws them)"
-        out.print(Padding(Text(f"{on_one_line(name)}: {told}"), (0, 2)))
+        line_of(out, f"{escape(name)}: {told}")
 
 
 def _told(word: WordEffect) -> str:

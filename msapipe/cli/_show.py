@@ -29,18 +29,18 @@ def show(outcome: Outcome, found: Prediction, steps: Sequence[Step] | None = Non
     out.print(f"[bold]{escape(str(outcome.clip.path))}[/bold]", soft_wrap=True)
     sure = _bounds(found.interval, found.scale)
     score = f"[{_colour(found.label)} bold]{found.score:+.2f}{sure}  {escape(found.label)}[/]"
-    _line_of(out, f"{score}  on [{low:+g}, {high:+g}], model {escape(found.model)}")
+    line_of(out, f"{score}  on [{low:+g}, {high:+g}], model {escape(found.model)}")
     _show_modalities(out, found)
     if found.timeline:
         _show_timeline(out, found)
     words = outcome.values.get("transcript")
     if words is not None and words.words:
-        _line_of(out, f"transcript ({escape(words.source)}): {escape(words.text)}")
+        line_of(out, f"transcript ({escape(words.source)}): {escape(words.text)}")
     for note in dict.fromkeys((*outcome.notes, *found.notes)):
-        _line_of(out, f"note: {escape(note)}")
+        line_of(out, f"note: {escape(note)}")
     if steps is None:
         spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in outcome.timings.items() if seconds >= 0.005)
-        _line_of(out, f"[dim]time: {outcome.seconds:.2f} s ({spent or 'all from the cache'})[/dim]")
+        line_of(out, f"[dim]time: {outcome.seconds:.2f} s ({spent or 'all from the cache'})[/dim]")
     else:
         _show_timings(out, outcome, steps)
 
@@ -50,8 +50,8 @@ def standard_output() -> Console:
     return Console(highlight=False)
 
 
-def _line_of(out: Console, text: str) -> None:
-    """A line behind a margin: on a terminal wrapped between words, elsewhere left whole for other programs."""
+def line_of(out: Console, text: str) -> None:
+    """A line behind a margin (markup): on a terminal wrapped between words, elsewhere left whole for other programs."""
     if out.is_terminal:
         out.print(Padding(text, (0, 0, 0, 2)))
     else:

@@ -90,7 +90,7 @@ def predict(
     scores.check_output(output)
     if html is not None:
         check_page(html)
-    scorer, reduced = _model(model, recipe, without or [], allow_mismatch)
+    scorer, reduced = model_of(model, recipe, without or [], allow_mismatch)
     if device not in ("auto", "cpu"):
         resolve_device(device)
     run_options = Options(device, retry=retry, must_keep=False, offline=offline)
@@ -107,7 +107,7 @@ def predict(
         rows, out = [], standard_output()
         table = scores.ScoreTable(ascii_only=out.options.ascii_only)
         at_the_end = len(clips) > scores.FEW and not (timings or explain or as_json)
-        outcomes = _scored(run_clips(clips, reduced, folder, run_options, jobs), scorer, runner)
+        outcomes = scored(run_clips(clips, reduced, folder, run_options, jobs), scorer, runner)
         for outcome in batch.with_progress(outcomes, len(clips), tally, console, printing=not at_the_end):
             found = outcome.values.get("prediction")
             reasons = why(outcome, found, scorer, runner) if found is not None and (explain or html) else None
@@ -137,19 +137,26 @@ def predict(
 
 
 def write_page(
-    path: Path, outcome: Outcome, found: Prediction, reasons: Explanation, runner: Runner, console: Console
+    path: Path,
+    outcome: Outcome,
+    found: Prediction,
+    reasons: Explanation,
+    runner: Runner,
+    console: Console | None,
+    home: str = "",
 ) -> None:
-    """Write the page of a clip, and say so."""
+    """Write the page of a clip, and say so; ``home`` is the address of the page of all."""
     from msapipe.cli._batch import escape
     from msapipe.pipeline.plan import plan
     from msapipe.report.clip_page import Told, write_clip_page
 
     steps = plan(outcome.clip, runner.recipe, runner.store).steps
-    size = write_clip_page(path, Told(outcome, found, reasons, runner.recipe, steps))
-    console.print(f"wrote {escape(str(path))} ({size / 1e3:.0f} kB and the film)", soft_wrap=True)
+    size = write_clip_page(path, Told(outcome, found, reasons, runner.recipe, steps), home)
+    if console is not None:
+        console.print(f"wrote {escape(str(path))} ({size / 1e3:.0f} kB and the film)", soft_wrap=True)
 
 
-def _model(name: str | None, recipe: Recipe, without: list[str], allow_mismatch: bool) -> tuple[Model, Recipe]:
+def model_of(name: str | None, recipe: Recipe, without: list[str], allow_mismatch: bool) -> tuple[Model, Recipe]:
     """The model, checked against the whole recipe, and the recipe without what is switched off."""
     from msapipe.errors import RecipeError
     from msapipe.pipeline.predict import Model
@@ -165,7 +172,7 @@ def _model(name: str | None, recipe: Recipe, without: list[str], allow_mismatch:
     return model, reduced
 
 
-def _scored(outcomes: Iterable[Outcome], model: Model, runner: Runner) -> Iterator[Outcome]:
+def scored(outcomes: Iterable[Outcome], model: Model, runner: Runner) -> Iterator[Outcome]:
     """Outcomes with their prediction; a clip that cannot be scored becomes an error."""
     import time
 

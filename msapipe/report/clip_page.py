@@ -152,18 +152,18 @@ def _head(told: Told, seconds: float) -> dict[str, Any]:
         "score_told": f"{found.score:+.2f} on a scale from {low:+g} to {high:+g}{between}: {found.label}",
         "low": f"{low:+g}",
         "high": f"{high:+g}",
-        "place": _share(found.score, found.scale),
+        "place": share_of(found.score, found.scale),
         "interval": None
         if interval is None
         else {
-            "left": _share(interval[0], found.scale),
-            "width": round(_share(interval[1], found.scale) - _share(interval[0], found.scale), 2),
+            "left": share_of(interval[0], found.scale),
+            "width": round(share_of(interval[1], found.scale) - share_of(interval[0], found.scale), 2),
         },
         "trust": bool(told.explanation.trust),
     }
 
 
-def _share(value: float, scale: tuple[float, float]) -> float:
+def share_of(value: float, scale: tuple[float, float]) -> float:
     """Where a score lies on its scale, in percent."""
     return round(100 * min(max((value - scale[0]) / (scale[1] - scale[0]), 0.0), 1.0), 2)
 
@@ -201,11 +201,11 @@ def _scores(found: Prediction, why: Explanation, seconds: float) -> dict[str, An
     """The lane of scores: windows of a long clip, or the running score of a short one."""
     lane = "Score of each window" if found.timeline else "Running score: of what was said, heard and seen up to there"
     points = " ".join(
-        f"{1000 * at / seconds:.1f},{100 - _share(score, found.scale):.1f}" for at, score in why.running if seconds
+        f"{1000 * at / seconds:.1f},{100 - share_of(score, found.scale):.1f}" for at, score in why.running if seconds
     )
     windows = []
     for window in found.timeline:
-        middle, at = _share(0.0, found.scale), _share(window.score, found.scale)
+        middle, at = share_of(0.0, found.scale), share_of(window.score, found.scale)
         windows.append(
             {
                 "x": round(1000 * window.start / seconds, 1),
