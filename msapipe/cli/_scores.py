@@ -133,7 +133,7 @@ class ScoreTable:
         words = outcome.values.get("transcript")
         text = on_one_line(words.text) if words is not None else ""
         self.rows.append((name, f"{found.score:+.2f}", bar(found, self.ascii_only), on_one_line(found.label), text))
-        self.notes.update(dict.fromkeys((*outcome.notes, *found.notes)))
+        self.notes.update({*outcome.notes, *found.notes})
 
     def show(self, out: Console) -> None:
         """Draw the table as wide as the screen; what does not fit is cut, never wrapped."""
