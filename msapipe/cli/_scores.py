@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from msapipe.errors import MissingLibrary, MsapipeError, RecipeError
 from msapipe.report.marks import on_one_line
@@ -122,6 +122,7 @@ class ScoreTable:
     rows: list[tuple[str, str, str, str, str]] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
     ascii_only: bool = False
+    scale: str = ""
 
     def add(self, outcome: Outcome, found: Prediction | None) -> None:
         """Keep what the table shows of a clip."""
@@ -130,34 +131,48 @@ class ScoreTable:
             reason = (outcome.error or "").removeprefix(f"{outcome.clip.path}: ")
             self.rows.append((name, "", "", "error", on_one_line(reason)))
             return
+        low, high = (f"{end:+g}" for end in found.scale)
+        self.scale = f"{low}{'to'.center(_WIDTH - len(low + high))}{high}"
         words = outcome.values.get("transcript")
         text = on_one_line(words.text) if words is not None else ""
         self.rows.append((name, f"{found.score:+.2f}", bar(found, self.ascii_only), on_one_line(found.label), text))
-        self.notes.update({*outcome.notes, *found.notes})
+        self.notes.update(list(dict.fromkeys((*outcome.notes, *found.notes))))
 
     def show(self, out: Console) -> None:
         """Draw the table as wide as the screen; what does not fit is cut, never wrapped."""
-        from rich.cells import cell_len
         from rich.table import Table
         from rich.text import Text
 
+        from msapipe.cli._batch import escape
+        from msapipe.cli._show import line_of
+
         colours = {"negative": "red", "positive": "green", "error": "red bold"}
-        longest = max((cell_len(row[0]) for row in self.rows), default=0)
+        names = ("clip", "score", self.scale, "label", "words")
+        widths = self._widths(names, out.width)
         table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False)
-        table.add_column("clip", no_wrap=True, width=min(longest, max(12, out.width // 4)))
-        table.add_column("score", no_wrap=True, justify="right")
-        table.add_column("low ... high".center(_WIDTH), no_wrap=True)
-        table.add_column("label", no_wrap=True)
-        table.add_column("words", no_wrap=True, overflow="ellipsis", ratio=1)
+        for name, width in zip(names, widths, strict=True):
+            justify: Literal["left", "right"] = "right" if name == "score" else "left"
+            # A column without a least width is made narrower than its numbers, for the sake of the words.
+            table.add_column(Text(name), width=width, min_width=width, no_wrap=True, justify=justify)
         for name, score, drawn, label, text in self.rows:
             style = colours.get(label, "yellow")
-            short = _short(name, min(longest, max(12, out.width // 4)))
+            short = _short(name, widths[0])
             table.add_row(Text(short), Text(score, style), Text(drawn, style), Text(label, style), Text(text))
         out.print(table)
         for note, count in self.notes.most_common(_NOTES_SHOWN):
-            out.print(Text(f"note ({count} {'clip' if count == 1 else 'clips'}): {on_one_line(note)}"))
+            line_of(out, f"note ({count} {'clip' if count == 1 else 'clips'}): {escape(note)}")
         if len(self.notes) > _NOTES_SHOWN:
-            out.print(f"and {len(self.notes) - _NOTES_SHOWN} notes more (--json prints all)")
+            line_of(out, f"and {len(self.notes) - _NOTES_SHOWN} more kinds of notes (--json prints all)")
+
+    def _widths(self, names: tuple[str, ...], width: int) -> list[int]:
+        """Characters of each column: numbers and labels as they need, the rest for the name and the words."""
+        from rich.cells import cell_len
+
+        found = [max(cell_len(row[at]) for row in ([*self.rows, names])) for at in range(len(names))]
+        found[0] = min(found[0], max(12, width // 4))
+        found[3] = min(found[3], 12)
+        found[4] = max(10, min(found[4], width - sum(found[:4]) - len(names)))
+        return found
 
 
 def _short(name: str, width: int) -> str:

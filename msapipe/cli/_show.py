@@ -11,6 +11,7 @@ from rich.table import Table
 
 from msapipe.cli._batch import escape
 from msapipe.pipeline.windows import LENGTH
+from msapipe.report.marks import on_one_line
 
 if TYPE_CHECKING:
     from msapipe.pipeline.plan import Step
@@ -26,7 +27,7 @@ def show(outcome: Outcome, found: Prediction, steps: Sequence[Step] | None = Non
     """The score and what it comes from; ``steps``, the plan of the clip, stands for a table of timings."""
     out = standard_output()
     low, high = found.scale
-    out.print(f"[bold]{escape(str(outcome.clip.path))}[/bold]", soft_wrap=True)
+    out.print(f"[bold]{escape(on_one_line(str(outcome.clip.path)))}[/bold]", soft_wrap=True)
     sure = _bounds(found.interval, found.scale)
     score = f"[{_colour(found.label)} bold]{found.score:+.2f}{sure}  {escape(found.label)}[/]"
     line_of(out, f"{score}  on [{low:+g}, {high:+g}], model {escape(found.model)}")

@@ -151,6 +151,7 @@ def _head(told: Told, seconds: float) -> dict[str, Any]:
         "label_class": found.label if found.label in ("positive", "negative", "neutral") else "unclear",
         "score_told": f"{found.score:+.2f} on a scale from {low:+g} to {high:+g}{between}: {found.label}",
         "low": f"{low:+g}",
+        "middle": f"{(low + high) / 2:+g}" if low + high else "0",
         "high": f"{high:+g}",
         "place": share_of(found.score, found.scale),
         "interval": None
@@ -217,7 +218,8 @@ def _scores(found: Prediction, why: Explanation, seconds: float) -> dict[str, An
             }
         )
     scale = f"{lane}, from {found.scale[0]:+g} (bottom) to {found.scale[1]:+g} (top)"
-    return {"running": points, "windows": windows, "score_lane": scale}
+    zero = 100 - share_of(0.0, found.scale)
+    return {"running": points, "windows": windows, "score_lane": scale, "zero": zero}
 
 
 def _people(outcome: Outcome, seconds: float) -> dict[str, Any]:

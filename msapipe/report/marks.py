@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
+
+# Controls, formats, halves of surrogate pairs, private and unassigned characters, separators of lines.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Line breaks are layout; joiners make emoji of families, and words of Persian and Hindi, what they are.
+_NEEDED = frozenset("\n\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}")
+
 
 def marked(text: str) -> str:
     r"""The text with control characters, reversals of direction and broken bytes written out; line breaks stay.
@@ -9,7 +16,11 @@ def marked(text: str) -> str:
     >>> marked("a\x1b[31mb")
     'a\\x1b[31mb'
     """
-    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
+    return "".join(repr(char)[1:-1] if _hidden(char) else char for char in text)
+
+
+def _hidden(char: str) -> bool:
+    return char not in _NEEDED and unicodedata.category(char) in _HIDDEN
 
 
 def on_one_line(text: str) -> str:
