@@ -32,7 +32,8 @@ from msapipe.types import Clip, Waveform
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "models" / "pocket"))
-from robustness import VARIED, speeches, without_apostrophes  # noqa: E402
+from robustness import without_apostrophes  # noqa: E402
+from speech import VARIED, speeches  # noqa: E402
 
 Floats = NDArray[np.float32]
 

@@ -19,6 +19,8 @@ from msapipe.cli import (
     listing,
     plan,
     predict,
+    render,
+    report,
     train,
     tune,
     weights,
@@ -53,6 +55,8 @@ def _main(
 
 
 app.command("predict")(predict.predict)
+app.command("report")(report.report)
+app.command("render")(render.render)
 app.command("extract")(extract.extract)
 app.command("plan")(plan.plan)
 app.command("train")(train.train)

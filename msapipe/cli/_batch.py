@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from msapipe.cli._exit import stop_if_asked
 from msapipe.errors import MsapipeError
 from msapipe.report.extraction import RunNumbers, by_modality
+from msapipe.report.marks import marked
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -158,7 +159,8 @@ def _progress(console: Console) -> Progress:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
+        # Colour may be forced on a pipe; a bar there would mix into what is read.
+        disable=not (console.is_terminal and console.file.isatty()),
         transient=True,
         # Results go to standard output as they are; rich would lead them to standard error.
         redirect_stdout=False,
@@ -200,4 +202,4 @@ def escape(text: str) -> str:
     """Text as it is, also where it holds square brackets or control characters."""
     from rich.markup import escape as escaped
 
-    return escaped("".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text))
+    return escaped(marked(text))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from typer.exceptions import Abort, TyperException
 
 from msapipe.errors import MsapipeError, RecipeError
+from msapipe.report.marks import marked
 
 if TYPE_CHECKING:
     import typer
@@ -77,4 +78,4 @@ def stop_if_asked() -> None:
 
 
 def _say(text: str) -> None:
-    print(f"msapipe: {text}", file=sys.stderr)
+    print(f"msapipe: {marked(text)}", file=sys.stderr)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from msapipe.report.marks import marked
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -86,6 +88,14 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", envvar="MSAPIPE_QUIET", he
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", envvar="MSAPIPE_VERBOSE", help="Say more.")]
 
 
+class _Marking(logging.Formatter):
+    """Messages may quote names and metadata of strangers."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message with marks for what cannot be seen."""
+        return marked(super().format(record))
+
+
 def console(quiet: bool = False, verbose: bool = False) -> Console:
     """The console on standard error, and logging through it. Standard output is for results."""
     from rich.console import Console
@@ -94,7 +104,9 @@ def console(quiet: bool = False, verbose: bool = False) -> Console:
     err = Console(stderr=True, quiet=quiet, highlight=False)
     level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING
     logger = logging.getLogger("msapipe")
-    logger.handlers = [RichHandler(console=err, show_path=False, rich_tracebacks=False)]
+    handler = RichHandler(console=err, show_path=False, rich_tracebacks=False)
+    handler.setFormatter(_Marking("%(message)s"))
+    logger.handlers = [handler]
     logger.setLevel(level)
     return err
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from msapipe.cli._batch import escape
 from msapipe.pipeline.windows import LENGTH
+from msapipe.report.marks import on_one_line
 
 if TYPE_CHECKING:
     from msapipe.pipeline.plan import Step
@@ -23,25 +25,38 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 def show(outcome: Outcome, found: Prediction, steps: Sequence[Step] | None = None) -> None:
     """The score and what it comes from; ``steps``, the plan of the clip, stands for a table of timings."""
-    out = Console(highlight=False)
+    out = standard_output()
     low, high = found.scale
-    out.print(f"[bold]{escape(str(outcome.clip.path))}[/bold]", soft_wrap=True)
+    out.print(f"[bold]{escape(on_one_line(str(outcome.clip.path)))}[/bold]", soft_wrap=True)
     sure = _bounds(found.interval)
     score = f"[{_colour(found.label)} bold]{found.score:+.2f}{sure}  {escape(found.label)}[/]"
-    out.print(f"  {score}  on [{low:+g}, {high:+g}], model {escape(found.model)}", soft_wrap=True)
+    line_of(out, f"{score}  on [{low:+g}, {high:+g}], model {escape(found.model)}")
     _show_modalities(out, found)
     if found.timeline:
         _show_timeline(out, found)
     words = outcome.values.get("transcript")
     if words is not None and words.words:
-        out.print(f"  transcript ({escape(words.source)}): {escape(words.text)}", soft_wrap=True)
+        line_of(out, f"transcript ({escape(words.source)}): {escape(words.text)}")
     for note in dict.fromkeys((*outcome.notes, *found.notes)):
-        out.print(f"  note: {escape(note)}", soft_wrap=True)
+        line_of(out, f"note: {escape(note)}")
     if steps is None:
         spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in outcome.timings.items() if seconds >= 0.005)
-        out.print(f"  time: {outcome.seconds:.2f} s ({spent or 'all from the cache'})", style="dim", soft_wrap=True)
+        line_of(out, f"[dim]time: {outcome.seconds:.2f} s ({spent or 'all from the cache'})[/dim]")
     else:
         _show_timings(out, outcome, steps)
+
+
+def standard_output() -> Console:
+    """The console on standard output: results, without a bar."""
+    return Console(highlight=False)
+
+
+def line_of(out: Console, text: str) -> None:
+    """A line behind a margin (markup): on a terminal wrapped between words, elsewhere left whole for other programs."""
+    if out.is_terminal:
+        out.print(Padding(text, (0, 0, 0, 2)))
+    else:
+        out.print(f"  {text}", soft_wrap=True)
 
 
 def _show_modalities(out: Console, found: Prediction) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from msapipe.cli import _options as options
+from msapipe.report.marks import marked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +68,7 @@ def verify(cache: Cache = None) -> int:
             read_entry(path)
         except (ValueError, OSError) as error:
             bad += 1
-            print(error)
+            print(marked(str(error)))
     print(f"{count} entries, {bad} damaged" + ("; to remove them, type: msapipe cache prune" if bad else ""))
     return 1 if bad else 0
 

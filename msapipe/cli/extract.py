@@ -165,17 +165,18 @@ def _dry_run(clips: list[Clip], recipe: Recipe, folder: str) -> None:
     from msapipe.cache import open_store
     from msapipe.errors import MsapipeError
     from msapipe.pipeline.plan import plan
+    from msapipe.report.marks import on_one_line
 
     store = open_store(folder)
     for clip in clips:
         try:
             planned = plan(clip, recipe, store)
         except MsapipeError as error:
-            print(f"error  {error}")
+            print(f"error  {on_one_line(str(error))}")
             continue
         todo = [step.name for step in planned.steps if not step.stored]
         says = f"would compute at most {', '.join(todo)}" if todo else "all in the cache"
-        print(f"{clip.path}: {says}")
+        print(f"{on_one_line(str(clip.path))}: {says}")
 
 
 def _write(

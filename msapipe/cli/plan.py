@@ -25,6 +25,7 @@ def plan(
     from msapipe.pipeline.inputs import find_clips, only_clips
     from msapipe.pipeline.plan import plan as plan_clip
     from msapipe.pipeline.recipe import load_recipe
+    from msapipe.report.marks import on_one_line
 
     recipe, store = load_recipe(pipeline), open_store(options.cache_folder(cache))
     out = Console(highlight=False)
@@ -37,7 +38,7 @@ def plan(
             ]
             print(json.dumps({"clip_id": clip.id, "file": str(clip.path), "steps": steps}))
             continue
-        out.print(f"[bold]{escape(str(clip.path))}[/bold]  {recipe.name}")
+        out.print(f"[bold]{escape(on_one_line(str(clip.path)))}[/bold]  {recipe.name}", soft_wrap=True)
         table = Table("step", "reads", "key", "cached", box=None, padding=(0, 2))
         for step in planned.steps:
             reads = ", ".join(step.inputs) or "the file"

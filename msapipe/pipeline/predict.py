@@ -79,6 +79,29 @@ class Model:
                 store.put("prediction", key, prediction, recipe)
         return replace(prediction, notes=tuple(dict.fromkeys((*outcome.notes, *prediction.notes))))
 
+    def scores(self, clips: Sequence[Mapping[str, FeatureSequence]]) -> list[float]:
+        """The score of each of these features, as of a clip that is scored at once; nothing is kept."""
+        return self._ask(clips).score.tolist() if clips else []
+
+    def alone(self, clips: Sequence[Mapping[str, FeatureSequence]], name: str) -> list[float]:
+        """What one modality by itself says of each: its own head, or the score where the model has none for it."""
+        if not clips:
+            return []
+        said = self._ask([{name: clip[name]} for clip in clips])
+        return said.unimodal.get(name, said.score).tolist()
+
+    def diagnostics(self, clip: Mapping[str, FeatureSequence]) -> dict[str, NDArray[np.float64]]:
+        """Gates, attention and the like of one clip, without the axis of clips."""
+        network = self._load()
+
+        import torch
+
+        from msapipe.fusion._base import collate
+
+        with torch.inference_mode():
+            output = network(collate([clip], self.card.dims))
+        return {name: value[0].double().cpu().numpy() for name, value in output.diagnostics.items() if value.ndim}
+
     def _check(self, outcome: Outcome, features: Mapping[str, FeatureSequence]) -> None:
         """Raise NothingToScore or FeatureMismatch where these features cannot be scored."""
         if not any(part.valid.any() for part in features.values()):

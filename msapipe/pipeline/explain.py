@@ -1,0 +1,197 @@
+"""Why a score is what it is: what each word adds, how the score grows as the clip goes on, gates and attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.align import align_channels
+from msapipe.pipeline.plan import Step, plan
+from msapipe.pipeline.predict import Model
+from msapipe.pipeline.run import Outcome, Runner
+from msapipe.pipeline.windows import LONG, cut, length_of, windows_of
+from msapipe.types import FeatureSequence, Prediction, Transcript, Word
+
+Features = Mapping[str, FeatureSequence]
+
+# A word is taken out of a stretch of so many: what a text model reads as one passage.
+STRETCH = 60
+# Each word costs one reading of its stretch.
+MOST_WORDS = 600
+# So many points has the running score of a clip at most.
+_POINTS = 60
+
+
+@dataclass(frozen=True)
+class WordEffect:
+    """A word and what it adds to what the text says, on the model's scale; None where that is not known.
+
+    start, end: seconds from the clip's start, None when not known.
+    """
+
+    text: str
+    start: float | None
+    end: float | None
+    adds: float | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What lies behind a prediction.
+
+    words: every word, in order.   method: how ``adds`` came about, or why it did not.
+    running: (seconds, score) of what was said, heard and seen up to then, in order; () for a clip that was scored in
+    windows, or whose features cannot be cut by time.
+    trust: modality to how far the score follows it; {} where the model does not say.
+    diagnostics: gates, attention and the like, the mean over windows: name to float64 of any shape.
+    """
+
+    words: tuple[WordEffect, ...] = ()
+    method: str = ""
+    running: tuple[tuple[float, float], ...] = ()
+    trust: dict[str, float] = field(default_factory=dict)
+    diagnostics: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def strongest(self, count: int) -> list[WordEffect]:
+        """The words that move the text's score most, either way."""
+        known = [word for word in self.words if word.adds is not None and abs(word.adds) >= 0.005]
+        return sorted(known, key=lambda word: -abs(word.adds or 0.0))[:count]
+
+
+def explain(outcome: Outcome, found: Prediction, model: Model, runner: Runner) -> Explanation:
+    """Explain the score of a clip that was run and scored; the recipe's text stages read it anew, word by word."""
+    features = features_of(outcome, model.card.dims)
+    words = outcome.values.get("words") or outcome.values.get("transcript") or Transcript()
+    reader, why_not = _reader(outcome, model, runner)
+    effects, method = _effects(words, reader, why_not)
+    diagnostics = _diagnostics(model, features, bool(found.timeline))
+    share = diagnostics.get("share")
+    trust = (
+        {name: float(share[number]) for number, name in enumerate(model.card.dims)}
+        if share is not None and share.shape == (len(model.card.dims),)
+        else {}
+    )
+    running = () if found.timeline else _running(model, features, words, reader)
+    return Explanation(effects, method, running, trust, diagnostics)
+
+
+def features_of(outcome: Outcome, names: Iterable[str]) -> dict[str, FeatureSequence]:
+    """The features of these modalities, also of a clip that a worker ran and that was read from the cache after."""
+    found = {name: outcome.features.get(name, outcome.values.get(name)) for name in names}
+    return {name: part for name, part in found.items() if isinstance(part, FeatureSequence)}
+
+
+class _Reader:
+    """The text stages of a recipe and the model's head for text: what a text by itself says."""
+
+    def __init__(self, model: Model, steps: Sequence[Step]) -> None:
+        self._model, self._steps = model, steps
+        self.name = ", ".join(dict.fromkeys(step.name for step in steps))
+
+    def features(self, words: Transcript) -> FeatureSequence | None:
+        """Features of the text as the model reads them, None without a valid row."""
+        channels = {
+            step.channel: step.use.stage.run(**dict.fromkeys(step.inputs, words)) for step in self._steps if step.use
+        }
+        part = align_channels({"text": channels}, words, self._model.recipe.align).get("text")
+        return part if part is not None and part.valid.any() else None
+
+    def says(self, texts: Sequence[Transcript]) -> list[float | None]:
+        """The score of each text by itself, None of one in which nothing can be read."""
+        read = [self.features(text) if text.words else None for text in texts]
+        known = [{"text": part} for part in read if part is not None]
+        scores = iter(self._model.alone(known, "text"))
+        return [None if part is None else next(scores) for part in read]
+
+
+def _reader(outcome: Outcome, model: Model, runner: Runner) -> tuple[_Reader | None, str]:
+    """What reads text by itself, or why nothing can."""
+    if "text" not in model.card.dims:
+        return None, "the model reads no text"
+    if "text" not in features_of(outcome, ("text",)):
+        return None, "there is no text"
+    steps = [step for step in plan(outcome.clip, runner.recipe, runner.store).steps if step.slot == "text"]
+    for step in steps:
+        if not set(step.inputs) <= {"words", "transcript"}:
+            return None, f"{step.name} reads more than words"
+        runner.load(step)
+    return _Reader(model, steps), ""
+
+
+def _effects(words: Transcript, reader: _Reader | None, why_not: str) -> tuple[tuple[WordEffect, ...], str]:
+    """Leave-one-out: what the text's own score loses when a word is taken out of its stretch."""
+    count = min(len(words.words), MOST_WORDS) if reader is not None else 0
+    adds: list[float | None] = [None] * len(words.words)
+    if reader is not None:
+        for first in range(0, count, STRETCH):
+            stretch = words.words[first : first + STRETCH]
+            texts = [stretch, *(stretch[:at] + stretch[at + 1 :] for at in range(len(stretch)))]
+            whole, *rest = reader.says([replace(words, words=text) for text in texts])
+            for at, said in enumerate(rest):
+                adds[first + at] = None if whole is None or said is None else whole - said
+    effects = tuple(
+        WordEffect(word.text, word.start, word.end, add) for word, add in zip(words.words, adds, strict=True)
+    )
+    if reader is None:
+        return effects, f"what a word adds is not known: {why_not}"
+    within = "the text" if len(words.words) <= STRETCH else f"its stretch of {STRETCH} words"
+    only = f"; only the first {MOST_WORDS} words were tried" if len(words.words) > MOST_WORDS else ""
+    return effects, (
+        f"leave-one-out of the text head ({reader.name}): its score of {within} less its score without the word{only}"
+    )
+
+
+def _running(
+    model: Model, features: Features, words: Transcript, reader: _Reader | None
+) -> tuple[tuple[float, float], ...]:
+    """The score of what was said, heard and seen up to each of some moments."""
+    seconds = length_of(features)
+    if seconds > LONG or model.recipe.align not in (None, "words") or not features:
+        return ()
+    if max(len(part.values) for part in features.values()) == 1:
+        return ()
+    moments = np.linspace(0.0, seconds, max(2, min(_POINTS, int(seconds * 4))) + 1)[1:]
+    clips, times = [], []
+    read: dict[int, FeatureSequence | None] = {}
+    for moment in moments:
+        so_far = {name: _until(part, float(moment)) for name, part in features.items()}
+        if reader is not None and "text" in so_far:
+            # A row of text may hold what its whole passage says: the words so far are read by themselves.
+            said = tuple(word for word in words.words if _ended(word, float(moment)))
+            if len(said) not in read:
+                read[len(said)] = reader.features(replace(words, words=said)) if said else None
+            so_far.pop("text")
+            if (text := read[len(said)]) is not None:
+                so_far["text"] = text
+        if any(part.valid.any() for part in so_far.values()):
+            clips.append(so_far)
+            times.append(float(moment))
+    return tuple(zip(times, model.scores(clips), strict=True))
+
+
+def _ended(word: Word, moment: float) -> bool:
+    return word.end is not None and word.end <= moment + 1e-6
+
+
+def _until(part: FeatureSequence, moment: float) -> FeatureSequence:
+    """The rows whose middle lies before a moment."""
+    rows = part.times.mean(axis=1) < moment
+    return FeatureSequence(part.values[rows], part.times[rows], part.valid[rows], part.names, part.channels)
+
+
+def _diagnostics(model: Model, features: Features, in_windows: bool) -> dict[str, NDArray[np.float64]]:
+    seconds = length_of(features)
+    windows = windows_of(seconds) if in_windows else np.array([[0.0, seconds]])
+    clips = list(cut(features, windows).values())
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for clip in clips:
+        for name, value in model.diagnostics(clip).items():
+            found.setdefault(name, []).append(value)
+    return {
+        name: np.mean(values, axis=0)
+        for name, values in found.items()
+        if len({value.shape for value in values}) == 1 and np.isfinite(values).all()
+    }

@@ -1,0 +1,57 @@
+"""Pages from templates: every text is escaped, hidden characters are marked, and nothing but our own script runs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from msapipe.errors import RecipeError
+from msapipe.report.marks import marked
+
+_FOLDER = Path(__file__).with_name("templates")
+
+
+def render(template: str, values: dict[str, Any], script: str = "", media: str = "data:") -> str:
+    """A page as text.
+
+    script: the name of our script that the page holds; its hash is the only one that a browser runs.
+    media: where sound and films may come from, as a content security policy says it.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    code = (_FOLDER / script).read_text(encoding="utf-8") if script else ""
+    allowed = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    scripts = f"; script-src 'sha256-{allowed}'" if code else ""
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src {media}{scripts}"
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        finalize=lambda value: marked(value) if type(value) is str else value,
+    )
+    style = (_FOLDER / "page.css").read_text(encoding="utf-8")
+    ours = {"policy": policy, "style": Markup(style), "script": Markup(code)}
+    return environment.get_template(template).render({**values, **ours})
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a page, whole or not at all; raises RecipeError when the file cannot be written."""
+    try:
+        with tempfile.NamedTemporaryFile("wb", dir=path.absolute().parent, prefix=".page-", delete=False) as file:
+            file.write(text.encode("utf-8", "backslashreplace"))
+        os.chmod(file.name, 0o666 & ~_umask())
+        os.replace(file.name, path)
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be written: {error.strerror}; name another file") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
