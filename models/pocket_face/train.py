@@ -1,10 +1,11 @@
 """Train the net of the stage ``vision/expression`` and write model.safetensors.
 
-    uv run python models/pocket_face/train.py --data ../shared/data --work FOLDER
+    uv run python models/pocket_face/train.py --data ../shared/data --media ../shared/media \
+        --teacher ../shared/weights/mediapipe/face_landmarker.task --work FOLDER
 
-The faces that are cut out and the nets that are trained are kept in FOLDER: empty it after a change. Two seeds are
-trained side by side, each on one core; the first is shipped, the figures are of both. Paste the last two lines into
-the stage.
+The faces that are cut out, what the teacher says of them and the nets that are trained are kept in FOLDER: empty it
+after a change. Two seeds are trained side by side, each on one core; the first is shipped, the figures are of both.
+Paste the last two lines into msapipe/stages/vision/_expression_net.py.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,6 +34,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from units import FIELD, Read, Taught, taught
 
 from msapipe.stages.faces.mtcnn import MTCNN
 from msapipe.stages.vision._expression_net import (
@@ -46,19 +49,24 @@ from msapipe.stages.vision._expression_net import (
     picture,
     pooled,
 )
+from msapipe.stages.vision._pocket_units import TAUGHT
+from msapipe.stages.vision._units import UNITS
 from msapipe.types import FaceClip, Frames, Speaker
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE / "model.safetensors"
 
-FIELD = 96  # pixels that are kept of each face: the net's 64 and what turning and shifting may bring in
 VIEWS = ("bordered", "plain")
 STEPS = 5  # times that MTCNN sees a photograph: of a person seen less often it wants to be surer
 BATCH = 64
+BENT, FILMED = 12, 12  # pictures beside each batch, from which only action units are learned
+LESSON = 0.5  # what the error of a unit, in shares of its variance, counts beside the loss of emotions
 RATE = 3e-3
 SMOOTHING = 0.05
 ENOUGH = 150  # an emotion with fewer photographs than so is expected that much less often
 FIVE = ("anger", "happiness", "neutral", "sadness", "surprise")
+
+TAUGHT_UNITS = np.isin(UNITS, TAUGHT)
 
 log = logging.getLogger("train")
 
@@ -137,7 +145,7 @@ def face_in(stage: MTCNN, photograph: NDArray[np.uint8], view: str) -> NDArray[n
 # --- training ----------------------------------------------------------------------------------------------------
 
 
-def trained(faces: Faces, seed: int, epochs: int) -> Any:
+def trained(faces: Faces, lessons: Taught, seed: int, epochs: int) -> Any:
     """The net with batch norms, the moving average of its training, in eval mode."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
@@ -149,28 +157,49 @@ def trained(faces: Faces, seed: int, epochs: int) -> Any:
     steps = epochs * int(faces.training.sum()) // BATCH
     optimiser = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.05)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, steps, pct_start=0.2)
-    for step, (pictures, emotion) in enumerate(batches(faces, drawn, steps)):
+    told = lessons.photographs.units[faces.training]
+    variance = torch.from_numpy(np.nanvar(told[:, TAUGHT_UNITS], 0))
+    for step, (pictures, emotion, units) in enumerate(batches(faces, lessons, drawn, steps)):
         vectors = functional.dropout(net(pictures), 0.3)
-        loss = functional.cross_entropy(net.head(vectors) + drawn.log(), emotion, label_smoothing=SMOOTHING)
+        felt = functional.cross_entropy(net.head(vectors[:BATCH]) + drawn.log(), emotion, label_smoothing=SMOOTHING)
+        wrong = (net.units(vectors)[:, TAUGHT_UNITS].sigmoid() - units).square() / variance
+        loss = felt + LESSON * wrong.nanmean()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         rates.step()
         average.update_parameters(net)
         if step % 100 == 0:
-            log.info("seed %d, step %d of %d: loss %.3f", seed, step, steps, loss.item())
+            log.info("seed %d, step %d of %d: emotions %.3f, units %.3f", seed, step, steps, felt, wrong.nanmean())
     return average.module.eval()
 
 
-def batches(faces: Faces, drawn: torch.Tensor, steps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Pictures (64, 1, 64, 64), changed at random, and their emotions (64,)."""
+def batches(
+    faces: Faces, lessons: Taught, drawn: torch.Tensor, steps: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Pictures (88, 1, 64, 64), changed at random, the emotions (64,) of the first, and what the teacher says of the
+    units that it knows (88, 15), NaN where it found no face.
+    """
     pictures = torch.from_numpy(faces.pictures[faces.training])
     emotion = torch.from_numpy(faces.emotion[faces.training])
+    told = torch.from_numpy(lessons.photographs.units[faces.training][:, TAUGHT_UNITS])
+    others = [(_clear(lessons.bent, faces.training), BENT), (_clear(lessons.films), FILMED)]
     chance = (drawn / torch.bincount(emotion, minlength=len(EMOTIONS)))[emotion]
     for _ in range(steps):
         chosen = torch.multinomial(chance, BATCH, replacement=True)
-        view = torch.randint(len(VIEWS), (BATCH,))
-        yield changed(pictures[chosen, view].float()), emotion[chosen]
+        seen, units = [pictures[chosen, torch.randint(len(VIEWS), (BATCH,))]], [told[chosen]]
+        for (these, said), count in others:
+            some = torch.randint(len(these), (count,))
+            seen.append(these[some])
+            units.append(said[some])
+        yield changed(torch.cat(seen).float()), emotion[chosen], torch.cat(units)
+
+
+def _clear(read: Read, rows: NDArray[np.bool_] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pictures in which the teacher found a face, of some rows, and the units that it knows."""
+    found = ~np.isnan(read.units[:, 0])
+    kept = found if rows is None else found & rows
+    return torch.from_numpy(read.pictures[kept]), torch.from_numpy(read.units[kept][:, TAUGHT_UNITS])
 
 
 def changed(faces: torch.Tensor) -> torch.Tensor:
@@ -256,32 +285,58 @@ def figures(net: Any, faces: Faces) -> dict[str, float]:
     return found
 
 
-def run(work: Path, data: Path, seed: int, epochs: int) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+def as_taught(net: Any, faces: Faces, lessons: Taught) -> dict[str, float]:
+    """How the net's units correlate with what the teacher says of people and films that were not trained on."""
+    found = {}
+    parts = {
+        "photographs": _clear(lessons.photographs, ~faces.training),
+        "bent photographs": _clear(lessons.bent, ~faces.training),
+        "other films": _clear(lessons.unseen),
+    }
+    edge = (FIELD - SIDE) // 2
+    for name, (pictures, told) in parts.items():
+        seen = torch.from_numpy(normalised(pictures[:, edge:-edge, edge:-edge].numpy()))
+        with torch.inference_mode():
+            said = torch.cat([net.units(pooled(net, part)).sigmoid() for part in seen.split(64)])  # type: ignore[no-untyped-call]
+        each = [np.corrcoef(a, b)[0, 1] for a, b in zip(said[:, TAUGHT_UNITS].T.numpy(), told.T.numpy(), strict=True)]
+        found[f"{name}: units, mean correlation"] = float(np.mean(each))
+        found |= {f"{name}: AU{unit:02}": float(value) for unit, value in zip(TAUGHT, each, strict=True)}
+    return found
+
+
+def run(
+    work: Path, data: Path, media: Path, teacher: Path, seed: int, epochs: int
+) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     """Train one seed: the state of the net for use, and its figures."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     faces = prepared(data, work)
+    lessons = taught(faces.pictures[:, VIEWS.index("plain")], media, teacher, work)
     kept = work / f"net-seed{seed}-epochs{epochs}.safetensors"
     if not kept.is_file():
-        state = trained(faces, seed, epochs).state_dict()
+        state = trained(faces, lessons, seed, epochs).state_dict()
         save_file({name: tensor.contiguous() for name, tensor in state.items()}, kept)
     net = network(normed=True)
     net.load_state_dict(load_file(kept), strict=True)
     net, temperature = finished(net, faces)
-    return net.state_dict(), {"temperature": temperature, **figures(net, faces)}
+    return net.state_dict(), {"temperature": temperature, **figures(net, faces), **as_taught(net, faces, lessons)}
 
 
 def main() -> None:
     """Train, write, say how good it is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=HERE.parents[2] / "shared" / "data")
+    parser.add_argument("--media", type=Path, default=HERE.parents[2] / "shared" / "media")
+    parser.add_argument("--teacher", type=Path, required=True, help="MediaPipe's face_landmarker.task")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    prepared(chosen.data, chosen.work)
+    faces = prepared(chosen.data, chosen.work)
+    taught(faces.pictures[:, VIEWS.index("plain")], chosen.media, chosen.teacher, chosen.work)
+    train = partial(run, chosen.work, chosen.data, chosen.media, chosen.teacher, epochs=chosen.epochs)
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        done = list(pool.map(run, repeat(chosen.work), repeat(chosen.data), chosen.seeds, repeat(chosen.epochs)))
+        done = list(pool.map(train, chosen.seeds))
     for name in done[0][1]:
         each = [scores[name] for _, scores in done]
         log.info("%-40s mean %.3f  (%s)", name, np.mean(each), ", ".join(f"{value:.3f}" for value in each))

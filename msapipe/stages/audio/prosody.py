@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from msapipe.errors import RecipeError
 from msapipe.stages._base import Stage
+from msapipe.stages._neutral import centred
 from msapipe.stages._speech import SILERO, SpeechDetector, at_16k
 from msapipe.stages.audio._prosody_classifier import EMOTIONS, VoiceClassifier, arousal, valence
 from msapipe.stages.audio._prosody_statistics import NAMES as STATISTICS
@@ -25,6 +26,9 @@ _VOICE = Bundled(
     licence="Apache-2.0",
     source="models/pocket_voice/train.py, from EMO-DB (Burkhardt et al., 2005)",
 )
+
+# The median, over films of eleven people who talk and mean nothing by it, of happy less angry and sad.
+NEUTRAL = -0.24
 
 # Columns that are statistics of the window as they are, and what they are called here.
 _SHOWN = {
@@ -48,10 +52,11 @@ class Prosody(Stage):
     16 kHz, none of which depends on loudness; a support vector machine with a softmax judges them.
 
     Columns: angry, happy, neutral, sad (probabilities, sum 1, as if all four were equally frequent); valence,
-    P(happy) - P(angry) - P(sad) in [-1, 1]; arousal, P(angry) + P(happy) - P(neutral) - P(sad) in [-1, 1]; speech
-    (share of the window, (0, 1]); pitch_semitones (median f0, above 55 Hz, 5...38, 0 where nothing is voiced) and
-    pitch_range (its 10th to 90th percentile, semitones); voiced (share of the speech); syllable_rate (peaks of the
-    level a second of speech, 0...20); alpha_ratio (level of 1-5 kHz over that of 50 Hz-1 kHz, dB, about -30...10).
+    P(happy) - P(angry) - P(sad), centred on people who talk neutrally, in [-1, 1], 0 is neutral; arousal,
+    P(angry) + P(happy) - P(neutral) - P(sad) in [-1, 1]; speech (share of the window, (0, 1]); pitch_semitones (median
+    f0, above 55 Hz, 5...38, 0 where nothing is voiced) and pitch_range (its 10th to 90th percentile, semitones); voiced
+    (share of the speech); syllable_rate (peaks of the level a second of speech, 0...20); alpha_ratio (level of 1-5 kHz
+    over that of 50 Hz-1 kHz, dB, about -30...10).
 
     valid: at least 0.2 s of speech in the window. A note says when there is sound but no speech in all of it.
 
@@ -60,6 +65,7 @@ class Prosody(Stage):
     fairly sure there, anger against happiness is not; see models/pocket_voice/README.md. Not for judging people.
     """
 
+    version: ClassVar[int] = 2
     weights: ClassVar[tuple[Weights, ...]] = (SILERO, _VOICE)
 
     window: float = 5.0
@@ -92,4 +98,4 @@ class Prosody(Stage):
         said = self._classifier.probabilities(statistics[None])
         share = window.speech / (window.end - window.start)
         shown = np.nan_to_num(statistics[_PLACES])
-        return np.concatenate([said[0], valence(said), arousal(said), [min(share, 1.0)], shown])
+        return np.concatenate([said[0], centred(valence(said), NEUTRAL), arousal(said), [min(share, 1.0)], shown])

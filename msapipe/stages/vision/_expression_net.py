@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import WeightsError
+from msapipe.errors import MissingLibrary, WeightsError
+from msapipe.stages.vision._units import UNITS
 from msapipe.types import FaceClip
 from msapipe.types.faces import ALIGNED_112, similarity
+from msapipe.weights import Bundled
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +28,22 @@ NEGATIVE = ("anger", "disgust", "fear", "sadness")
 SIDE = 64  # pixels of the picture that the net sees
 WIDTHS = (24, 24, 48, 96, 160)
 EMBEDDING = 32
+
+POCKET_FACE = Bundled(
+    name="pocket_face",
+    file="model.safetensors",
+    sha256="30f5898053e618ab9edd4bf66d4a1d75d2a9830bb97e7796d114202a6e05dbd0",
+    bytes=1129390,
+    licence="Apache-2.0",
+    source="models/pocket_face/train.py",
+)
+
+# Pictures at a time, always as many, black ones added to the last: of other numbers of pictures a convolution is
+# computed in another order, so that a face would move in its last digits with how many others the clip holds.
+COUNT = 4
+
+# Standard deviation in grey levels below which nothing is to be read; the dullest of 6,190 photographs has 15.
+LEAST_CONTRAST = 3.0
 
 # ArcFace's landmarks from the middle of our crop, which is tighter and lies lower: a wide open mouth should be inside.
 _TEMPLATE = (ALIGNED_112 - np.array([56, 62], np.float32)) * np.float32(SIDE / 97)
@@ -94,10 +113,11 @@ def _warped(seen: Bytes, points: Floats, template: Floats, field: int) -> Bytes:
 
 
 def network(normed: bool = False) -> Any:
-    """The residual net: float (n, 1, 64, 64) to the mean of its last layer (n, 160), and two linear heads on that.
+    """The residual net: float (n, 1, 64, 64) to the mean of its last layer (n, 160), and three linear heads on that.
 
-    ``head`` gives a logit for each of the emotions, ``embedding`` the 32 numbers. ``normed`` nets have a batch norm
-    behind every convolution, for training; in the others, those for use, it is folded into the convolution.
+    ``head`` gives a logit for each of the emotions, ``units`` one for each action unit, ``embedding`` the 32 numbers.
+    ``normed`` nets have a batch norm behind every convolution, for training; in the others, those for use, it is folded
+    into the convolution.
 
     After He et al., "Deep Residual Learning for Image Recognition" (2016).
     """
@@ -125,6 +145,7 @@ def network(normed: bool = False) -> Any:
             self.stem = convolution(1, WIDTHS[0], 5, 2)
             self.blocks = nn.Sequential(*(Residual(*pair) for pair in pairwise(WIDTHS)))
             self.head = nn.Linear(WIDTHS[-1], len(EMOTIONS))
+            self.units = nn.Linear(WIDTHS[-1], len(UNITS))
             self.embedding = nn.Linear(WIDTHS[-1], EMBEDDING)
 
         def forward(self, pictures: torch.Tensor) -> torch.Tensor:
@@ -143,8 +164,8 @@ def folded(net: Any) -> Any:
         if isinstance(module, nn.Sequential) and isinstance(module[1], nn.BatchNorm2d):
             convolution: Any = module[0]
             made.set_submodule(name, fuse_conv_bn_eval(convolution, module[1]))
-    made.head.load_state_dict(net.head.state_dict(), strict=True)
-    made.embedding.load_state_dict(net.embedding.state_dict(), strict=True)
+    for name in ("head", "units", "embedding"):
+        getattr(made, name).load_state_dict(getattr(net, name).state_dict(), strict=True)
     return made.eval().requires_grad_(False)
 
 
@@ -174,3 +195,36 @@ def load_net(path: Path) -> Any:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} cannot be read as the net of expressions: {reason}; reinstall msapipe") from error
     return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def load_shipped(reader: str) -> Any:
+    """The net of ``POCKET_FACE`` for a stage, ``reader``, that will cut faces out; raises MissingLibrary."""
+    try:
+        import cv2  # noqa: F401 - FaceClip imports it when a crop is asked for
+    except ImportError as error:
+        raise MissingLibrary(
+            f"{reader} needs OpenCV, which cannot be loaded ({error}); "
+            "type: apt-get install libgl1 libglib2.0-0, or: uv pip install opencv-python-headless"
+        ) from error
+    return load_net(POCKET_FACE.path())
+
+
+def read_clip(
+    net: Any, clip: FaceClip, columns: int, judge: Callable[[torch.Tensor], Floats]
+) -> tuple[NDArray[np.bool_], Floats]:
+    """Which rows hold a face that is more than an even grey, bool (T,), and what ``judge`` makes of the net's vectors
+    (n, 160) of them, float32 (T, columns); the others are to be ignored.
+    """
+    import torch
+
+    values = np.zeros((len(clip), columns), np.float32)
+    seen = clip.valid.copy()
+    rows = np.flatnonzero(seen)
+    with torch.inference_mode():
+        for first in range(0, len(rows), COUNT):
+            some = rows[first : first + COUNT]
+            pictures = np.zeros((COUNT, SIDE, SIDE), np.uint8)
+            pictures[: len(some)] = [picture(clip, int(row)) for row in some]
+            seen[some] = pictures[: len(some)].std((1, 2)) >= LEAST_CONTRAST
+            values[some] = judge(pooled(net, torch.from_numpy(normalised(pictures))))[: len(some)]
+    return seen, values

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +68,10 @@ class MediaPipe:
             num_faces=1,
             output_face_blendshapes=True,
         )
+        self._create = lambda: vision.FaceLandmarker.create_from_options(options)
         try:
-            self._landmarker = vision.FaceLandmarker.create_from_options(options)
+            with self.opened():
+                pass
         except (OSError, ValueError, RuntimeError) as error:
             raise WeightsError(f"{path} is no model of MediaPipe's FaceLandmarker (.task): {error}") from error
 
@@ -73,13 +79,53 @@ class MediaPipe:
         """Intensities in columns 0 to 16 of (T, 34); a row in which MediaPipe finds no face is not valid."""
         valid = np.zeros(len(clip), np.bool_)
         values = np.zeros((len(clip), 2 * len(UNITS)), np.float32)
-        for rows, pictures in crops(clip, "loose", SIZE):
-            for row, picture in zip(rows.tolist(), pictures, strict=True):
-                image = self._library.Image(image_format=self._library.ImageFormat.SRGB, data=picture)
-                found = self._landmarker.detect(image).face_blendshapes
-                if found:
-                    values[row, : len(UNITS)], valid[row] = intensities(found[0]), True
+        with self.opened() as blendshapes:
+            for rows, pictures in crops(clip, "loose", SIZE):
+                for row, picture in zip(rows.tolist(), pictures, strict=True):
+                    found = blendshapes(picture)
+                    if found:
+                        values[row, : len(UNITS)], valid[row] = intensities(found), True
         return valid, values
+
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[NDArray[np.uint8]], list[Any]]]:
+        """What gives the 52 categories of the face in a picture, uint8 (H, W, 3) RGB, or [] where none is found.
+
+        It takes 0.1 s to open, and is closed again: left to the end of the process, its destructor fails there, with
+        a traceback on the terminal.
+        """
+
+        def blendshapes(picture: NDArray[np.uint8]) -> list[Any]:
+            image = self._library.Image(image_format=self._library.ImageFormat.SRGB, data=picture)
+            found = landmarker.detect(image).face_blendshapes
+            return list(found[0]) if found else []
+
+        with quiet():
+            landmarker = self._create()
+        try:
+            with quiet():  # its threads go on to log until the first answer is there
+                blendshapes(np.zeros((SIZE, SIZE, 3), np.uint8))
+            yield blendshapes
+        finally:
+            landmarker.close()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Whatever is written to descriptor 2 meanwhile is dropped: MediaPipe's C++ logs there and can't be told not to."""
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # a service without a terminal: nobody reads it anyway
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def intensities(blendshapes: list[Any]) -> Floats:

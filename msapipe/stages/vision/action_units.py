@@ -1,4 +1,4 @@
-"""Facial action units, 17 intensities and 17 presences, by LibreFace, OpenFace or MediaPipe."""
+"""Facial action units, 17 intensities and 17 presences, by LibreFace, OpenFace, MediaPipe or a net of our own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from msapipe.errors import RecipeError
 from msapipe.stages._base import CheckpointStage
+from msapipe.stages.vision._expression_net import POCKET_FACE
 from msapipe.stages.vision._units import DERIVED, INTENSITIES, LACKING, PRESENCES, UNITS, Backend
 from msapipe.types import FaceClip, FeatureSequence
 from msapipe.weights import Download, Weights, choose
@@ -35,6 +36,7 @@ MEDIAPIPE = Download(
     bytes=3758596,
 )
 _OF_BACKEND = {"libreface": LIBREFACE, "mediapipe": MEDIAPIPE}
+_BACKENDS = ("libreface", "openface", "mediapipe", "pocket")
 
 
 @dataclass
@@ -54,6 +56,8 @@ class ActionUnits(CheckpointStage):
         are its 0 to 5 divided by 5, AU28_c is left. A row that it did not track is invalid.
         mediapipe: blendshapes of single pictures by a table. Everything is derived; a row in which MediaPipe finds no
         face is invalid.
+        pocket: our own net (models/pocket_face), a pupil of MediaPipe; nothing to download. Intensities of all but 6
+        and 9, whose teacher knows nothing of them; presences are derived.
     checkpoint: weights of libreface or mediapipe, "" for libreface-au or mediapipe-face-landmarker.
     program: OpenFace's FeatureExtraction, a name on the PATH or a path (not relative to a recipe); "" for that in
         MSAPIPE_OPENFACE, else FeatureExtraction on the PATH. Results are kept under the hash of its file.
@@ -65,7 +69,7 @@ class ActionUnits(CheckpointStage):
     """
 
     checkpoint: str = ""
-    backend: Literal["libreface", "openface", "mediapipe"] = "libreface"
+    backend: Literal["libreface", "openface", "mediapipe", "pocket"] = "libreface"
     program: str = ""
     presence: float = 0.2
     confidence: float = 0.7
@@ -73,11 +77,11 @@ class ActionUnits(CheckpointStage):
 
     version: ClassVar[int] = 1
     on_device: ClassVar[bool] = True
-    weights: ClassVar[tuple[Weights, ...]] = (LIBREFACE, MEDIAPIPE)
+    weights: ClassVar[tuple[Weights, ...]] = (LIBREFACE, MEDIAPIPE, POCKET_FACE)
 
     def __post_init__(self) -> None:
-        if self.backend not in ("libreface", "openface", "mediapipe"):
-            raise RecipeError(f"action_units: backend must be libreface, openface or mediapipe, got {self.backend!r}")
+        if self.backend not in _BACKENDS:
+            raise RecipeError(f"action_units: backend must be one of {', '.join(_BACKENDS)}, got {self.backend!r}")
         for name, value in (("presence", self.presence), ("confidence", self.confidence)):
             if not 0 <= value <= 1:
                 raise RecipeError(f"action_units: {name} must lie in [0, 1], got {value}")
@@ -85,6 +89,8 @@ class ActionUnits(CheckpointStage):
             raise RecipeError(f"action_units: program is of backend: openface, not of {self.backend}")
         if self.checkpoint and self.backend == "openface":
             raise RecipeError("action_units: checkpoint is not of backend: openface, whose program has its own")
+        if self.checkpoint and self.backend == "pocket":
+            raise RecipeError("action_units: checkpoint is not of backend: pocket, whose net comes with msapipe")
 
     def own_weights(self) -> tuple[Weights, ...]:
         """The weights, or the program, of the backend."""
@@ -92,12 +98,14 @@ class ActionUnits(CheckpointStage):
             from msapipe.stages.vision._openface import find_program
 
             return (find_program(self.program),)
+        if self.backend == "pocket":
+            return (POCKET_FACE,)
         default = _OF_BACKEND[self.backend]
         return (choose([default], self.checkpoint or default.name, "action_units"),)
 
     def params(self) -> dict[str, Any]:
         """The parameters; the hash of the user's own checkpoint stands for its path, that of a program is a weight."""
-        checkpoint = "" if self.backend == "openface" else self.own_weights()[0].name
+        checkpoint = "" if self.backend in ("openface", "pocket") else self.own_weights()[0].name
         return {**asdict(self), "checkpoint": checkpoint, "program": ""}
 
     def load(self, device: str) -> None:
@@ -112,10 +120,14 @@ class ActionUnits(CheckpointStage):
             from msapipe.stages.vision._openface import OpenFace
 
             self._backend = OpenFace(path, self.confidence)
-        else:
+        elif self.backend == "mediapipe":
             from msapipe.stages.vision._mediapipe import MediaPipe
 
             self._backend = MediaPipe(path)
+        else:
+            from msapipe.stages.vision._pocket_units import PocketUnits
+
+            self._backend = PocketUnits(path)
 
     def run(self, face_clip: FaceClip) -> FeatureSequence:
         """Measure every row that has a face."""

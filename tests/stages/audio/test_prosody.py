@@ -21,7 +21,7 @@ from msapipe.stages.audio import _prosody_statistics as measured
 from msapipe.stages.audio._prosody_classifier import EMOTIONS, PAIRS, VoiceClassifier, standardized
 from msapipe.stages.audio._prosody_windows import SpeechWindow, speech_windows
 from msapipe.stages.audio.mfcc import MFCC
-from msapipe.stages.audio.prosody import NAMES, Prosody
+from msapipe.stages.audio.prosody import NAMES, NEUTRAL, Prosody
 from msapipe.testing import fakes
 from msapipe.types import FeatureSequence, Waveform
 
@@ -183,7 +183,8 @@ def test_a_voice(stage: Prosody, voice: Waveform) -> None:
     rows = dict(zip(NAMES, features.values[features.valid].T, strict=True))
     angry, happy, neutral, sad = (rows[name] for name in EMOTIONS)
     assert angry + happy + neutral + sad == pytest.approx(1, abs=1e-5)
-    assert rows["valence"] == pytest.approx(happy - angry - sad, abs=1e-5)
+    away = happy - angry - sad - NEUTRAL
+    assert rows["valence"] == pytest.approx(away / np.where(away > 0, 1 - NEUTRAL, 1 + NEUTRAL), abs=1e-5)
     assert rows["arousal"] == pytest.approx(angry + happy - neutral - sad, abs=1e-5)
     assert ((rows["speech"] > 0.1) & (rows["speech"] <= 1)).all()
     assert ((rows["voiced"] > 0.3) & (rows["voiced"] <= 1)).all()
@@ -310,6 +311,15 @@ def _took(stage: Prosody, waveform: Waveform) -> float:
     begun = time.perf_counter()
     stage.run(waveform)
     return time.perf_counter() - begun
+
+
+def test_people_who_only_talk_are_about_neutral(stage: Prosody, sound: Sound, shared: Path) -> None:
+    paths = sorted((shared / "media" / "speech").glob("*.mp[4g]"))
+    if not paths:
+        pytest.skip("the films of talkers are not there")
+    rows = [stage.run(sound(path)) for path in paths]
+    said = [float(row.values[row.valid, NAMES.index("valence")].mean()) for row in rows]
+    assert abs(float(np.median(said))) < 0.1
 
 
 @pytest.mark.slow

@@ -85,12 +85,13 @@ def test_validity_says_where_each_value_is_from() -> None:
 @pytest.mark.parametrize(
     ("params", "says"),
     [
-        ({"backend": "facet"}, "libreface, openface or mediapipe"),
+        ({"backend": "facet"}, "libreface, openface, mediapipe, pocket"),
         ({"presence": 1.5}, "presence"),
         ({"confidence": -0.1}, "confidence"),
         ({"presence": float("nan")}, "presence"),
         ({"program": "/bin/FeatureExtraction"}, "backend: openface"),
         ({"backend": "openface", "checkpoint": "libreface-au"}, "checkpoint"),
+        ({"backend": "pocket", "checkpoint": "libreface-au"}, "checkpoint"),
     ],
 )
 def test_impossible_parameters_are_refused(params: dict[str, Any], says: str) -> None:

@@ -1,7 +1,9 @@
-"""The table of blendshapes, and MediaPipe behind a stand-in for its library."""
+"""The table of blendshapes, MediaPipe behind a stand-in for its library, and the library on its published model."""
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +14,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from msapipe.cache import Store
 from msapipe.errors import MissingLibrary, WeightsError
+from msapipe.pipeline.recipe import parse_recipe
+from msapipe.pipeline.run import Options, Runner
 from msapipe.stages.vision._mediapipe import intensities
-from msapipe.stages.vision.action_units import ActionUnits
+from msapipe.stages.vision.action_units import MEDIAPIPE, ActionUnits
 from msapipe.testing import fakes
+from msapipe.types import Clip
 
 UNITS = [1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45]
 
@@ -113,7 +119,7 @@ def test_other_blendshapes_are_an_error() -> None:
 
 
 class Landmarker:
-    """Sees a smile as strong as the picture's first pixel, and no face in the picture asked for third."""
+    """Sees a smile as strong as the first pixel; no face where that is black, nor in the fourth picture."""
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -127,12 +133,18 @@ class Landmarker:
         return cls.last
 
     last: Landmarker
+    closed = False
 
     def detect(self, image: Any) -> Any:
         self.pictures.append(image.data)
         smile = float(image.data[0, 0].mean()) / 255
-        found = [] if len(self.pictures) == 3 else [blendshapes(mouthSmileLeft=smile, mouthSmileRight=smile)]
-        return SimpleNamespace(face_blendshapes=found)
+        seen = smile > 0 and len(self.pictures) != 4
+        return SimpleNamespace(
+            face_blendshapes=[blendshapes(mouthSmileLeft=smile, mouthSmileRight=smile)] if seen else []
+        )
+
+    def close(self) -> None:
+        self.closed = True
 
 
 @pytest.fixture
@@ -169,6 +181,7 @@ def test_rows_without_a_face_for_mediapipe_are_invalid(model: str) -> None:
     pictures, options = Landmarker.last.pictures, Landmarker.last.options
     assert {(picture.shape, picture.dtype.name) for picture in pictures} == {((256, 256, 3), "uint8")}
     assert (options.running_mode, options.num_faces, options.output_face_blendshapes) == ("IMAGE", 1, True)
+    assert Landmarker.last.closed
 
 
 def test_everything_is_derived(model: str) -> None:
@@ -189,3 +202,89 @@ def test_a_missing_library_says_what_to_type(model: str, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     with pytest.raises(MissingLibrary, match=r'uv pip install "msapipe\[mediapipe\]"'):
         ActionUnits(backend="mediapipe", checkpoint=model).load("cpu")
+
+
+# --- the library and its model themselves ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def landmarker(shared: Path) -> str:
+    """The published model, whose hash is the stage's."""
+    pytest.importorskip("mediapipe", reason="MediaPipe is not installed")
+    path = shared / "weights" / "mediapipe" / MEDIAPIPE.file
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == MEDIAPIPE.sha256
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def measured(landmarker: str, samples: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Mean intensities of a clip by name: {"AU12_r": ...}."""
+    recipe = parse_recipe(RECIPE.format(checkpoint=landmarker), "mediapipe")
+    places = {"grid": shared / "media" / "speech" / "grid_bbaf2n.mpg", "talk": shared / "media" / "speech/retalk_1.mp4"}
+    with Runner(recipe, Store(tmp_path_factory.mktemp("units")), Options("cpu", offline=True)) as runner:
+
+        def of(name: str) -> dict[str, float]:
+            path = places.get(name, samples / f"{name}.mp4")
+            if not path.is_file():
+                pytest.skip(f"{path} is not there")
+            found = runner.run(Clip(name, path)).features["vision"]
+            assert found.valid.mean() > 0.9
+            means = found.values[found.valid].mean(0)
+            return {label.rpartition(".")[2]: float(value) for label, value in zip(found.names, means, strict=True)}
+
+        yield of
+
+
+RECIPE = """schema: 1
+media: {{fps: 10, rate: 16000, peak_db: -3}}
+stages:
+  faces: mtcnn
+  speaker: largest
+  vision: {{use: action_units, backend: mediapipe, checkpoint: {checkpoint}}}
+"""
+
+
+def test_a_smile_and_a_frown(measured: Any) -> None:
+    smiling, frowning = measured("positive"), measured("negative")
+    assert smiling["AU12_r"] == pytest.approx(0.89, abs=0.05)
+    assert smiling["AU12_c"] == 1
+    assert smiling["AU15_r"] < 0.01
+    assert smiling["AU17_r"] < 0.05
+    assert frowning["AU12_r"] == pytest.approx(0.04, abs=0.03)
+    assert frowning["AU17_r"] == pytest.approx(0.31, abs=0.08)
+    assert 0.015 < frowning["AU15_r"] < 0.1
+
+
+@pytest.mark.parametrize("name", ["grid", "talk"])
+def test_people_who_only_talk_do_not_smile(name: str, measured: Any) -> None:
+    found = measured(name)
+    assert found["AU12_r"] < 0.03
+    assert found["AU15_r"] < 0.03
+    assert found["AU25_r"] > 0.01
+
+
+def test_nothing_of_the_library_reaches_the_terminal(landmarker: str) -> None:
+    program = (
+        "import sys\n"
+        "from msapipe.stages.vision.action_units import ActionUnits\n"
+        "from msapipe.testing import fakes\n"
+        "stage = ActionUnits(backend='mediapipe', checkpoint=sys.argv[1])\n"
+        "stage.load('cpu')\n"
+        "stage.run(fakes.face_clip(2))\n"
+        "print('our own line', file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, landmarker], capture_output=True, text=True, check=True)
+    assert done.stderr == "our own line\n"
+    assert done.stdout == ""
+
+
+def test_a_file_that_is_no_model_is_refused_by_the_library(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("mediapipe", reason="MediaPipe is not installed")
+    path = tmp_path / "face_landmarker.task"
+    path.write_bytes(b"no model")
+    with pytest.raises(WeightsError, match="no model of MediaPipe's FaceLandmarker"):
+        ActionUnits(backend="mediapipe", checkpoint=str(path)).load("cpu")
+    sys.stderr.write("still open\n")
+    assert capfd.readouterr().err == "still open\n"

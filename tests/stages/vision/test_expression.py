@@ -16,10 +16,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from msapipe.errors import WeightsError
+from msapipe.pipeline.pipeline import Pipeline
+from msapipe.pipeline.run import Outcome
+from msapipe.stages._neutral import centred
 from msapipe.stages.faces.mtcnn import MTCNN
 from msapipe.stages.vision._expression_net import (
+    COUNT,
     EMOTIONS,
     NEGATIVE,
+    POCKET_FACE,
     SIDE,
     filling,
     folded,
@@ -29,7 +34,8 @@ from msapipe.stages.vision._expression_net import (
     picture,
     pooled,
 )
-from msapipe.stages.vision.expression import BYTES, COUNT, Expression
+from msapipe.stages.vision._units import UNITS
+from msapipe.stages.vision.expression import NEUTRAL, Expression
 from msapipe.testing import fakes
 from msapipe.types import EncodedImages, FaceClip, Frames, Speaker
 from tests.stages.vision.pictures import clip_of, noise
@@ -97,6 +103,7 @@ def test_folding_changes_nothing_and_the_net_is_what_is_written_out() -> None:
     assert (use(pictures) - want).abs().max() < 1e-4 * want.max()
     assert (by_hand(use.state_dict(), pictures) - want).abs().max() < 1e-4 * want.max()
     assert torch.equal(use.head.weight, net.head.weight)
+    assert torch.equal(use.units.weight, net.units.weight)
     assert torch.equal(use.embedding.bias, net.embedding.bias)
     assert (want[0] - want[1]).abs().max() > 0.01 * want.max()
 
@@ -199,15 +206,17 @@ def test_light_and_contrast_do_not_count() -> None:
 # --- the stage ---------------------------------------------------------------------------------------------------
 
 
-def test_columns_are_probabilities_valence_and_an_embedding(stage: Expression) -> None:
+def test_columns_are_probabilities_valence_smile_and_an_embedding(stage: Expression) -> None:
     found = stage.run(clip_of(noise(6)))
-    assert found.values.shape == (6, 40)
-    assert found.names[:8] == (*EMOTIONS, "valence")
-    assert found.names[8:] == tuple(f"embedding_{i}" for i in range(32))
+    assert found.values.shape == (6, 41)
+    assert found.names[:9] == (*EMOTIONS, "valence", "smile")
+    assert found.names[9:] == tuple(f"embedding_{i}" for i in range(32))
     chances = dict(zip(EMOTIONS, found.values[:, : len(EMOTIONS)].T, strict=True))
     assert np.abs(found.values[:, :7].sum(1) - 1).max() < 1e-5
     assert found.values[:, :7].min() >= 0
-    assert np.allclose(found.values[:, 7], chances["happiness"] - sum(chances[name] for name in NEGATIVE), atol=1e-6)
+    emotion, smile = chances["happiness"] - sum(chances[name] for name in NEGATIVE), found.values[:, 8]
+    away = emotion - NEUTRAL
+    assert np.allclose(found.values[:, 7], np.minimum(away / np.where(away > 0, 1 - NEUTRAL, 1 + NEUTRAL), smile))
 
 
 def test_numbers_are_those_of_the_net_written_out(stage: Expression) -> None:
@@ -216,10 +225,20 @@ def test_numbers_are_those_of_the_net_written_out(stage: Expression) -> None:
     pictures = torch.from_numpy(normalised(np.stack([picture(clip, row) for row in range(3)])))
     vectors = (by_hand(state, pictures) + by_hand(state, pictures.flip(3))) / 2
     chances = torch.softmax(vectors @ state["head.weight"].T + state["head.bias"], 1)
+    units = torch.sigmoid(vectors @ state["units.weight"].T + state["units.bias"]).numpy()
+    brows, smile, frown = (units[:, UNITS.index(unit)] for unit in (4, 12, 15))
     embedding = vectors @ state["embedding.weight"].T + state["embedding.bias"]
     found = stage.run(clip).values
     assert np.abs(found[:, :7] - chances.numpy()).max() < 1e-4
-    assert np.abs(found[:, 8:] - embedding.numpy()).max() < 1e-3
+    assert np.abs(found[:, 8] - (smile - np.maximum(brows, frown))).max() < 1e-4
+    assert np.abs(found[:, 9:] - embedding.numpy()).max() < 1e-3
+
+
+def test_the_neutral_point_becomes_zero_and_the_ends_stay() -> None:
+    said = np.array([-1, -0.625, -0.25, 0.375, 1], np.float32)
+    assert centred(said, -0.25).tolist() == pytest.approx([-1, -0.5, 0, 0.5, 1])
+    assert centred(said, 0.0).tolist() == said.tolist()
+    assert centred(said, -0.25).dtype == np.float32
 
 
 def test_a_face_has_the_same_numbers_among_any_others(stage: Expression) -> None:
@@ -239,14 +258,14 @@ def test_rows_without_the_speaker_are_zero_and_move_no_other(stage: Expression) 
 
 
 def test_nothing_and_nobody(stage: Expression) -> None:
-    assert stage.run(fakes.face_clip(0)).values.shape == (0, 40)
+    assert stage.run(fakes.face_clip(0)).values.shape == (0, 41)
     assert not stage.run(fakes.face_clip(3, seen=False)).valid.any()
     black = stage.run(clip_of([np.zeros((100, 100, 3), np.uint8), noise(1)[0]]))
     assert black.valid.tolist() == [False, True]
 
 
 def test_the_file_is_small_and_the_card_beside_it() -> None:
-    assert SHIPPED.path().stat().st_size == BYTES <= 1_200_000
+    assert SHIPPED.path().stat().st_size == POCKET_FACE.bytes <= 1_200_000
     assert (SHIPPED.path().parent / "README.md").is_file()
     assert sum(tensor.numel() for tensor in load_file(SHIPPED.path()).values()) < 600_000
 
@@ -257,6 +276,31 @@ def test_loading_leaves_the_random_state_alone_and_is_fast() -> None:
     Expression().load("cpu")
     assert time.perf_counter() - begun < 2
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+# --- faces in films ----------------------------------------------------------------------------------------------
+
+
+def test_a_frown_is_no_positive_face_and_a_smile_is(outcomes: dict[str, Outcome]) -> None:
+    smiling, frowning = (_means(outcomes[name]) for name in ("positive", "negative"))
+    assert smiling["valence"] > 0.5
+    assert frowning["valence"] < 0.05
+    assert smiling["smile"] - frowning["smile"] > 0.5
+
+
+def _means(outcome: Outcome) -> dict[str, float]:
+    found = outcome.features["vision"]
+    means = found.values[found.valid].mean(0)
+    return {name.rpartition(".")[2]: float(value) for name, value in zip(found.names, means, strict=True)}
+
+
+def test_people_who_only_talk_are_about_neutral(pocket: Pipeline, shared: Path) -> None:
+    paths = sorted((shared / "media" / "speech").glob("*.mp[4g]"))
+    if not paths:
+        pytest.skip("the films of talkers are not there")
+    said = [_means(outcome)["valence"] for outcome in pocket.run(paths)]
+    assert abs(float(np.median(said))) < 0.1
+    assert float(np.std(said)) < 0.2
 
 
 # --- people that it has not seen ---------------------------------------------------------------------------------
