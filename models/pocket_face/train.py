@@ -159,18 +159,22 @@ def trained(faces: Faces, lessons: Taught, seed: int, epochs: int) -> Any:
     rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, steps, pct_start=0.2)
     told = lessons.photographs.units[faces.training]
     variance = torch.from_numpy(np.nanvar(told[:, TAUGHT_UNITS], 0))
+    with torch.no_grad():  # begun at the means, or units that are rare would drown all else at first
+        net.units.bias.copy_(torch.from_numpy(np.nanmean(told, 0)).clamp(0.001, 0.999).logit())
     for step, (pictures, emotion, units) in enumerate(batches(faces, lessons, drawn, steps)):
         vectors = functional.dropout(net(pictures), 0.3)
         felt = functional.cross_entropy(net.head(vectors[:BATCH]) + drawn.log(), emotion, label_smoothing=SMOOTHING)
-        wrong = (net.units(vectors)[:, TAUGHT_UNITS].sigmoid() - units).square() / variance
-        loss = felt + LESSON * wrong.nanmean()
+        said, known = net.units(vectors)[:, TAUGHT_UNITS].sigmoid(), ~units[:, 0].isnan()
+        wrong = ((said[known] - units[known]).square() / variance).mean()
+        loss = felt + LESSON * wrong
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         rates.step()
         average.update_parameters(net)
-        if step % 100 == 0:
-            log.info("seed %d, step %d of %d: emotions %.3f, units %.3f", seed, step, steps, felt, wrong.nanmean())
+        if step % 50 == 0:
+            parts = felt.item(), wrong.item()
+            log.info("seed %d, step %d of %d: emotions %.3f, units %.3f", seed, step, steps, *parts)
     return average.module.eval()
 
 

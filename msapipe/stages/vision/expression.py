@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 _NAMES = (*EMOTIONS, "valence", "smile", *(f"embedding_{i}" for i in range(EMBEDDING)))
 _NEGATIVE = [EMOTIONS.index(name) for name in NEGATIVE]
 _HAPPINESS = EMOTIONS.index("happiness")
-_SMILE = UNITS.index(12)  # corners of the lips pulled up
-_FROWN = [UNITS.index(4), UNITS.index(15)]  # brows lowered, corners of the lips pulled down
+_SMILE, _FROWN = UNITS.index(12), UNITS.index(15)  # corners of the lips pulled up, and down
+
+# A face is called positive up to so many times its smile: a cheerful face without one is a trick of cheeks and light.
+SMILES = 2.0
 
 # The median, over films of eleven people who talk and mean nothing by it, of happiness less the negative emotions:
 # a mouth that talks looks sad or angry to a net that learned from photographs.
@@ -44,8 +46,8 @@ class Expression(Stage):
     temperature on people who were not trained on. They hold where the emotions are equally frequent, disgust and fear,
     of which few photographs were known, less so; the largest is the decision.
     valence: happiness - (anger + disgust + fear + sadness), centred on people who talk neutrally, and no more than
-    ``smile``: a face is as positive as its mouth, whatever its cheeks look like. In [-1, 1], 0 is neutral.
-    smile: smile against frown, action unit 12 less the stronger of 4 and 15, in [-1, 1].
+    twice ``smile``: a face whose mouth does not smile is not positive. In [-1, 1], 0 is neutral.
+    smile: smile against frown, action unit 12 less 15 (corners of the lips up, down), in [-1, 1].
     embedding_0 to embedding_31: principal components of the net's last layer, the largest first; without a unit.
 
     A row is invalid where the speaker's face was not found, or is one even grey. The same face gives the same numbers,
@@ -73,6 +75,6 @@ class Expression(Stage):
         chances = self._net.head(vectors).softmax(1).numpy()
         emotion = chances[:, _HAPPINESS] - chances[:, _NEGATIVE].sum(1)
         units = self._net.units(vectors).sigmoid().numpy()
-        smile = units[:, _SMILE] - units[:, _FROWN].max(1)
-        valence = np.minimum(centred(emotion, NEUTRAL), smile)
+        smile = units[:, _SMILE] - units[:, _FROWN]
+        valence = np.minimum(centred(emotion, NEUTRAL), np.maximum(SMILES * smile, -1))
         return np.concatenate([chances, valence[:, None], smile[:, None], self._net.embedding(vectors).numpy()], 1)
