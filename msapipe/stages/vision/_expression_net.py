@@ -32,8 +32,8 @@ EMBEDDING = 32
 POCKET_FACE = Bundled(
     name="pocket_face",
     file="model.safetensors",
-    sha256="30f5898053e618ab9edd4bf66d4a1d75d2a9830bb97e7796d114202a6e05dbd0",
-    bytes=1129390,
+    sha256="3d7f18157b1c87b09173813264a5990bcb0fde5883c80dd7a3ee721f0462db32",
+    bytes=1135016,
     licence="Apache-2.0",
     source="models/pocket_face/train.py",
 )
