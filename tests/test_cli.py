@@ -50,7 +50,7 @@ def test_predict_as_json(samples: Path, cache: str) -> None:
         *("clip_id", "file", "score", "scale", "label", "modalities", "transcript", "notes", "missing", "seconds"),
     }
     assert lines[0]["scale"] == [-3, 3]
-    assert lines[0]["transcript"]["source"] == "pocketsphinx"
+    assert lines[0]["transcript"]["source"] == "whisper"
     assert set(lines[0]["modalities"]["text"]) == {"coverage", "missing", "score", "score_without"}
     assert lines[1]["missing"] == ["vision"]
 
@@ -63,7 +63,7 @@ def test_predict_for_people(samples: Path, cache: str) -> None:
         "on [-3, +3]",
         "vision",
         "missing",
-        "transcript (pocketsphinx)",
+        "transcript (whisper)",
         "was assumed",
         "time",
     ):

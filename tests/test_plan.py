@@ -39,6 +39,7 @@ def test_a_plan_computes_nothing_and_names_every_step(clip: Clip) -> None:
         "media",
         "transcript/sidecar",
         "transcript/subtitles",
+        "transcript/whisper",
         "transcript/pocketsphinx",
         "words/given",
         "words/pocketsphinx",
@@ -75,7 +76,7 @@ def test_other_bytes_of_the_same_size_and_date_change_everything(clip: Clip) -> 
         ("fps: 10", "fps: 5", {"frames", "faces", "speaker", "vision"}),
         ("peak_db: -3", "peak_db: -6", {"waveform", "transcript", "words", "text", "audio"}),
         ("min_score: 0.9", "min_score: 0.8", {"faces", "speaker", "vision"}),
-        ("[sidecar, subtitles, pocketsphinx]", "[sidecar, subtitles]", {"transcript", "words", "text"}),
+        ("[sidecar, subtitles, {use: whisper}, pocketsphinx]", "[sidecar, subtitles]", {"transcript", "words", "text"}),
         ("audio: {use: prosody}", "audio: {use: prosody, window: 4.0}", {"audio"}),
     ],
 )

@@ -57,7 +57,7 @@ def test_contributions_are_scores_with_a_modality_off(pocket: Pipeline, outcomes
 def test_words_are_heard_where_nothing_was_written(outcomes: dict[str, Outcome]) -> None:
     heard = outcomes["positive"].values["transcript"]
     assert isinstance(heard, Transcript)
-    assert heard.source == "pocketsphinx"
+    assert heard.source == "whisper"
     assert {"wonderful", "happy", "love"} & set(heard.text.lower().split())
     read = outcomes["subtitled"].values["transcript"]
     assert read.source == "subtitles"

