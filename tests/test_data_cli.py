@@ -13,6 +13,7 @@ from msapipe.datasets import Example, reader_of
 from msapipe.stages.transcript.sidecar import Sidecar
 from msapipe.testing.contract import check_reader
 from msapipe.train.skeleton import begin_table
+from msapipe.types import MediaInfo, Transcript
 from tests.program import run_program
 from tests.report.test_html import read_page
 
@@ -58,8 +59,8 @@ def test_a_new_table_leads_back_to_every_file(folder: Path, capsys: pytest.Captu
     assert examples["Raw/007/0001.mp4"].clip.text == 'so "good", and more'
     # Words with times stay where their times are.
     assert examples["Raw/b/1.mp4"].clip.text is None
-    spoken = Sidecar().run(examples["Raw/b/1.mp4"].clip)
-    assert spoken is not None
+    spoken = Sidecar(language="").run(examples["Raw/b/1.mp4"].clip, MediaInfo("mp4", None, None, 1.0))
+    assert isinstance(spoken, Transcript)
     assert (spoken.text, spoken.words[0].start) == ("你好 世界", 0.0)
     assert examples["Raw/007/0001.mp4"].video == "007"
 

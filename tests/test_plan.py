@@ -107,7 +107,14 @@ def test_span_text_and_sidecar_are_part_of_the_keys(clip: Clip) -> None:
     words = {"clip", "transcript", "words", "text"}
     assert changed(before, plan_of(replace(clip, text="hello"))) == words
     clip.path.with_suffix(".txt").write_text("hello")
-    assert changed(before, plan_of(clip)) == words
+    one = plan_of(clip)
+    assert changed(before, one) == words
+    other = clip.path.with_suffix(".en.vtt")  # what is asked next where the first cannot be read
+    other.write_text("hello")
+    two = plan_of(clip)
+    assert changed(one, two) == words
+    other.rename(clip.path.with_suffix(".de.vtt"))
+    assert changed(two, plan_of(clip)) == words, "its name says the language"
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:

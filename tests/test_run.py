@@ -180,6 +180,18 @@ def test_a_chain_of_sources_that_all_have_nothing_is_a_missing_modality(samples:
     assert "text is missing: no source of the transcript has any" in outcome.notes
 
 
+def test_the_note_of_a_source_that_was_passed_over_is_kept(samples: Path, tmp_path: Path) -> None:
+    shutil.copy(samples / "no_face.mp4", tmp_path / "clip.mp4")
+    (tmp_path / "clip.json").write_text('{"title": "not a transcript"}')
+    text = "schema: 1\nstages: {transcript: [sidecar, subtitles], words: spread, text: lexicon, audio: mfcc}"
+    for _ in range(2):  # computed, then from the cache
+        with Runner(parse_recipe(text, "no-recognition"), Store(tmp_path / "cache")) as runner:
+            outcome = runner.run(Clip("a", tmp_path / "clip.mp4"))
+        assert (outcome.status, outcome.missing) == ("partial", ("text",))
+        assert any(note.startswith("sidecar clip.json was passed over: line 1") for note in outcome.notes)
+    assert not outcome.computed
+
+
 def test_errors_name_the_file(pocket: Pipeline, tmp_path: Path) -> None:
     path = tmp_path / "text.mp4"
     path.write_text("This is not a video.")

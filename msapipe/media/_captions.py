@@ -18,8 +18,8 @@ MAX_CUES = 20_000
 MAX_TEXT = 2_000_000
 
 # {\p1} ... {\p0}: a shape, not words.
-_DRAWING = re.compile(r"\{[^}]*\\p[1-9][^}]*\}.*?(?:\{[^}]*\\p0[^}]*\}|$)", re.DOTALL)
-_OVERRIDES = re.compile(r"\{[^}]*\}|<[^>]{1,40}>")
+_DRAWING = re.compile(r"\{[^{}]{0,500}\\p[1-9][^{}]{0,500}\}.*?(?:\{[^{}]{0,500}\\p0[^{}]{0,500}\}|$)", re.DOTALL)
+_OVERRIDES = re.compile(r"\{[^{}]{0,500}\}|<[^>]{1,40}>")
 _HEARING = Disposition.hearing_impaired | Disposition.captions
 # What people write into the title of a stream instead of marking it.
 _FORCED = re.compile(r"\b(forced|signs|foreign parts)\b", re.IGNORECASE)

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import av
 import pytest
+from av.stream import Disposition
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,3 +104,58 @@ def test_cut_short_is_said(decoder: Decoder, tmp_path: Path) -> None:
         with open(path, "r+b") as file:
             file.truncate(keep)
         assert f"The file is cut short: {lost} bytes" in decoder.probe(path).notes[0]
+
+
+def test_flags_and_languages_of_every_stream_are_read(decoder: Decoder, tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    marks = [("fre", Disposition.default, ""), ("eng", Disposition.forced, ""), ("eng", Disposition(0), "Commentary")]
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        texts = []
+        for language, mark, title in marks:
+            text = container.add_stream("subrip")
+            cast(Any, text.codec_context).subtitle_header = b"[Script Info]\n"
+            text.metadata.update({"language": language, "title": title})
+            text.disposition = mark
+            texts.append(text)
+        for _ in range(30):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(corner(), format="rgb24")))
+        container.mux(video.encode(None))
+        for number, text in enumerate(texts):
+            packet = av.Packet(f"words {number}".encode())
+            packet.stream, packet.time_base, packet.pts, packet.dts, packet.duration = (
+                text,
+                Fraction(1, 1000),
+                500,
+                500,
+                900,
+            )
+            container.mux(packet)
+    info = decoder.probe(path)
+    assert info.rate == 10
+    assert [track.cues[0].text for track in info.captions] == ["words 0", "words 1", "words 2"]
+    assert [(t.language, t.default, t.forced, t.commentary) for t in info.captions] == [
+        ("fr", True, False, False),
+        ("en", False, True, False),
+        ("en", False, False, True),
+    ]
+
+
+def test_the_length_of_a_file_that_declares_none(decoder: Decoder, tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with open(path, "wb") as file:  # as a recorder does, which cannot go back to write the length
+
+        class Pipe:
+            def write(self, data: bytes) -> int:
+                return file.write(data)
+
+        with av.open(cast(Any, Pipe()), "w", format="matroska") as container:
+            video = container.add_stream("mpeg4", rate=10)
+            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+            for _ in range(30):
+                container.mux(video.encode(av.VideoFrame.from_ndarray(corner(), format="rgb24")))
+            container.mux(video.encode(None))
+    with av.open(str(path)) as container:
+        assert not container.duration
+    assert decoder.probe(path).seconds == pytest.approx(3.0, abs=0.11)

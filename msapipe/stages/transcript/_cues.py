@@ -97,7 +97,8 @@ def _apart(spoken: list[tuple[Cue, list[Word]]]) -> list[tuple[Cue, list[Word]]]
             before, earlier = found.pop()
             if (cue.start or 0.0) - (before.start or 0.0) < _FASTEST * len(earlier):
                 end = max(before.end or 0.0, cue.end or 0.0)
-                found.append((replace(before, end=end), [*earlier, *words]))
+                earlier.extend(words)
+                found.append((replace(before, end=end), earlier))
                 continue
             found.append((replace(before, end=cue.start), earlier))
         found.append((cue, words))

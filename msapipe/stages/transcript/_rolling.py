@@ -12,6 +12,8 @@ Shown = tuple[float | None, float | None, list[list[Word]]]
 _CLOSE = 0.1
 # Nobody says anything in so short a cue: it shows a line while it moves up.
 _FLASH = 0.06
+# Words; no screen shows more at once.
+_LONGEST = 100
 
 
 def without_repeats(cues: Sequence[Shown]) -> list[list[Word]]:
@@ -65,7 +67,7 @@ def _again(before: Shown, now: Shown, rolling: bool) -> int:
     start = now[0]
     overlap = start is not None and before[1] is not None and before[1] - start > _FLASH
     flash = any(a is not None and b is not None and b - a <= _FLASH for a, b, _ in (before, now))
-    for count in range(min(len(old), len(new)), 0, -1):
+    for count in range(min(len(old), len(new), _LONGEST), 0, -1):
         if old[-count:] != new[:count] or len(old) - count not in begins:
             continue
         whole = count in ends

@@ -73,7 +73,9 @@ def spoken_lines(text: str, speakers: frozenset[str] = frozenset()) -> list[list
 def _unless_sound(match: re.Match[str]) -> str:
     """Brackets in a sentence hold words of it; those that stand alone, begin a line or name a sound do not."""
     inside = match[1] or match[2] or match[3] or ""
-    before, _, after = match.string[: match.start()].rpartition("\n")[2], None, match.string[match.end() :]
+    # A line is short; what stands further off in a hostile one is not looked at.
+    before = match.string[max(0, match.start() - 200) : match.start()].rpartition("\n")[2]
+    after = match.string[match.end() : match.end() + 200]
     begins = not _MARK.sub("", before).strip()
     alone = begins and not after.split("\n")[0].strip(" .-")
     short = len(inside.split()) <= 3
