@@ -374,3 +374,26 @@ def test_windows_of_a_long_clip_on_its_page(valence: dict[str, str], clip: Path,
     tags = harmless((tmp_path / "page.html").read_text())
     drawn = [a for tag, a in tags.found if tag == "rect" and "window" in (a.get("class") or "")]
     assert [a["class"] for a in drawn] == ["window high", "window low"]
+
+
+def test_sound_alone_has_a_page_too(valence: dict[str, str], tmp_path: Path) -> None:
+    make_clip(tmp_path / "a.mp4", seconds=1, video=False)
+    write_clip_page(tmp_path / "page.html", told(tmp_path / "a.mp4", valence))
+    tags = harmless((tmp_path / "page.html").read_text())
+    assert [tag for tag, _ in tags.found if tag in ("audio", "video")] == ["audio"]
+    assert any("no source of the transcript has any" in text for text in tags.text)
+
+
+def test_a_text_stage_that_cannot_be_loaded_any_more_is_said(
+    valence: dict[str, str], clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(clip, valence)  # and its features are stored
+
+    def gone(self: Lexicon, device: str) -> None:
+        raise MsapipeError("the lexicon has gone")
+
+    monkeypatch.setattr(Lexicon, "load", gone)
+    why = told(clip, valence).explanation
+    assert "the lexicon has gone" in why.method
+    assert [word.adds for word in why.words] == [None] * len(why.words)
+    assert why.running
