@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import pty
@@ -15,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from msapipe.cli import _scores as scores
+from msapipe.cli._show import line_of
 from msapipe.cli.predict import predict as command
 from msapipe.errors import MsapipeError, RecipeError
 from msapipe.pipeline.run import Outcome
@@ -186,3 +188,16 @@ def test_no_bar_in_a_pipe_even_where_colours_are_forced(four: list[str], tmp_pat
     forced = subprocess.run(program, env={**plain, "FORCE_COLOR": "1"}, capture_output=True, timeout=300, check=False)
     assert b"\r" not in forced.stdout + forced.stderr
     assert b"\x1b[2K" not in forced.stdout + forced.stderr
+
+
+def test_a_terminal_wraps_between_words_and_a_pipe_not_at_all() -> None:
+    text = "note: how far face and voice are trusted was assumed"
+    shown = []
+    for terminal in (True, False):
+        file = io.StringIO()
+        line_of(Console(width=24, file=file, force_terminal=terminal, color_system=None, highlight=False), text)
+        shown.append(file.getvalue().splitlines())
+    assert shown[1] == [f"  {text}"]
+    assert len(shown[0]) > 2
+    assert max(map(len, shown[0])) <= 24
+    assert " ".join(" ".join(shown[0]).split()) == text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +12,6 @@ from msapipe.cli import _options as options
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rich.console import Console
-
-    from msapipe.pipeline.explain import Explanation
     from msapipe.pipeline.predict import Model
     from msapipe.pipeline.recipe import Recipe
     from msapipe.pipeline.run import Outcome, Runner
@@ -72,88 +68,38 @@ def predict(
     from msapipe.cache import open_store
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
-    from msapipe.cli import _scores as scores
-    from msapipe.cli._explain import explained, show_explanation
-    from msapipe.cli._show import show, standard_output
+    from msapipe.cli._teller import Teller
     from msapipe.engines.local import run_clips
-    from msapipe.errors import MsapipeError, RecipeError
+    from msapipe.errors import MsapipeError
     from msapipe.pipeline.device import resolve_device
-    from msapipe.pipeline.explain import explain as why
     from msapipe.pipeline.model_recipe import choose_recipe
-    from msapipe.pipeline.plan import plan
     from msapipe.pipeline.run import Options, Runner
-    from msapipe.report.html import check_page
 
     console = options.console(quiet, verbose)
     recipe = choose_recipe(pipeline, model)
     options.accept_licences(accept_licence, recipe)
-    scores.check_output(output)
-    if html is not None:
-        check_page(html)
     scorer, reduced = model_of(model, recipe, without or [], allow_mismatch)
     if device not in ("auto", "cpu"):
         resolve_device(device)
     run_options = Options(device, retry=retry, must_keep=False, offline=offline)
     folder = options.cache_folder(cache)
     with batch.report_file(report) as lines, Runner(reduced, open_store(folder), run_options) as runner:
+        teller = Teller(scorer, runner, console, as_json, explain, timings, output, html)
+        teller.check()
         tally = batch.Tally(lines)
         clips = [example.clip for example in batch.sort_out(paths, tally, limit)]
         for error in tally.errors:
             console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
-        if html is not None and len(clips) > 1:
-            raise RecipeError(
-                f"--html is about one clip, {len(clips)} were given; type: msapipe report PATHS -o FOLDER"
-            )
-        rows, out = [], standard_output()
-        table = scores.ScoreTable(ascii_only=out.options.ascii_only)
-        at_the_end = len(clips) > scores.FEW and not (timings or explain or as_json)
+        told_at_once = teller.expect(len(clips))
         outcomes = scored(run_clips(clips, reduced, folder, run_options, jobs), scorer, runner)
-        for outcome in batch.with_progress(outcomes, len(clips), tally, console, printing=not at_the_end):
-            found = outcome.values.get("prediction")
-            reasons = why(outcome, found, scorer, runner) if found is not None and (explain or html) else None
-            if output is not None:
-                rows.append(scores.row_of(outcome, found))
-            if as_json:
-                more = explained(reasons) if explain and reasons is not None else {}
-                print(json.dumps(as_object(outcome, found) | more), flush=True)
-            elif at_the_end:
-                table.add(outcome, found)
-            elif found is not None:
-                show(outcome, found, plan(outcome.clip, reduced, runner.store).steps if timings else None)
-                if explain and reasons is not None:
-                    show_explanation(found, reasons)
-            if html is not None and found is not None and reasons is not None:
-                write_page(html, outcome, found, reasons, runner, console)
-        if at_the_end:
-            table.show(out)
-    if output is not None:
-        scores.write_scores(output, rows)
-        console.print(f"wrote the scores of {len(rows)} clips to {batch.escape(str(output))}", soft_wrap=True)
+        for outcome in batch.with_progress(outcomes, len(clips), tally, console, printing=told_at_once):
+            teller.tell(outcome)
+        teller.finish()
     if len(clips) > 1 and not quiet:
         batch.closing_table(tally, console, folder)
     if not clips and not tally.errors:
         raise MsapipeError(f"nothing to score in {' '.join(paths)}: no media file was found")
     return _exit.of_counts(tally.good, tally.status["error"])
-
-
-def write_page(
-    path: Path,
-    outcome: Outcome,
-    found: Prediction,
-    reasons: Explanation,
-    runner: Runner,
-    console: Console | None,
-    home: str = "",
-) -> None:
-    """Write the page of a clip, and say so; ``home`` is the address of the page of all."""
-    from msapipe.cli._batch import escape
-    from msapipe.pipeline.plan import plan
-    from msapipe.report.clip_page import Told, write_clip_page
-
-    steps = plan(outcome.clip, runner.recipe, runner.store).steps
-    size = write_clip_page(path, Told(outcome, found, reasons, runner.recipe, steps), home)
-    if console is not None:
-        console.print(f"wrote {escape(str(path))} ({size / 1e3:.0f} kB and the film)", soft_wrap=True)
 
 
 def model_of(name: str | None, recipe: Recipe, without: list[str], allow_mismatch: bool) -> tuple[Model, Recipe]:

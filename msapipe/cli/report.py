@@ -44,7 +44,8 @@ def report(
     from msapipe.cache import open_store
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
-    from msapipe.cli.predict import model_of, scored, write_page
+    from msapipe.cli._teller import write_page
+    from msapipe.cli.predict import model_of, scored
     from msapipe.engines.local import run_clips
     from msapipe.errors import MsapipeError, RecipeError
     from msapipe.pipeline.explain import explain
@@ -65,9 +66,9 @@ def report(
         (output / "clips").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RecipeError(f"--output {output} is no folder to write to: {error.strerror}; name another") from error
-    for error in tally.errors:
-        console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
-    lines = []
+    for told in tally.errors:
+        console.print(f"[red]error[/red] {batch.escape(told)}", soft_wrap=True)
+    lines: list[Line] = []
     with Runner(recipe, open_store(folder), how) as runner:
         outcomes = scored(run_clips([one.clip for one in examples.values()], recipe, folder, how, jobs), scorer, runner)
         for outcome in batch.with_progress(outcomes, len(examples), tally, console):

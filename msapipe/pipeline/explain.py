@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.align import align_channels
+from msapipe.errors import MsapipeError
 from msapipe.pipeline.plan import Step, plan
 from msapipe.pipeline.predict import Model
 from msapipe.pipeline.run import Outcome, Runner
@@ -117,7 +118,10 @@ def _reader(outcome: Outcome, model: Model, runner: Runner) -> tuple[_Reader | N
     for step in steps:
         if not set(step.inputs) <= {"words", "transcript"}:
             return None, f"{step.name} reads more than words"
-        runner.load(step)
+        try:
+            runner.load(step)
+        except MsapipeError as error:  # the features were stored, and what made them has gone since
+            return None, f"{step.name} cannot be loaded: {error}"
     return _Reader(model, steps), ""
 
 

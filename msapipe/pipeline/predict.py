@@ -81,14 +81,14 @@ class Model:
 
     def scores(self, clips: Sequence[Mapping[str, FeatureSequence]]) -> list[float]:
         """The score of each of these features, as of a clip that is scored at once; nothing is kept."""
-        return self._ask(clips).score.tolist() if clips else []
+        return [float(score) for score in self._ask(clips).score] if clips else []
 
     def alone(self, clips: Sequence[Mapping[str, FeatureSequence]], name: str) -> list[float]:
         """What one modality by itself says of each: its own head, or the score where the model has none for it."""
         if not clips:
             return []
         said = self._ask([{name: clip[name]} for clip in clips])
-        return said.unimodal.get(name, said.score).tolist()
+        return [float(score) for score in said.unimodal.get(name, said.score)]
 
     def diagnostics(self, clip: Mapping[str, FeatureSequence]) -> dict[str, NDArray[np.float64]]:
         """Gates, attention and the like of one clip, without the axis of clips."""

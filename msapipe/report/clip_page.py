@@ -30,7 +30,8 @@ from msapipe.types import FaceTracks, MediaInfo, Prediction, Speaker, Waveform
 # A clip up to so many seconds is put into its page, small; of a longer one the page names the file.
 MOST_SECONDS = 300.0
 _FILM = MediaOptions(fps=12.0, max_side=480)
-MOST_WORDS = 3000
+# What keeps a page below a megabyte beside its film.
+MOST_WORDS = 2000
 
 
 @dataclass(frozen=True)

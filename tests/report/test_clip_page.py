@@ -374,3 +374,43 @@ def test_windows_of_a_long_clip_on_its_page(valence: dict[str, str], clip: Path,
     tags = harmless((tmp_path / "page.html").read_text())
     drawn = [a for tag, a in tags.found if tag == "rect" and "window" in (a.get("class") or "")]
     assert [a["class"] for a in drawn] == ["window high", "window low"]
+
+
+def test_sound_alone_has_a_page_too(valence: dict[str, str], tmp_path: Path) -> None:
+    make_clip(tmp_path / "a.mp4", seconds=1, video=False)
+    write_clip_page(tmp_path / "page.html", told(tmp_path / "a.mp4", valence))
+    tags = harmless((tmp_path / "page.html").read_text())
+    assert [tag for tag, _ in tags.found if tag in ("audio", "video")] == ["audio"]
+    assert any("no source of the transcript has any" in text for text in tags.text)
+
+
+def test_a_text_stage_that_cannot_be_loaded_any_more_is_said(
+    valence: dict[str, str], clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(clip, valence)  # and its features are stored
+
+    def gone(self: Lexicon, device: str) -> None:
+        raise MsapipeError("the lexicon has gone")
+
+    monkeypatch.setattr(Lexicon, "load", gone)
+    why = told(clip, valence).explanation
+    assert "the lexicon has gone" in why.method
+    assert [word.adds for word in why.words] == [None] * len(why.words)
+    assert why.running
+
+
+def test_the_largest_page_is_below_a_megabyte(valence: dict[str, str], clip: Path, tmp_path: Path) -> None:
+    whole = told(clip, valence)
+    words = tuple(WordEffect(f"immeasurable{at}", at / 10, at / 10 + 0.1, (-1) ** at * 1.0) for at in range(5000))
+    random = np.random.default_rng(0)
+    faces = face_tracks(40, people=6)
+    noise = [cv2.imencode(".jpg", random.integers(0, 255, (96, 96, 3), np.uint8))[1].tobytes() for _ in range(20)]
+    crops = type(faces.crops).join([noise[at % 20] for at in range(len(faces.track))])
+    speaker = Speaker(np.zeros(40, np.int64), np.ones(40, np.float32))
+    whole.outcome.values |= {"faces": replace(faces, crops=crops), "speaker": speaker}
+    gates = {"gates": random.normal(size=(1000, 1000))}
+    full = replace(whole, explanation=replace(whole.explanation, words=words, diagnostics=gates))
+    assert 300_000 < write_clip_page(tmp_path / "page.html", full) < 1_000_000
+    text = "".join(harmless((tmp_path / "page.html").read_text()).text)
+    assert "3000 more words are not shown" in text
+    assert "2 more people are in sight" in text

@@ -12,7 +12,7 @@ Picture = NDArray[np.uint8]
 # So many pictures are looked at in all four turns, spread over the film.
 LOOKS = 6
 # Upright faces have scores of 0.99 and more in nearly all pictures of a film; of faces on their side O-Net still takes
-# two of three for faces, with 0.8 to 0.98. Measured on one film turned, and on speakers of four data sets.
+# two of three for faces, with 0.8 to 0.98. Set by looking at three films, one of them turned.
 DOUBTFUL, SURE = 0.97, 0.95
 # A turn must be better by so much.
 BETTER = 0.04

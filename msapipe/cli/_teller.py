@@ -1,0 +1,122 @@
+"""How `msapipe predict` tells what it found: lines, one table, objects, rows in a file, a page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msapipe.cli import _scores as scores
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from msapipe.pipeline.explain import Explanation
+    from msapipe.pipeline.predict import Model
+    from msapipe.pipeline.run import Outcome, Runner
+    from msapipe.types import Prediction
+
+
+@dataclass
+class Teller:
+    """Told of one outcome after the other, and at the end that this was all.
+
+    output, html: the files of scores and of the page, or None.   console: for what is no result.
+    """
+
+    scorer: Model
+    runner: Runner
+    console: Console
+    as_json: bool = False
+    explain: bool = False
+    timings: bool = False
+    output: Path | None = None
+    html: Path | None = None
+    _rows: list[dict[str, Any]] = field(default_factory=list)
+    _table: scores.ScoreTable | None = None
+
+    def check(self) -> None:
+        """Raise, before anything is computed, where a file cannot be written."""
+        from msapipe.report.html import check_page
+
+        scores.check_output(self.output)
+        if self.html is not None:
+            check_page(self.html)
+
+    def expect(self, clips: int) -> bool:
+        """How many clips will come; whether each is told when it comes. Raises RecipeError for a page of several."""
+        from msapipe.cli._show import standard_output
+        from msapipe.errors import RecipeError
+
+        if self.html is not None and clips > 1:
+            raise RecipeError(f"--html is about one clip, {clips} were given; type: msapipe report PATHS -o FOLDER")
+        if clips > scores.FEW and not (self.timings or self.explain or self.as_json):
+            self._table = scores.ScoreTable(ascii_only=standard_output().options.ascii_only)
+        return self._table is None
+
+    def tell(self, outcome: Outcome) -> None:
+        """A clip is done, well or not."""
+        from msapipe.pipeline.explain import explain
+
+        found: Prediction | None = outcome.values.get("prediction")
+        why = None
+        if found is not None and (self.explain or self.html is not None):
+            why = explain(outcome, found, self.scorer, self.runner)
+        if self.output is not None:
+            self._rows.append(scores.row_of(outcome, found))
+        self._print(outcome, found, why)
+        if self.html is not None and found is not None and why is not None:
+            write_page(self.html, outcome, found, why, self.runner, self.console)
+
+    def _print(self, outcome: Outcome, found: Prediction | None, why: Explanation | None) -> None:
+        from msapipe.cli._explain import explained, show_explanation
+        from msapipe.cli._show import show
+        from msapipe.cli.predict import as_object
+        from msapipe.pipeline.plan import plan
+
+        asked = why if self.explain else None
+        if self.as_json:
+            print(json.dumps(as_object(outcome, found) | (explained(asked) if asked else {})), flush=True)
+        elif self._table is not None:
+            self._table.add(outcome, found)
+        elif found is not None:
+            show(
+                outcome,
+                found,
+                plan(outcome.clip, self.runner.recipe, self.runner.store).steps if self.timings else None,
+            )
+            if asked is not None:
+                show_explanation(found, asked)
+
+    def finish(self) -> None:
+        """That was all: the table, and the file of scores."""
+        from msapipe.cli._batch import escape
+        from msapipe.cli._show import standard_output
+
+        if self._table is not None:
+            self._table.show(standard_output())
+        if self.output is not None:
+            scores.write_scores(self.output, self._rows)
+            written = f"wrote the scores of {len(self._rows)} clips to {escape(str(self.output))}"
+            self.console.print(written, soft_wrap=True)
+
+
+def write_page(
+    path: Path,
+    outcome: Outcome,
+    found: Prediction,
+    why: Explanation,
+    runner: Runner,
+    console: Console | None,
+    home: str = "",
+) -> None:
+    """Write the page of a clip, and say so; ``home`` is the address of the page of all."""
+    from msapipe.cli._batch import escape
+    from msapipe.pipeline.plan import plan
+    from msapipe.report.clip_page import Told, write_clip_page
+
+    steps = plan(outcome.clip, runner.recipe, runner.store).steps
+    size = write_clip_page(path, Told(outcome, found, why, runner.recipe, steps), home)
+    if console is not None:
+        console.print(f"wrote {escape(str(path))} ({size / 1e3:.0f} kB and the film)", soft_wrap=True)
