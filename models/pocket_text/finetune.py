@@ -109,7 +109,7 @@ def load_taught(base: Path, file: Path, rank: int) -> Reader:
     wanted = {name for name, value in reader.named_parameters() if value.requires_grad}
     if wanted != set(learned):
         raise ValueError(f"{file}: holds other names than a reader of rank {rank}: {sorted(wanted ^ set(learned))[:4]}")
-    reader.load_state_dict(learned, strict=False)  # the base fills the rest; the names were compared above
+    reader.load_state_dict(reader.state_dict() | learned)
     merge(reader)
     return reader.eval()
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf
-from threadpoolctl import ThreadpoolController
 
 from msapipe.errors import WeightsError
 
@@ -71,6 +69,8 @@ class SentenceReader:
         self._tokenizer = tokenizer
         tokenizer.encode_special_tokens = True  # a word such as "[SEP]" is text
         self._unknown: int | None = tokenizer.token_to_id("[UNK]")
+        from threadpoolctl import ThreadpoolController
+
         # Sentences are small: a second thread saves nothing, and waits where the machine has other work.
         self._blas = ThreadpoolController().select(user_api="blas")
 
@@ -186,14 +186,19 @@ def _check(weights: Mapping[str, Floats], where: str) -> int:
     sizes = {"1": 1, "W": weights["attention.weight"].shape[-1]}
     sizes["2W"] = 2 * sizes["W"]
     for name, shape in wanted.items():
-        found_shape = weights[name].shape
-        expected = tuple(sizes.setdefault(letter, size) for letter, size in zip(shape, found_shape, strict=False))
-        if len(found_shape) != len(shape) or expected != found_shape:
-            raise WeightsError(f"{where}: {name} has shape {found_shape}, expected {expected}; reinstall msapipe")
+        found = weights[name].shape
+        if len(found) == len(shape):
+            expected = tuple(sizes.setdefault(letter, size) for letter, size in zip(shape, found, strict=True))
+        else:
+            expected = tuple(sizes.get(letter, 0) for letter in shape)
+        if expected != found:
+            raise WeightsError(f"{where}: {name} has shape {found}, expected {expected}; reinstall msapipe")
     return len(layers)
 
 
 def _gelu(x: Floats) -> Floats:
+    from scipy.special import erf
+
     out: Floats = np.float32(0.5) * x * (1 + erf(x * np.float32(np.sqrt(0.5))))
     return out
 
