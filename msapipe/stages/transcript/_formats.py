@@ -18,6 +18,7 @@ from msapipe.stages.transcript._marked import read_ass, read_sami, read_xml
 MOST = {".json": 32_000_000, ".json3": 32_000_000}
 MOST_ELSE = 4_000_000
 MOST_WORDS = 100_000  # some ten hours of speech
+MOST_LETTERS = 20_000  # without a space; Chinese has none in a line
 
 _ASS = re.compile(r"^\s*(\[Script Info\]|\[Events\]|Dialogue:)", re.IGNORECASE | re.MULTILINE)
 _ROOT = re.compile(r"<(?:\w+:)?(tt|transcript|timedtext)\b")
@@ -42,8 +43,12 @@ def read_file(path: Path, wanted: str, rate: float | None, languages: tuple[str,
     if encoding not in ("UTF-8", "UTF-16", "UTF-32", "cp1252"):
         written.problems.append(f"it was read as {encoding}")
     count = sum(len(cue.words) or len(cue.text.split()) for cue in written.cues)
-    if count > MOST_WORDS:
+    if max(count, len(written.cues)) > MOST_WORDS:
+        count = max(count, len(written.cues))
         raise MediaError(f"it holds {count} words, more than the limit of {MOST_WORDS}; move it away if it is none")
+    longest = max((len(piece) for cue in written.cues for piece in cue.text.split()), default=0)
+    if longest > MOST_LETTERS:
+        raise MediaError(f"it holds a word of {longest} letters; move it away if it is no text")
     return written
 
 

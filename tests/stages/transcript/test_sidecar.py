@@ -175,6 +175,7 @@ def test_an_empty_file_says_nothing(tmp_path: Path, name: str, content: bytes) -
         ("clip.tsv", "a\tb\nc\td", "line 1"),
         ("clip.txt", b"binary \0 data", "line 1"),
         ("clip.txt", b"word " * 200_001, "200001 words"),
+        ("clip.srt", b"1\n00:00:01,000 --> 00:00:02,000\n" + b"[" * 3_000_000, "a word of 3000000 letters"),
         ("clip.txt", b"x" * 4_000_001, "larger than 4 MB"),
         ("clip.srt", bytes(range(128, 256)) * 3, "encoding"),
         ("clip.scc", "Scenarist_SCC V1.0", "convert it to .srt"),
