@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msapipe.align import concatenate, resample, uniform_grid, word_grid
+from msapipe.align import align_channels, concatenate, resample, uniform_grid, word_grid
+from msapipe.pipeline.recipe import parse_recipe
 from msapipe.types import FeatureSequence, Transcript, Word
 
 
@@ -52,3 +53,18 @@ def test_channels_stand_side_by_side_with_their_boundaries() -> None:
 def test_words_become_cells_in_order() -> None:
     words = Transcript((Word("b", 1.0, 2.0), Word("a", 0.0, 1.0), Word("c")))
     assert word_grid(words).tolist() == [[0.0, 1.0], [1.0, 2.0]]
+
+
+def test_longer_sequences_are_thinned_at_even_spacing_and_shorter_ones_stay() -> None:
+    out = align_channels(
+        {"audio": {"x": sequence(list(range(101)))}, "vision": {"y": sequence([7, 8])}}, None, "thin 5"
+    )
+    assert out["audio"].values[:, 0].tolist() == [0, 25, 50, 75, 100]
+    assert out["audio"].times[1].tolist() == [25, 26]
+    assert out["vision"].values[:, 0].tolist() == [7, 8]
+    assert (
+        parse_recipe(
+            "schema: 1\nstages: {text: {use: lexicon}, words: spread, transcript: sidecar}\nalign: {thin: 5}", "t"
+        ).align
+        == "thin 5"
+    )

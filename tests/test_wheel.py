@@ -29,6 +29,7 @@ def test_the_wheel_holds_what_it_needs_and_nothing_else(wheel: Path) -> None:
     bundled = {name.removeprefix("msapipe/_bundled/") for name in names if name.startswith("msapipe/_bundled/")}
     for path in (
         *(ROOT / "pipelines").glob("*.yaml"),
+        *(ROOT / "ablations").glob("*.yaml"),
         *(ROOT / "models").glob("*/model.*"),
         *(ROOT / "models").glob("*/README.md"),
     ):

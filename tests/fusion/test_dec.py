@@ -388,3 +388,15 @@ def test_where_the_nuisance_is_larger_only_labels_find_the_classes() -> None:
     without, with_some = found(0.15, 1.5, 500, 10, 0.0), found(0.15, 1.5, 500, 10, 0.4)
     assert without["held"] <= 0.1
     assert with_some["held"] >= max(0.5, without["held"] + 0.3)
+
+
+def test_what_comes_after_the_stated_steps_is_not_read() -> None:
+    torch.manual_seed(0)
+    model = Dec({"text": 3}, d=8, heads=2, hidden=8, steps=4).eval()
+    values = torch.randn(2, 7, 3)
+    mask = torch.ones(2, 7, dtype=torch.bool)
+    whole = model(Batch({"text": values}, {"text": mask})).score
+    cut = model(Batch({"text": values[:, :4]}, {"text": mask[:, :4]})).score
+    assert torch.allclose(whole, cut)
+    model.steps = 0
+    assert not torch.allclose(model(Batch({"text": values}, {"text": mask})).score, cut)

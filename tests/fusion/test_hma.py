@@ -12,7 +12,7 @@ from msapipe.errors import RecipeError
 from msapipe.fusion._base import Batch, collate
 from msapipe.fusion._bridge import Bridge, attention, likeness
 from msapipe.fusion._shift_gate import ShiftGate, share, shift_huber, shifted
-from msapipe.fusion._text_grid import on_text_grid
+from msapipe.fusion._text_grid import by_words, on_text_grid
 from msapipe.fusion.hma import Hma
 from msapipe.testing import fakes
 from msapipe.testing.contract import check_fusion
@@ -382,3 +382,19 @@ def test_the_gate_reads_voice_and_face_at_the_word() -> None:
     whole, held = learned(TOKEN_DIMS, 500, msg=("text",), mba=False)
     assert accuracy(whole) >= 0.90
     assert float(held["shift_text"]) <= 0.7 * float(free["shift_text"])
+
+
+def test_pieces_share_their_words_voice_and_special_tokens_have_none() -> None:
+    word = torch.tensor([[-1.0, 0.0, 0.0, 1.0, -1.0, 0.0]])  # [CLS], a word of two pieces, a word, [SEP], padding
+    text = torch.stack([word, word, word], dim=2)
+    mask = torch.tensor([[True, True, True, True, True, False]])
+    heard = torch.tensor([[[9.0], [1.0], [3.0], [5.0], [9.0], [9.0]]])
+    sound = torch.tensor([[True, True, True, True, True, False]])
+    found = by_words(Batch({"text": text, "audio": heard}, {"text": mask, "audio": sound}), ["audio"])
+    assert found.values["audio"][0, :, 0].tolist() == [0, 2, 2, 5, 0, 0]
+    assert found.mask["audio"][0].tolist() == [False, True, True, True, False, False]
+    sound[0, 2] = False  # nothing heard at the second piece: it has what the first one has
+    found = by_words(Batch({"text": text, "audio": heard}, {"text": mask, "audio": sound}), ["audio"])
+    assert found.values["audio"][0, :, 0].tolist() == [0, 1, 1, 5, 0, 0]
+    other = Batch({"text": text, "audio": heard[:, :4]}, {"text": mask, "audio": sound[:, :4]})
+    assert by_words(other, ["audio"]).values["audio"] is other.values["audio"]  # on steps of its own

@@ -160,6 +160,24 @@ def test_cosine_falls_along_half_a_wave(fabric: Fabric, monkeypatch: pytest.Monk
     assert rates == pytest.approx([0.5 * (1 + np.cos(np.pi * step / 16)) for step in range(16)])
 
 
+def test_every_group_of_a_cosine_ends_at_the_same_rate(fabric: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = next(name for name, _ in _Scheduled(DIMS).named_parameters())
+    groups = (Group(lr=1e-4), Group((first,), lr=5e-5))
+    monkeypatch.setattr(_Scheduled, "phase", Phase(groups=groups, epochs=50, schedule="cosine", patience=None))
+    found: list[set[float]] = []
+    step = torch.optim.Adam.step
+
+    def seen(self: torch.optim.Adam, *arguments: object, **more: object) -> object:
+        found.append({group["lr"] for group in self.param_groups})
+        return step(self, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.optim.Adam, "step", seen)
+    loop(fabric, Settings(), model=_Scheduled(DIMS)).run()
+    assert found[0] == {1e-4, 5e-5}
+    assert all(rate == pytest.approx(1e-6, rel=0.2) for rate in found[-1])
+    assert len(found[-1]) == 2
+
+
 def test_plateau_takes_a_tenth_when_nothing_gets_better(fabric: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
     rates = rates_of(fabric, monkeypatch, Phase(epochs=20, schedule="plateau", patience=4))
     # The first epoch is the best; two without a better one, and it slows down; after four it ends.
