@@ -50,3 +50,19 @@ def test_chinese_is_not_understood_and_that_is_said(pocket: Pipeline, outcomes: 
     assert "text" in found.missing
     assert width(found) > width(whole)
     assert any("English" in note for note in found.notes), found.notes
+
+
+def test_a_score_that_may_be_of_either_sign_is_unclear(pocket: Pipeline) -> None:
+    card = pocket.model.card
+    assert card.label(0.8) == "positive"
+    assert card.label(0.8, (-0.4, 2.0)) == "positive"
+    assert card.label(0.8, (-0.6, 2.2)) == "unclear"
+    assert card.label(0.1, (-0.4, 0.6)) == "neutral"
+    assert card.label(-2.0, (-3.0, 0.3)) == "negative"
+
+
+def test_scores_and_intervals_stay_on_the_scale(pocket: Pipeline, outcomes: dict[str, Outcome]) -> None:
+    for outcome in outcomes.values():
+        found = pocket.score(outcome)
+        assert found.interval is not None
+        assert -3 <= found.interval[0] <= found.score <= found.interval[1] <= 3
