@@ -186,13 +186,13 @@ def _check(weights: Mapping[str, Floats], where: str) -> int:
     sizes = {"1": 1, "W": weights["attention.weight"].shape[-1]}
     sizes["2W"] = 2 * sizes["W"]
     for name, shape in wanted.items():
-        found = weights[name].shape
-        if len(found) == len(shape):
-            expected = tuple(sizes.setdefault(letter, size) for letter, size in zip(shape, found, strict=True))
+        given = weights[name].shape
+        if len(given) == len(shape):
+            expected = tuple(sizes.setdefault(letter, size) for letter, size in zip(shape, given, strict=True))
         else:
             expected = tuple(sizes.get(letter, 0) for letter in shape)
-        if expected != found:
-            raise WeightsError(f"{where}: {name} has shape {found}, expected {expected}; reinstall msapipe")
+        if expected != given:
+            raise WeightsError(f"{where}: {name} has shape {given}, expected {expected}; reinstall msapipe")
     return len(layers)
 
 

@@ -101,7 +101,7 @@ class MediaPipe:
             return list(found[0]) if found else []
 
         with quiet():
-            landmarker = self._create()
+            landmarker = self._create()  # type: ignore[no-untyped-call, unused-ignore]
         try:
             with quiet():  # its threads go on to log until the first answer is there
                 blendshapes(np.zeros((SIZE, SIZE, 3), np.uint8))
