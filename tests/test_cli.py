@@ -187,7 +187,16 @@ def test_environment_variables_are_options(samples: Path, cache: str, tmp_path: 
 def test_doctor_finds_all_well(tmp_path: Path) -> None:
     done = msapipe("doctor", "--cache", str(tmp_path / "cache"))
     assert done.returncode == 0, done.stdout
-    for part in ("Python", "opencv-python", "ffmpeg", "device", "cache", "decoder", "weights of faces/mtcnn"):
+    for part in (
+        "Python",
+        "opencv-python",
+        "ffmpeg",
+        "device",
+        "cache",
+        "decoder",
+        "weights: ",
+        "recipe pocket: ready",
+    ):
         assert part in done.stdout, part
 
 

@@ -35,6 +35,7 @@ STATED: dict[str, tuple[int | None, dict[str, list[str]]]] = {
         {"text": ["bert"], "audio": ["hubert", "mfcc"], "vision": ["hsemotion", "au", "video_swin"]},
     ),
     "plain": (None, {"text": ["lexicon"], "audio": ["mfcc"], "vision": ["geometry"]}),
+    "studio": (None, {"text": ["studio"], "audio": ["prosody"], "vision": ["expression"]}),
     "smp": (None, {"text": ["bert"], "audio": ["wav2vec2", "mfcc"], "vision": ["resnet18", "au"]}),
 }
 

@@ -81,7 +81,10 @@ class AvMcBase(TextFusion):
     def phases(self) -> tuple[Phase, ...]:
         """The settings of the authors' code for CH-SIMS v2."""
         prefixes = (("enter.",), ("nets.audio.",), ("nets.vision.",), ("heads.", "fusion."))
-        groups = tuple(Group(prefix, lr=rate) for prefix, rate in zip(prefixes, self.rates, strict=True))
+        names = ("text", "audio", "vision", "fusion")
+        groups = tuple(
+            Group(prefix, lr=rate, name=name) for prefix, rate, name in zip(prefixes, self.rates, names, strict=True)
+        )
         return (Phase(groups=groups, batch=self.batch_size, clip=None, mixed=self.first),)
 
     @classmethod

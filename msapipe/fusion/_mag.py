@@ -103,7 +103,7 @@ class Mag(TextFusion):
 
     def phases(self) -> tuple[Phase, ...]:
         """MMSA's settings for MOSI."""
-        groups = (Group(lr=self.rates[1]), Group(("text.net.", "pooler."), lr=self.rates[0]))
+        groups = (Group(lr=self.rates[1]), Group(("text.net.", "pooler."), lr=self.rates[0], name="language_model"))
         return (Phase(groups=groups, batch=32, clip=None),)
 
     def begin(self, phase: str, batches: Batches) -> None:

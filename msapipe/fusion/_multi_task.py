@@ -71,7 +71,8 @@ class MultiTask(TextFusion):
     def phases(self) -> tuple[Phase, ...]:
         """MMSA's settings for MOSI."""
         prefixes = (("text.",), ("nets.audio.",), ("nets.vision.",), ("",))
-        groups = tuple(Group(*each) for each in zip(prefixes, self.rates, self.decays, strict=True))
+        names = ("language_model", "audio", "vision", "fusion")
+        groups = tuple(Group(*each) for each in zip(prefixes, self.rates, self.decays, names, strict=True))
         return (Phase(groups=groups, batch=self.batch_size, accumulate=self.accumulate, clip=None),)
 
     def begin(self, phase: str, batches: Batches) -> None:

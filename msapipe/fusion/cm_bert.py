@@ -105,7 +105,7 @@ class CmBert(TextFusion):
 
     def phases(self) -> tuple[Phase, ...]:
         """The paper's rate and batch; the number of epochs is ours."""
-        groups = (Group(lr=self.rates[1]), Group(("text.",), lr=self.rates[0]))
+        groups = (Group(lr=self.rates[1]), Group(("text.",), lr=self.rates[0], name="language_model"))
         return (Phase(groups=groups, optimizer="adamw", batch=24, epochs=40),)
 
     @classmethod

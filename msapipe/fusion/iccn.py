@@ -115,7 +115,7 @@ class Iccn(TextFusion):
 
     def phases(self) -> tuple[Phase, ...]:
         """Ours: the paper states no rates."""
-        other, text = (Group(lr=self.rates[0]), Group(("text.",), lr=self.rates[1]))
+        other, text = (Group(lr=self.rates[0]), Group(("text.",), lr=self.rates[1], name="text"))
         whole = Phase(groups=(other, text), batch=self.batch)
         if len(self.nets) < 2:
             return (whole,)

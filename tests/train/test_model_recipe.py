@@ -78,7 +78,7 @@ def test_a_bundled_recipe_is_named_also_when_only_its_features_are_known(
     whole = made_by(load_recipe("pocket"))
     assert whole.pop("recipe") == {"name": "pocket"}
     monkeypatch.setattr(f"{__name__}.made_by", lambda recipe: whole)
-    model = train(tmp_path, "pocket", {"text": 3, "audio": 12, "vision": 40})
+    model = train(tmp_path, "pocket", {"text": 3, "audio": 12, "vision": 41})
     assert read_card(model).recipe == "pocket"
     assert not (model / "recipe.yaml").exists()
 
@@ -86,7 +86,7 @@ def test_a_bundled_recipe_is_named_also_when_only_its_features_are_known(
 def test_a_model_of_other_peoples_features_says_why_it_scores_no_clip(
     samples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = train(tmp_path, None, {"text": 3, "audio": 12, "vision": 40}, "pkl")
+    model = train(tmp_path, None, {"text": 3, "audio": 12, "vision": 41}, "pkl")
     told = " ".join(capsys.readouterr().err.split())
     assert "predict" not in told
     assert f"cannot score a raw clip; type: msapipe evaluate {tmp_path / 'features.pkl'} --model {model}" in told

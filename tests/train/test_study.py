@@ -21,7 +21,7 @@ from msapipe.train.split import folds, shared_videos, with_splits
 from msapipe.types import Sample
 from tests.program import run_program
 
-DIMS = {"text": 3, "audio": 12, "vision": 40}  # those of pocket
+DIMS = {"text": 3, "audio": 12, "vision": 41}  # those of pocket
 
 
 @pytest.fixture(scope="module")

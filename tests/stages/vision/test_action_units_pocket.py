@@ -71,6 +71,7 @@ stages:
 """
 
 
+@pytest.mark.xfail(strict=True, reason="the shipped net takes this drawn frown for a smile: known, see its card")
 def test_a_smile_and_a_frown(samples: Path, tmp_path: Path) -> None:
     means = {}
     with Runner(parse_recipe(RECIPE, "pocket units"), Store(tmp_path), Options("cpu", offline=True)) as runner:

