@@ -29,7 +29,7 @@ def stage() -> ActionUnits:
 def test_columns_are_those_of_the_net(stage: ActionUnits) -> None:
     clip, net = clip_of(noise(5)), load_net(POCKET_FACE.path())
     pictures = torch.from_numpy(normalised(np.stack([picture(clip, row) for row in range(5)])))
-    want = torch.sigmoid(net.units(pooled(net, pictures).flatten(1))).numpy()
+    want = torch.sigmoid(net.units(pooled(net, pictures))).numpy()
     want[:, [UNITS.index(6), UNITS.index(9)]] = 0
     found = stage.run(clip)
     assert found.names == (*INTENSITIES, *PRESENCES)
