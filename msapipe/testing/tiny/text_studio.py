@@ -13,7 +13,24 @@ def build(folder: Path) -> dict[str, Any]:
     from safetensors.torch import save_file
     from transformers import MPNetConfig, MPNetModel, MPNetTokenizer
 
-    words = ["what", "a", "wonderful", "day", "i", "am", "so", "happy", "and", "love", "this", "movie", "today", "the", "people", "are"]
+    words = [
+        "what",
+        "a",
+        "wonderful",
+        "day",
+        "i",
+        "am",
+        "so",
+        "happy",
+        "and",
+        "love",
+        "this",
+        "movie",
+        "today",
+        "the",
+        "people",
+        "are",
+    ]
     letters = string.ascii_lowercase + string.digits
     pieces = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>", *letters, *(f"##{letter}" for letter in letters)]
     pieces += [word for word in words if len(word) > 1]
