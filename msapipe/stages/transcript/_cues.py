@@ -92,8 +92,10 @@ def with_ends(cues: list[Cue], length: float | None = None) -> list[Cue]:
 def _apart(spoken: list[tuple[Cue, list[Word]]]) -> list[tuple[Cue, list[Word]]]:
     """Cues without overlap: one gives way to the next where its words have time enough, else both share their time."""
     found: list[tuple[Cue, list[Word]]] = []
+    movable = False  # whether the last one's words have no times of their own
     for cue, words in spoken:
-        if found and _overlap(found[-1], (cue, words)):
+        before_moves, movable = movable, not cue.words and all(word.start is None for word in words)
+        if before_moves and movable and _overlap(found[-1][0], cue):
             before, earlier = found.pop()
             if (cue.start or 0.0) - (before.start or 0.0) < _FASTEST * len(earlier):
                 end = max(before.end or 0.0, cue.end or 0.0)
@@ -105,14 +107,11 @@ def _apart(spoken: list[tuple[Cue, list[Word]]]) -> list[tuple[Cue, list[Word]]]
     return found
 
 
-def _overlap(before: tuple[Cue, list[Word]], after: tuple[Cue, list[Word]]) -> bool:
-    """Whether two cues are shown at once, and the times of their words are not given."""
-    if any(cue.words or any(word.start is not None for word in words) for cue, words in (before, after)):
+def _overlap(before: Cue, after: Cue) -> bool:
+    """Whether two cues are shown at once."""
+    if before.end is None or after.start is None or after.end is None:
         return False
-    first, second = before[0], after[0]
-    if first.end is None or second.start is None or second.end is None:
-        return False
-    return first.end > second.start
+    return before.end > after.start
 
 
 def _timed(cue: Cue, words: list[Word]) -> list[Word]:

@@ -19,6 +19,7 @@ _ENDS = ("end", "end_time", "endTime", "stop", "end_ts", "to", "et")
 _LENGTHS = ("duration", "dur")
 _TEXTS = ("punctuated_word", "word", "text", "value", "transcript", "content", "sentence", "utf8", "DisplayText")
 _SURE = ("confidence", "probability", "score", "conf", "p", "prob")
+_MOST_ENTRIES = 1_000_000
 _PAUSE = 0.5  # seconds; a phrase of a list of words ends there
 
 
@@ -58,6 +59,8 @@ def read_json(text: str) -> Written:
 
 
 def _tree(text: str) -> Any:
+    if text.count("{") + text.count("[") > _MOST_ENTRIES:
+        raise MediaError(f"line 1: found more than {_MOST_ENTRIES} objects and lists, expected a transcript")
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

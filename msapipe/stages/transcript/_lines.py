@@ -17,6 +17,8 @@ _MICRODVD = re.compile(r"\s*\{(\d{1,9})\}\{(\d{0,9})\}(.*)")
 _MPL2 = re.compile(r"\s*\[(-?\d{1,9})\]\[(-?\d{0,9})\](.*)")
 _TMP = re.compile(r"\s*(\d{1,2}:\d{2}:\d{2})(?:,\d+)?[:=]\s?(\S.*)")
 _LRC = re.compile(r"\s*\[(\d{1,3}:\d{1,2}(?:[.:]\d{1,3})?)\]")
+# Times of one line of a song; a refrain is sung some ten times.
+_MOST_STARTS = 100
 _LRC_HEADER = re.compile(r"\s*\[([a-zA-Z#]\w*)\s*:(.*)\]\s*$")
 
 
@@ -164,11 +166,13 @@ def _lyrics(lines: list[tuple[int, str]], written: Written) -> Written:
     """LRC: a line has one start or several; times of words stand in <>."""
     offset = 0.0
     for number, line in lines:
-        rest, starts = line, []
-        while match := _LRC.match(rest):
-            minutes, secs = match[1].replace(".", ":", 0).split(":", 1)
+        starts: list[float] = []
+        at = 0
+        while len(starts) < _MOST_STARTS and (match := _LRC.match(line, at)):
+            minutes, secs = match[1].split(":", 1)
             starts.append(int(minutes) * 60 + float(secs.replace(":", ".")))
-            rest = rest[match.end() :]
+            at = match.end()
+        rest = line[at:]
         header = None if starts else _LRC_HEADER.match(line)
         if header:
             if header[1].lower() == "offset" and re.fullmatch(r"\s*[+-]?\d{1,7}\s*", header[2]):
