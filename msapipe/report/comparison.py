@@ -63,7 +63,7 @@ def markdown(found: Comparison) -> str:
 
 def latex(found: Comparison) -> str:
     """A table for LaTeX with booktabs; the best mean of each metric is bold."""
-    metrics = [name for name in found.metrics if name not in COUNTS]
+    metrics = [name for name in found.metrics if not name.startswith(COUNTS)]
     published = list(dict.fromkeys(name for row in found.rows for name in row.published))
     heads = ["Model", *map(_tex, metrics), r"$p$ (Holm)", *(f"{_tex(name)} (published)" for name in published)]
     best = {name: _best(found, name) for name in metrics}
@@ -110,7 +110,7 @@ def _shown(row: Row, metric: str) -> str:
     value = row.scores.get(metric)
     if value is None:
         return "-"
-    if metric in COUNTS:
+    if metric.startswith(COUNTS):
         return f"{value[0]:.0f}"
     return f"{value[0]:.3f} ± {value[1]:.3f}" if len(row.seeds) > 1 else f"{value[0]:.3f}"
 
