@@ -36,6 +36,13 @@ ModelRecipe = Annotated[
         show_default="the one that the model was trained on, else pocket",
     ),
 ]
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", envvar="MSAPIPE_MODEL", help="A model instead of the recipe's own.")
+]
+AllowMismatch = Annotated[
+    bool, typer.Option("--allow-mismatch", help="Score with features that the model was not trained on.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after so many clips.")]
 DataSet = Annotated[
     str,
     typer.Option(

@@ -62,7 +62,7 @@ def extract(
         ),
     ] = None,
     device: options.Device = "auto",
-    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many clips.")] = None,
+    limit: options.Limit = None,
     shard: Annotated[
         str, typer.Option(metavar="I/N", help="Only share I of N, of whole videos; the shares may use one cache.")
     ] = "",

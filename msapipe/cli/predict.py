@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 def predict(
     paths: options.Paths,
     pipeline: options.ModelRecipe = None,
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", envvar="MSAPIPE_MODEL", help="A model instead of the recipe's own.")
-    ] = None,
+    model: options.Model = None,
     cache: options.Cache = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line and clip on standard output.")
@@ -54,10 +52,8 @@ def predict(
     report: Annotated[Path | None, typer.Option(help="Write one JSON line a clip to this file.")] = None,
     jobs: options.Jobs = 0,
     device: options.Device = "auto",
-    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many clips.")] = None,
-    allow_mismatch: Annotated[
-        bool, typer.Option("--allow-mismatch", help="Score with features that the model was not trained on.")
-    ] = False,
+    limit: options.Limit = None,
+    allow_mismatch: options.AllowMismatch = False,
     retry: options.Retry = False,
     offline: options.Offline = False,
     accept_licence: options.AcceptLicence = None,

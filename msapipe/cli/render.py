@@ -15,15 +15,11 @@ ENDINGS = (".mp4", ".m4v", ".mov")
 def render(
     clip: Annotated[str, typer.Argument(metavar="CLIP", help="The clip.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The film to write: .mp4.", show_default=False)],
-    pipeline: options.Recipe = "pocket",
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", envvar="MSAPIPE_MODEL", help="A model instead of the recipe's own.")
-    ] = None,
+    pipeline: options.ModelRecipe = None,
+    model: options.Model = None,
     cache: options.Cache = None,
     device: options.Device = "auto",
-    allow_mismatch: Annotated[
-        bool, typer.Option("--allow-mismatch", help="Score with features that the model was not trained on.")
-    ] = False,
+    allow_mismatch: options.AllowMismatch = False,
     offline: options.Offline = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -34,13 +30,13 @@ def render(
     from msapipe.cli.predict import model_of
     from msapipe.errors import MediaError
     from msapipe.pipeline.explain import explain
+    from msapipe.pipeline.model_recipe import choose_recipe
     from msapipe.pipeline.pipeline import as_clip
-    from msapipe.pipeline.recipe import load_recipe
     from msapipe.pipeline.run import Options, Runner
     from msapipe.report.burnt_film import render_film
 
     console = options.console(quiet, verbose)
-    recipe = load_recipe(pipeline)
+    recipe = choose_recipe(pipeline, model)
     scorer, recipe = model_of(model, recipe, [], allow_mismatch)
     _check_output(output, Path(clip))
     how = Options(device, must_keep=False, offline=offline)

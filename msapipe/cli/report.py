@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 def report(
     paths: options.Paths,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the pages.")] = Path("report"),
-    pipeline: options.Recipe = "pocket",
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", envvar="MSAPIPE_MODEL", help="A model instead of the recipe's own.")
-    ] = None,
+    pipeline: options.ModelRecipe = None,
+    model: options.Model = None,
     dataset: options.DataSet = "",
     cache: options.Cache = None,
     pages: Annotated[
@@ -32,10 +30,8 @@ def report(
     ] = True,
     jobs: options.Jobs = 0,
     device: options.Device = "auto",
-    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many clips.")] = None,
-    allow_mismatch: Annotated[
-        bool, typer.Option("--allow-mismatch", help="Score with features that the model was not trained on.")
-    ] = False,
+    limit: options.Limit = None,
+    allow_mismatch: options.AllowMismatch = False,
     offline: options.Offline = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -49,12 +45,12 @@ def report(
     from msapipe.engines.local import run_clips
     from msapipe.errors import MsapipeError, RecipeError
     from msapipe.pipeline.explain import explain
-    from msapipe.pipeline.recipe import load_recipe
+    from msapipe.pipeline.model_recipe import choose_recipe
     from msapipe.pipeline.run import Options, Runner
     from msapipe.report.clips_page import write_clips_page
 
     console = options.console(quiet, verbose)
-    recipe = load_recipe(pipeline)
+    recipe = choose_recipe(pipeline, model)
     scorer, recipe = model_of(model, recipe, [], allow_mismatch)
     how = Options(device, must_keep=False, offline=offline)
     folder = options.cache_folder(cache)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from msapipe.errors import RecipeError
 from msapipe.fusion._base import Given, Group, Output, Phase, absolute_error
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._task_head import Said, TaskHead
-from msapipe.fusion._text_states import TextFusion
+from msapipe.fusion._text_states import TextFusion, TextStates
 
 MODALITIES = ("text", "audio", "vision")
 Three = tuple[int, int, int]
@@ -29,6 +29,17 @@ class AvMcBase(TextFusion):
     nets: nn.ModuleDict
     batch_size = 32
     first = False
+
+    def add_inputs(
+        self, hidden: Three, text: TextStates | None, net: Callable[[int, int], nn.Module]
+    ) -> dict[str, int]:
+        """A layer behind the text and a net for each other modality; their widths."""
+        check_sizes(hidden=hidden)
+        self.read_text(text)
+        sizes = {name: size for name, size in zip(MODALITIES, hidden, strict=True) if name in self.dims}
+        self.enter = None if text is None else nn.Linear(text.width, sizes["text"])
+        self.nets = nn.ModuleDict({name: net(self.dims[name], size) for name, size in sizes.items() if name != "text"})
+        return sizes
 
     def add_heads(
         self,

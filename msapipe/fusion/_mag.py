@@ -23,41 +23,49 @@ class Mag(TextFusion):
 
     language_model: to fine-tune over token ids; "": text features go through ``text_layers`` random transformer layers
     of ``text_width`` columns instead, which is not the paper.   language_config: see ``_language_model``.
-    insert_layer: layers before the gate; 0: behind the embedding.   strength: how long a shift may be, as a share of
-    what it shifts; fixed.   gate_dropout: behind the gate's norm.   pooler: a layer and tanh over the step that stands
-    for the text, a BERT's own; else the state itself.   aligned: step k of audio and vision belongs to step k of the
-    text; false averages them over windows, which is not the paper.   A clip without text has the mean of its steps.
+    insert_layer: layers before the gate; 0: behind the embedding, -1: where the paper has it.   strength: how long
+    a shift may be, as a share of what it shifts; fixed.   gate_dropout: behind the gate's norm.   pooler: a layer
+    and tanh over the step that stands for the text, a BERT's own; else the state itself.   aligned: step k of audio
+    and vision belongs to step k of the text; false averages them over windows, which is not the paper.   A clip
+    without text has the mean of its steps.
     """
 
     family: ClassVar[str]
+    usual_layer: ClassVar[int]
 
-    def add_branches(
+    def __init__(
         self,
-        language_model: str,
-        language_config: str,
-        text: tuple[int, int, int],
-        insert_layer: int,
-        strength: float,
-        gate_dropout: float,
-        dropout: float,
-        pooler: bool,
-        aligned: bool,
-        rates: tuple[float, float],
+        dims: Mapping[str, int],
+        *,
+        language_model: str = "",
+        language_config: str = "",
+        text_width: int = 64,
+        text_layers: int = 3,
+        text_heads: int = 4,
+        insert_layer: int = -1,
+        strength: float = 1.0,
+        gate_dropout: float = 0.3,
+        dropout: float = 0.1,
+        pooler: bool = True,
+        aligned: bool = True,
+        lr: float = 2e-5,
+        lr_other: float = 0.0,
     ) -> None:
-        """The text, the gate inside it and the score; ``text``: width, layers and heads without a language model."""
+        super().__init__(dims)
         name = f"mag_{self.family}"
         if "text" not in self.dims:
             raise RecipeError(f"{name}: shifts the text's states, and there is no text")
         check_dropouts(dropout=dropout, gate_dropout=gate_dropout)
-        width, depth, heads = text
+        named = bool(language_model or language_config)
         branch = (
             LanguageModel(language_model, language_config, name, families=(self.family,))
-            if language_model or language_config
-            else FeatureText(self.dims["text"], width, depth, heads, dropout)
+            if named
+            else FeatureText(self.dims["text"], text_width, text_layers, text_heads, dropout)
         )
-        branch.check_insertion(insert_layer)
+        self.insert_layer = self.usual_layer if insert_layer == -1 else insert_layer
+        branch.check_insertion(self.insert_layer)
         self.read_text(branch)
-        self.insert_layer, self.aligned, self.rates = insert_layer, aligned, rates
+        self.aligned, self.rates = aligned, (lr, lr_other or (lr if named else 1e-3))
         helpers = {helper: width for helper, width in self.dims.items() if helper != "text"}
         self.gate = (
             ShiftGate(

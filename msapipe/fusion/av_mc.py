@@ -10,11 +10,10 @@ from dataclasses import replace
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from msapipe.fusion._av_mc import AvMcBase, Four, Three, mixed
 from msapipe.fusion._base import Batch, Output, Preset, masked_mean, present
-from msapipe.fusion._checks import check_sizes
 from msapipe.fusion._subnet import ClipNet
 from msapipe.fusion._text_states import TextPool, states_of
 
@@ -72,14 +71,8 @@ class AvMc(AvMcBase):
         rates: Four = (5e-4, 5e-4, 1e-3, 5e-4),
     ) -> None:
         super().__init__(dims)
-        check_sizes(hidden=hidden)
         text = states_of(dims, language_model, language_config, "av_mc", text_pool)
-        self.read_text(text)
-        sizes = {name: size for name, size in zip(("text", "audio", "vision"), hidden, strict=True) if name in dims}
-        self.enter = None if text is None else nn.Linear(text.width, sizes["text"])
-        self.nets = nn.ModuleDict(
-            {name: ClipNet(dims[name], size, dropout) for name, size in sizes.items() if name != "text"}
-        )
+        sizes = self.add_inputs(hidden, text, lambda width, size: ClipNet(width, size, dropout))
         self.add_heads(sizes, units, fusion_units, post_dropout, tasks, output_range, concentration, rates)
 
     def forward(self, batch: Batch) -> Output:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from msapipe.fusion._av_mc import AvMcBase, Four, Three, mixed
 from msapipe.fusion._base import Batch, Output, Preset
-from msapipe.fusion._checks import check_dropouts, check_sizes
+from msapipe.fusion._checks import check_dropouts
 from msapipe.fusion._packed import TwoBiLstms
 from msapipe.fusion._text_states import TextPool, states_of
 
@@ -84,15 +84,9 @@ class AvMcSemi(AvMcBase):
         rates: Four = (5e-4, 1e-3, 1e-3, 5e-4),
     ) -> None:
         super().__init__(dims)
-        check_sizes(hidden=hidden)
         check_dropouts(dropout=dropout)
         text = states_of(dims, language_model, language_config, "av_mc_semi", text_pool)
-        self.read_text(text)
-        sizes = {name: size for name, size in zip(("text", "audio", "vision"), hidden, strict=True) if name in dims}
-        self.enter = None if text is None else nn.Linear(text.width, sizes["text"])
-        self.nets = nn.ModuleDict(
-            {name: Entered(dims[name], size, dropout) for name, size in sizes.items() if name != "text"}
-        )
+        sizes = self.add_inputs(hidden, text, lambda width, size: Entered(width, size, dropout))
         widths = {name: size if name == "text" else 4 * size for name, size in sizes.items()}
         self.add_heads(widths, units, fusion_units, post_dropout, tasks, output_range, concentration, rates)
 

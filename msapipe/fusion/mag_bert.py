@@ -30,36 +30,4 @@ class MagBert(Mag):
         "sims": Preset("MMSA, config_regression.json", {"lr": 5e-5, "gate_dropout": 0.1, "batch": 32}),
     }
     family = "bert"
-
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        *,
-        language_model: str = "",
-        language_config: str = "",
-        text_width: int = 64,
-        text_layers: int = 3,
-        text_heads: int = 4,
-        insert_layer: int = 0,
-        strength: float = 1.0,
-        gate_dropout: float = 0.3,
-        dropout: float = 0.1,
-        pooler: bool = True,
-        aligned: bool = True,
-        lr: float = 2e-5,
-        lr_other: float = 0.0,
-    ) -> None:
-        super().__init__(dims)
-        named = bool(language_model or language_config)
-        self.add_branches(
-            language_model,
-            language_config,
-            (text_width, text_layers, text_heads),
-            insert_layer,
-            strength,
-            gate_dropout,
-            dropout,
-            pooler,
-            aligned,
-            (lr, lr_other or (lr if named else 1e-3)),
-        )
+    usual_layer = 0

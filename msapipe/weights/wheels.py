@@ -22,7 +22,7 @@ from msapipe.weights.folder import StoredFile, sha256_of, write_manifest
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class WheelFile:
     """A file of a checkpoint: its name there, its sha256, its size.
 

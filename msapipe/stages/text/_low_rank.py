@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from msapipe.errors import WeightsError
 from msapipe.stages import _transformers
+from msapipe.stages.text._passages import Reader
 
-MOST_PIECES = 254  # word pieces that are read at once; a longer text is read in equal parts
 
-
-class LowRankReader:
+class LowRankReader(Reader):
     """Text to its score: MPNet (Song et al., 2020) fine-tuned by LoRA (Hu et al., 2022), pooled by attention and mean.
 
     base: the folder of sentence-transformers/all-mpnet-base-v2.   learned: the file that
@@ -30,34 +29,24 @@ class LowRankReader:
         self._head = {name: stored.pop(name) for name in list(stored) if not name.startswith("encoder.")}
         _merge(self._encoder, {name.removeprefix("encoder."): value for name, value in stored.items()}, learned)
 
-    def score(self, text: str) -> float:
-        """What the text says; a long one is read in equal parts, which count by their pieces."""
-        import numpy as np
-        import torch
-
-        pieces = self._pieces(text)
-        parts = np.array_split(np.array(pieces, np.int64), max(1, -(-len(pieces) // MOST_PIECES)))
-        begin, end = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
-        scores = []
-        with torch.inference_mode():
-            for part in parts:
-                ids = torch.tensor([[begin, *part.tolist(), end]], device=self._device)
-                states = self._encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
-                scores.append(float(self._said(states)))
-        return float(np.average(scores, weights=[len(part) + 2 for part in parts]))
-
-    def known(self, text: str) -> float:
-        """Share of the text's pieces that are in the vocabulary, in [0, 1]; 0 for a text without pieces."""
-        pieces = self._pieces(text)
-        return float(sum(piece != self._tokenizer.unk_token_id for piece in pieces) / max(len(pieces), 1))
-
-    def pieces(self, text: str) -> int:
-        """How many pieces the text is cut into."""
-        return len(self._pieces(text))
-
-    def _pieces(self, text: str) -> list[int]:
+    def cut(self, text: str) -> list[int]:
+        """The numbers of its pieces."""
         encoded = self._tokenizer(text, add_special_tokens=False, truncation=False, split_special_tokens=True)
         return [int(piece) for piece in encoded["input_ids"]]
+
+    def unknown(self) -> int | None:
+        """The number of [UNK]."""
+        return int(self._tokenizer.unk_token_id)
+
+    def score_pieces(self, pieces: Sequence[int]) -> float:
+        """Sentiment of the pieces."""
+        import torch
+
+        begin, end = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
+        with torch.inference_mode():
+            ids = torch.tensor([[begin, *pieces, end]], device=self._device)
+            states = self._encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
+            return float(self._said(states))
 
     def _said(self, states: Any) -> Any:
         import torch

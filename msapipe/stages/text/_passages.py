@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ LIMIT = 3.0  # the scale of CMU-MOSI
 HEARD = 0.25  # how far a word is known that a program heard without saying how sure it is
 
 PASSAGE_WORDS = 60  # the longest passage: few labelled utterances are longer
+MOST_PIECES = 254  # word pieces that are read at once
 PAUSE = 0.6  # seconds of silence that end a sentence where no punctuation does
 
 # An English text of so many words is cut into fewer pieces a word than this: 99.9 % of CMU-MOSI's and MOSEI's are, and
@@ -82,17 +83,36 @@ def _sentences(words: Sequence[Word]) -> list[tuple[int, int]]:
     return list(pairwise(sorted({0, *ends, len(words)})))
 
 
-class Reader(Protocol):
-    """What scores a text that ``normal`` has written."""
+class Reader(ABC):
+    """What scores a text that ``normal`` has written, over the pieces of a tokenizer."""
+
+    @abstractmethod
+    def cut(self, text: str) -> list[int]:
+        """The numbers of its pieces, without special ones."""
+
+    @abstractmethod
+    def score_pieces(self, pieces: Sequence[int]) -> float:
+        """Sentiment of at most MOST_PIECES pieces, on the scale of CMU-MOSI."""
+
+    @abstractmethod
+    def unknown(self) -> int | None:
+        """The number that stands for what is not in the vocabulary."""
 
     def score(self, text: str) -> float:
-        """Sentiment in [-3, 3]."""
+        """Sentiment of a text; a long one is read in equal parts, which count by their pieces."""
+        pieces = self.cut(text)
+        parts = np.array_split(np.array(pieces, np.int64), max(1, -(-len(pieces) // MOST_PIECES)))
+        scores = [self.score_pieces(part.tolist()) for part in parts]
+        return float(np.average(scores, weights=[len(part) + 2 for part in parts]))
 
     def known(self, text: str) -> float:
-        """Share of the pieces that are in the vocabulary, in [0, 1]."""
+        """Share of the pieces that are in the vocabulary, in [0, 1]; 0 for a text without pieces."""
+        pieces = self.cut(text)
+        return sum(piece != self.unknown() for piece in pieces) / max(len(pieces), 1)
 
     def pieces(self, text: str) -> int:
         """How many pieces the text is cut into."""
+        return len(self.cut(text))
 
 
 def score_passages(words: Transcript, reader: Reader) -> FeatureSequence:

