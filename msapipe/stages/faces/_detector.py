@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.errors import MissingLibrary
+from msapipe.stages.faces._cascade import O_NET, P_NET, R_NET, CascadeNet, suppressed
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import torch
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -66,18 +65,12 @@ class Detector:
         factor: float,
         exact: bool,
     ) -> None:
-        torch, self._cv2, nets, self._nms = libraries()
+        torch, self._cv2 = libraries()
         self._torch, self._device = torch, torch.device(device)
         self._thresholds, self._factor, self._exact = thresholds, factor, exact
-        kinds = (nets.PNet, nets.RNet, nets.ONet)
-        self._nets = [self._net(kind, path) for kind, path in zip(kinds, weights, strict=True)]
+        plans = zip((P_NET, R_NET, O_NET), weights, strict=True)
+        self._nets = [CascadeNet.read(plan, path, self._device) for plan, path in plans]
         self._resize: Callable[[Bytes, int, int], Floats] = self._torch_area if exact else self._cv2_area
-
-    def _net(self, kind: Callable[..., torch.nn.Module], path: Path) -> torch.nn.Module:
-        net: torch.nn.Module = kind(pretrained=False)
-        net.load_state_dict(self._torch.load(path, weights_only=True, map_location="cpu"), strict=True)
-        net.eval().to(self._device).to(memory_format=self._torch.channels_last)  # pools four times as fast
-        return net
 
     @contextmanager
     def one_thread(self) -> Iterator[None]:
@@ -108,7 +101,7 @@ class Detector:
         shift, chance = self._ask(1, crops)
         good = chance[:, 1] > self._thresholds[1]
         boxes, shift, score = boxes[good], shift[good], chance[good, 1]
-        keep = self._suppress(boxes, score, 0.7)
+        keep = suppressed(boxes, score, 0.7)
         return square(corrected(boxes[keep], shift[keep]))
 
     def follow(self, picture: Bytes, boxes: Floats) -> Found:
@@ -141,7 +134,7 @@ class Detector:
             shift, chance = self._ask(0, self._resize(source, *size)[None])
             levels.append(self._candidates(shift[0], chance[0, 1], scale))
         found = np.concatenate(levels) if levels else np.zeros((0, 9), np.float32)
-        found = found[self._suppress(found[:, :4], found[:, 4], 0.7)]
+        found = found[suppressed(found[:, :4], found[:, 4], 0.7)]
         sides = np.tile(found[:, 2:4] - found[:, :2], 2)
         return np.asarray(found[:, :4] + found[:, 5:] * sides, np.float32)
 
@@ -151,7 +144,7 @@ class Detector:
         corner = np.stack([x, y], 1).astype(np.float32) * 2  # P-Net looks at 12 x 12 pixels, every second one
         near, far = np.floor((corner + 1) / np.float32(scale)), np.floor((corner + 12) / np.float32(scale))
         rows = np.concatenate([near, far, chance[y, x, None], shift[:, y, x].T], 1).astype(np.float32)
-        return rows[self._suppress(rows[:, :4], rows[:, 4], 0.5)]
+        return rows[suppressed(rows[:, :4], rows[:, 4], 0.5)]
 
     def _read(self, boxes: Floats, crops: Floats) -> Found:
         """What O-Net says of square boxes (n, 4) and their crops."""
@@ -178,12 +171,6 @@ class Detector:
             parts = [self._nets[net](part) for part in tensor.split(CROPS)]
             return [torch.cat(out).float().cpu().numpy() for out in zip(*parts, strict=True)]
 
-    def _suppress(self, boxes: Floats, score: Floats, overlap: float) -> NDArray[np.int64]:
-        """Which boxes stay when each, the best first, removes those that overlap it more than so."""
-        torch = self._torch
-        kept = self._nms(torch.from_numpy(boxes.copy()), torch.from_numpy(score.copy()), overlap)
-        return np.asarray(kept.numpy(), np.int64)
-
     def _halved(self, pixels: Bytes) -> Bytes:
         height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
         even = pixels[: 2 * height, : 2 * width]  # exactly half: OpenCV is several times faster at that
@@ -200,20 +187,18 @@ class Detector:
         return np.asarray(resized[0].permute(1, 2, 0).numpy(), np.float32)
 
 
-def libraries() -> tuple[Any, Any, Any, Any]:
-    """torch, cv2, the nets of facenet-pytorch, and torchvision's suppression of overlapping boxes."""
+def libraries() -> tuple[Any, Any]:
+    """torch and cv2."""
     try:
         import cv2
         import torch
-        from facenet_pytorch.models import mtcnn
-        from torchvision.ops import nms
     except ImportError as error:
         raise MissingLibrary(
-            f"faces need OpenCV, torch and facenet-pytorch, and one cannot be loaded ({error}); for a missing libGL "
+            f"faces need OpenCV and torch, and one cannot be loaded ({error}); for a missing libGL "
             "type: apt-get install libgl1 libglib2.0-0, or: uv pip install opencv-python-headless; "
             "for a missing package type: uv pip install msapipe"
         ) from error
-    return torch, cv2, mtcnn, nms
+    return torch, cv2
 
 
 def pyramid(shorter: int, smallest: float, factor: float) -> Iterator[float]:

@@ -112,7 +112,7 @@ class MTCNN(Stage):
 
     def load(self, device: str) -> None:
         """Import torch and read the three nets."""
-        _, self._cv2, _, _ = libraries()
+        _, self._cv2 = libraries()
         pnet, rnet, onet = (w.path() for w in self.weights)
         self._detector = Detector((pnet, rnet, onet), device, self.thresholds, self.scale_factor, self.exact)
 
