@@ -193,9 +193,16 @@ def _check(weights: Mapping[str, Floats], where: str) -> int:
 
 
 def _gelu(x: Floats) -> Floats:
-    from scipy.special import erf
-
-    out: Floats = np.float32(0.5) * x * (1 + erf(x * np.float32(np.sqrt(0.5))))
+    """x times the normal distribution at x, by Abramowitz and Stegun (1964), 7.1.26: within 1.5e-7 of the error
+    function, which in SciPy would cost a quarter of a second to import.
+    """
+    size = np.abs(x) * np.float32(np.sqrt(0.5))
+    t: Floats = np.reciprocal(1 + np.float32(0.3275911) * size)
+    tail = t * np.exp(-size * size)
+    powers: Floats = np.full_like(t, 1.061405429)
+    for factor in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        powers = np.asarray(powers * t + factor, np.float32)
+    out: Floats = x * np.where(x > 0, 1 - tail * powers / 2, tail * powers / 2)
     return out
 
 
