@@ -13,7 +13,7 @@ MOST_COMPRESSION = 2.4
 # probability -0.87 and -1.0. On 22 real English clips the first is below .2.
 MOST_NO_SPEECH, LEAST_LOGPROB = 0.6, -0.7
 # Mean log probability of the tokens plus mean probability of the words, of what tiny.en writes down. This bound loses
-# 0.8 % of 132 English clips (17 real ones: none; another draw of eSpeak's 6 %) and refuses 92.8 % of 138 foreign ones;
+# 0.8 % of 132 English clips (17 real ones: none; 4.6 % of another draw) and refuses 92.8 % of 138 foreign ones;
 # bounds chosen without a source lose 2.3 % and refuse 94.9 % (benchmarks/hearing.py).
 LEAST_SURE = -0.30
 # Below this a phrase is in doubt, and the stretch is heard again part by part.
