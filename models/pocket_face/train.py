@@ -59,15 +59,14 @@ TARGET = HERE / "model.safetensors"
 VIEWS = ("bordered", "plain")
 STEPS = 5  # times that MTCNN sees a photograph: of a person seen less often it wants to be surer
 BATCH = 64
-BENT, SMILED, FILMED = 18, 18, 12  # pictures beside each batch, from which only action units are learned
-LESSON = 1.0  # what the error of a unit, in shares of its variance, counts beside the loss of emotions
+BENT, FILMED = 12, 12  # pictures beside each batch, from which only action units are learned
+LESSON = 0.5  # what the error of a unit, in shares of its variance, counts beside the loss of emotions
 RATE = 3e-3
 SMOOTHING = 0.05
 ENOUGH = 150  # an emotion with fewer photographs than so is expected that much less often
 FIVE = ("anger", "happiness", "neutral", "sadness", "surprise")
 
 TAUGHT_UNITS = np.isin(UNITS, TAUGHT)
-SMILE = UNITS.index(12)
 
 log = logging.getLogger("train")
 
@@ -163,13 +162,9 @@ def trained(faces: Faces, lessons: Taught, seed: int, epochs: int) -> Any:
     with torch.no_grad():  # begun at the means, or units that are rare would drown all else at first
         net.units.bias.copy_(torch.from_numpy(np.nanmean(told, 0)).clamp(0.001, 0.999).logit())
     for step, (pictures, emotion, units) in enumerate(batches(faces, lessons, drawn, steps)):
-        layer = net(pictures)
-        vectors = functional.dropout(layer.mean(1), 0.3)
+        vectors = functional.dropout(net(pictures), 0.3)
         felt = functional.cross_entropy(net.head(vectors[:BATCH]) + drawn.log(), emotion, label_smoothing=SMOOTHING)
-        said, known = (
-            net.units(functional.dropout(layer.flatten(1), 0.3))[:, TAUGHT_UNITS].sigmoid(),
-            ~units[:, 0].isnan(),
-        )
+        said, known = net.units(vectors)[:, TAUGHT_UNITS].sigmoid(), ~units[:, 0].isnan()
         wrong = ((said[known] - units[known]).square() / variance).mean()
         loss = felt + LESSON * wrong
         optimiser.zero_grad()
@@ -186,19 +181,13 @@ def trained(faces: Faces, lessons: Taught, seed: int, epochs: int) -> Any:
 def batches(
     faces: Faces, lessons: Taught, drawn: torch.Tensor, steps: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Pictures (112, 1, 64, 64), changed at random, the emotions (64,) of the first, and what the teacher says of the
-    units that it knows (112, 15), NaN where it found no face.
+    """Pictures (88, 1, 64, 64), changed at random, the emotions (64,) of the first, and what the teacher says of the
+    units that it knows (88, 15), NaN where it found no face.
     """
     pictures = torch.from_numpy(faces.pictures[faces.training])
     emotion = torch.from_numpy(faces.emotion[faces.training])
     told = torch.from_numpy(lessons.photographs.units[faces.training][:, TAUGHT_UNITS])
-    # Half of what is bent had smiled: a smile that was bent into a frown must not be told by its cheeks.
-    smiled = faces.training & (lessons.photographs.units[:, SMILE] > 0.5)
-    others = [
-        (_clear(lessons.bent, faces.training), BENT),
-        (_clear(lessons.bent, smiled), SMILED),
-        (_clear(lessons.films), FILMED),
-    ]
+    others = [(_clear(lessons.bent, faces.training), BENT), (_clear(lessons.films), FILMED)]
     chance = (drawn / torch.bincount(emotion, minlength=len(EMOTIONS)))[emotion]
     for _ in range(steps):
         chosen = torch.multinomial(chance, BATCH, replacement=True)
@@ -278,7 +267,7 @@ def vectors(net: Any, faces: Faces, which: NDArray[np.bool_], view: int) -> torc
     """What the net makes of one view of some faces: (n, 160)."""
     edge = (FIELD - SIDE) // 2
     pictures = normalised(faces.pictures[which, view, edge:-edge, edge:-edge])
-    return torch.cat([pooled(net, part).mean(1) for part in torch.from_numpy(pictures).split(64)])  # type: ignore[no-untyped-call]
+    return torch.cat([pooled(net, part) for part in torch.from_numpy(pictures).split(64)])  # type: ignore[no-untyped-call]
 
 
 def figures(net: Any, faces: Faces) -> dict[str, float]:
@@ -312,7 +301,7 @@ def as_taught(net: Any, faces: Faces, lessons: Taught) -> dict[str, float]:
     for name, (pictures, told) in parts.items():
         seen = torch.from_numpy(normalised(pictures[:, edge:-edge, edge:-edge].numpy()))
         with torch.inference_mode():
-            said = torch.cat([net.units(pooled(net, part).flatten(1)).sigmoid() for part in seen.split(64)])  # type: ignore[no-untyped-call]
+            said = torch.cat([net.units(pooled(net, part)).sigmoid() for part in seen.split(64)])  # type: ignore[no-untyped-call]
         each = [np.corrcoef(a, b)[0, 1] for a, b in zip(said[:, TAUGHT_UNITS].T.numpy(), told.T.numpy(), strict=True)]
         found[f"{name}: units, mean correlation"] = float(np.mean(each))
         found |= {f"{name}: AU{unit:02}": float(value) for unit, value in zip(TAUGHT, each, strict=True)}

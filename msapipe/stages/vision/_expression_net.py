@@ -27,7 +27,6 @@ NEGATIVE = ("anger", "disgust", "fear", "sadness")
 
 SIDE = 64  # pixels of the picture that the net sees
 WIDTHS = (24, 24, 48, 96, 160)
-ROWS = 4  # of the last layer
 EMBEDDING = 32
 
 POCKET_FACE = Bundled(
@@ -114,10 +113,9 @@ def _warped(seen: Bytes, points: Floats, template: Floats, field: int) -> Bytes:
 
 
 def network(normed: bool = False) -> Any:
-    """The residual net: float (n, 1, 64, 64) to the means of the four rows of its last layer (n, 4, 160).
+    """The residual net: float (n, 1, 64, 64) to the mean of its last layer (n, 160), and three linear heads on that.
 
-    Of the mean of these (n, 160) ``head`` makes a logit for each of the emotions, and ``embedding`` the 32 numbers; of
-    the rows one behind the other (n, 640) ``units`` makes a logit for each action unit: it matters where those are.
+    ``head`` gives a logit for each of the emotions, ``units`` one for each action unit, ``embedding`` the 32 numbers.
     ``normed`` nets have a batch norm behind every convolution, for training; in the others, those for use, it is folded
     into the convolution.
 
@@ -147,11 +145,11 @@ def network(normed: bool = False) -> Any:
             self.stem = convolution(1, WIDTHS[0], 5, 2)
             self.blocks = nn.Sequential(*(Residual(*pair) for pair in pairwise(WIDTHS)))
             self.head = nn.Linear(WIDTHS[-1], len(EMOTIONS))
-            self.units = nn.Linear(ROWS * WIDTHS[-1], len(UNITS))
+            self.units = nn.Linear(WIDTHS[-1], len(UNITS))
             self.embedding = nn.Linear(WIDTHS[-1], EMBEDDING)
 
         def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-            return torch.as_tensor(self.blocks(torch.relu(self.stem(pictures))).mean(3).transpose(1, 2))
+            return torch.as_tensor(self.blocks(torch.relu(self.stem(pictures))).mean((2, 3)))
 
     return Net()
 
@@ -172,7 +170,7 @@ def folded(net: Any) -> Any:
 
 
 def pooled(net: Any, pictures: torch.Tensor) -> torch.Tensor:
-    """The mean of the net's last layer over each picture (n, 1, 64, 64) and its mirror image: (n, 4, 160)."""
+    """The mean of the net's last layer over each picture (n, 1, 64, 64) and its mirror image: (n, 160)."""
     import torch
 
     both = net(torch.cat([pictures, pictures.flip(3)]))

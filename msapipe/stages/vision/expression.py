@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _NAMES = (*EMOTIONS, "valence", "smile", *(f"embedding_{i}" for i in range(EMBEDDING)))
 _NEGATIVE = [EMOTIONS.index(name) for name in NEGATIVE]
 _HAPPINESS = EMOTIONS.index("happiness")
-_SMILE = UNITS.index(12)  # corners of the lips pulled up
+_SMILE, _FROWN = UNITS.index(12), UNITS.index(15)  # corners of the lips pulled up, and down
 
 # A face is called positive up to so many times its smile: a cheerful face without one is a trick of cheeks and light.
 SMILES = 2.0
@@ -47,7 +47,7 @@ class Expression(Stage):
     of which few photographs were known, less so; the largest is the decision.
     valence: happiness - (anger + disgust + fear + sadness), centred on people who talk neutrally, and no more than
     twice ``smile``: a face whose mouth does not smile is not positive. In [-1, 1], 0 is neutral.
-    smile: how far the corners of the lips are pulled up, action unit 12, in [0, 1].
+    smile: smile against frown, action unit 12 less 15 (corners of the lips up, down), in [-1, 1].
     embedding_0 to embedding_31: principal components of the net's last layer, the largest first; without a unit.
 
     A row is invalid where the speaker's face was not found, or is one even grey. The same face gives the same numbers,
@@ -70,12 +70,11 @@ class Expression(Stage):
         seen, values = read_clip(self._net, face_clip, len(_NAMES), self._judged)
         return FeatureSequence.masked(values, face_clip.times, seen, _NAMES)
 
-    def _judged(self, layer: torch.Tensor) -> NDArray[np.float32]:
+    def _judged(self, vectors: torch.Tensor) -> NDArray[np.float32]:
         """The columns of each picture: (n, 41)."""
-        vectors = layer.mean(1)
         chances = self._net.head(vectors).softmax(1).numpy()
         emotion = chances[:, _HAPPINESS] - chances[:, _NEGATIVE].sum(1)
-        units = self._net.units(layer.flatten(1)).sigmoid().numpy()
-        smile = units[:, _SMILE]
-        valence = np.minimum(centred(emotion, NEUTRAL), SMILES * smile)
+        units = self._net.units(vectors).sigmoid().numpy()
+        smile = units[:, _SMILE] - units[:, _FROWN]
+        valence = np.minimum(centred(emotion, NEUTRAL), np.maximum(SMILES * smile, -1))
         return np.concatenate([chances, valence[:, None], smile[:, None], self._net.embedding(vectors).numpy()], 1)
