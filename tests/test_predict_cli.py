@@ -23,7 +23,7 @@ from msapipe.cli.predict import as_object
 from msapipe.cli.predict import predict as command
 from msapipe.errors import FeatureMismatch, RecipeError, UnknownName
 from msapipe.fusion._base import Batch, FusionModel, Output
-from msapipe.pipeline import predict
+from msapipe.pipeline import network as networks
 from msapipe.pipeline.card import signature
 from msapipe.pipeline.plan import plan
 from msapipe.pipeline.recipe import load_recipe, parse_recipe
@@ -75,7 +75,7 @@ def mine(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict
         "licence": "Apache-2.0",
     }
     (model / "model.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(card))))
-    monkeypatch.setattr(predict, "load_network", lambda *_: Counting(dims).eval())
+    monkeypatch.setattr(networks, "load_network", lambda *_: Counting(dims).eval())
     return {"pipeline": str(tmp_path / "mine.yaml"), "model": str(model), "cache": tmp_path / "cache"}
 
 

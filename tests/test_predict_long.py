@@ -16,7 +16,7 @@ from msapipe.cache import Store
 from msapipe.cache.store import entry_bytes, read_entry
 from msapipe.errors import NothingToScore
 from msapipe.fusion._base import Batch, FusionModel, Output, masked_mean, present
-from msapipe.pipeline import predict
+from msapipe.pipeline import network as networks
 from msapipe.pipeline.predict import Model
 from msapipe.pipeline.recipe import Recipe, load_recipe
 from msapipe.pipeline.run import Outcome
@@ -45,7 +45,7 @@ class Plain(FusionModel):
 def network(monkeypatch: pytest.MonkeyPatch) -> Plain:
     plain = Plain(DIMS).eval()
     plain.asked = []
-    monkeypatch.setattr(predict, "load_network", lambda *_: plain)
+    monkeypatch.setattr(networks, "load_network", lambda *_: plain)
     return plain
 
 

@@ -1,4 +1,4 @@
-"""Train the net of the stage ``vision/expression`` and write model.safetensors.
+"""Train the net of the stage ``vision/expression`` and write model.onnx.
 
     uv run python models/pocket_face/train.py --data ../shared/data --media ../shared/media \
         --teacher ../shared/weights/mediapipe/face_landmarker.task --work FOLDER
@@ -42,6 +42,7 @@ from msapipe.stages.vision._expression_net import (
     EMOTIONS,
     NEGATIVE,
     SIDE,
+    exported,
     filling,
     folded,
     network,
@@ -54,7 +55,7 @@ from msapipe.stages.vision._units import UNITS
 from msapipe.types import FaceClip, Frames, Speaker
 
 HERE = Path(__file__).resolve().parent
-TARGET = HERE / "model.safetensors"
+TARGET = HERE / "model.onnx"
 
 VIEWS = ("bordered", "plain")
 STEPS = 5  # times that MTCNN sees a photograph: of a person seen less often it wants to be surer
@@ -344,7 +345,9 @@ def main() -> None:
     for name in done[0][1]:
         each = [scores[name] for _, scores in done]
         log.info("%-40s mean %.3f  (%s)", name, np.mean(each), ", ".join(f"{value:.3f}" for value in each))
-    save_file({name: tensor.half().contiguous() for name, tensor in done[0][0].items()}, TARGET)
+    net = network()
+    net.load_state_dict(done[0][0], strict=True)
+    TARGET.write_bytes(exported(net.eval()))
     log.info('SHA256 = "%s"', hashlib.sha256(TARGET.read_bytes()).hexdigest())
     log.info("BYTES = %d", TARGET.stat().st_size)
 

@@ -10,10 +10,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from msapipe.fusion._said import LIMIT
 from msapipe.types import FeatureSequence
-
-# Standardised columns stay within this many deviations: a wild value of one clip must not rule its score.
-LIMIT = 20.0
 
 
 @dataclass

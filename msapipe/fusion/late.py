@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from msapipe.errors import RecipeError
 from msapipe.fusion._base import (
-    LIMIT,
     Batch,
     Batches,
     FusionModel,
@@ -26,17 +25,11 @@ from msapipe.fusion._base import (
     masked_std,
     present,
 )
+from msapipe.fusion._late_numpy import LARGEST, STRAIGHT, SUREST, VERSION
+from msapipe.fusion._said import LIMIT
 
 # Nine in ten of a normal variable lie within so many deviations; what the reach of the interval begins as.
 NINE_IN_TEN = 1.6449
-
-# Bounds of logarithms: of a head's trust, and of what must be positive in the covariance.
-SUREST = 6.0
-LARGEST = 6.0
-
-# The part of the scale on which a score is what was reckoned; what lies beyond is drawn in towards the limit, which no
-# score reaches.
-STRAIGHT = 0.8
 
 # How much likelihoods count in the loss beside the absolute error, which is what scores are judged by.
 LIKELIHOOD = 0.3
@@ -91,7 +84,7 @@ class Late(FusionModel):
     Raises RecipeError for a limit that is not positive, or a modality in ``calibrated`` that the model does not read.
     """
 
-    version = 3
+    version = VERSION
     facts: ClassVar[Mapping[str, str | int]] = {
         "paper": "Baltrusaitis et al.",
         "year": 2019,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+from functools import cache
+
 from msapipe.errors import RecipeError
 
 
 def resolve_device(name: str) -> str:
     """ "auto" to the first GPU, or the CPU; "1" is cuda:1. Raises RecipeError for a GPU that is not there."""
-    if name == "cpu":
-        return name
+    if name == "cpu" or (name == "auto" and not has_driver()):
+        return "cpu"
     import torch
 
     there = torch.cuda.device_count()
@@ -20,3 +23,18 @@ def resolve_device(name: str) -> str:
     if int(number or 0) >= there:
         raise RecipeError(f"device {name!r}: this machine has {there} GPUs that torch can use; type --device cpu")
     return f"cuda:{number or 0}"
+
+
+@cache
+def has_driver() -> bool:
+    """Whether a driver of NVIDIA's can be loaded; without one there is nothing that torch, slow to import, could find.
+
+    torch built for AMD's GPUs calls them cuda too; their driver is looked for alike.
+    """
+    for library in ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so"):
+        try:
+            ctypes.CDLL(library)
+            return True
+        except OSError:
+            continue
+    return False

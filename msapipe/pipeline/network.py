@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from msapipe.errors import FeatureMismatch, WeightsError
+from msapipe.fusion._said import Said, Scorer
 from msapipe.pipeline.card import Card
+from msapipe.types import FeatureSequence
 
 if TYPE_CHECKING:
     from msapipe.fusion._base import FusionModel
@@ -35,3 +40,41 @@ def load_network(folder: Path, card: Card, name: str) -> FusionModel:
         reason = " ".join(str(error).split())
         raise WeightsError(f"{folder / card.weights.file} does not fit {card.use}: {reason}") from error
     return network.eval()
+
+
+def load_scorer(folder: Path, card: Card, name: str) -> Scorer:
+    """The fusion model of a folder for scoring, without torch where there is a form of it that needs none.
+
+    Raises as ``load_network``.
+    """
+    without_torch = f"msapipe.fusion._{card.use}_numpy"
+    if card.use.isidentifier() and find_spec(without_torch) is not None:
+        form = import_module(without_torch)
+        if card.version == form.VERSION:
+            from safetensors.numpy import load_file
+
+            return cast("Scorer", form.Scorer(load_file(folder / card.weights.file), card.dims, **card.params))
+    return InTorch(load_network(folder, card, name), card.dims)
+
+
+class InTorch:
+    """A network in eval mode, asked for plain arrays."""
+
+    def __init__(self, network: FusionModel, dims: Mapping[str, int]) -> None:
+        self._network, self._dims, self.by_video = network, dims, network.by_video
+
+    def __call__(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Said:
+        """Score, interval and what each modality says by itself."""
+        import torch
+
+        from msapipe.fusion._base import collate
+
+        batch = collate(clips, self._dims)
+        batch.video = torch.zeros(len(batch), dtype=torch.int64)
+        with torch.inference_mode():
+            output = self._network(batch if without is None else batch.without(without))
+        return Said(
+            output.score.double().numpy(),
+            None if output.interval is None else output.interval.double().numpy(),
+            {name: part.double().numpy() for name, part in output.unimodal.items()},
+        )

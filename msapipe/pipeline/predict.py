@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from msapipe.cache import Store, digest
 from msapipe.cache.key import SCHEMA
 from msapipe.errors import CacheError, FeatureMismatch, NothingToScore
+from msapipe.fusion._said import Said, Scorer
+from msapipe.pipeline import network
 from msapipe.pipeline.card import Card, check_features, model_folder, read_card
-from msapipe.pipeline.network import load_network
 from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Outcome
 from msapipe.pipeline.windows import LENGTH, LONG, cut, length_of, mean, weights_of, why_whole, windows_of
 from msapipe.types import Contribution, FeatureSequence, Prediction, Window
-
-if TYPE_CHECKING:
-    from msapipe.fusion._base import FusionModel
 
 # Raise it when the same features and model give another prediction.
 _VERSION = 2
@@ -52,7 +50,7 @@ class Model:
             if not allow_mismatch:
                 raise
             self._mismatch = str(error).splitlines()[0]
-        self._network: FusionModel | None = None
+        self._scorer: Scorer | None = None
         self.loading = 0.0
 
     def predict(self, outcome: Outcome, store: Store) -> Prediction:
@@ -92,14 +90,14 @@ class Model:
 
     def diagnostics(self, clip: Mapping[str, FeatureSequence]) -> dict[str, NDArray[np.float64]]:
         """Gates, attention and the like of one clip, without the axis of clips."""
-        network = self._load()
+        in_torch = network.load_network(self.folder, self.card, self.name)
 
         import torch
 
         from msapipe.fusion._base import collate
 
         with torch.inference_mode():
-            output = network(collate([clip], self.card.dims))
+            output = in_torch(collate([clip], self.card.dims))
         return {name: value[0].double().cpu().numpy() for name, value in output.diagnostics.items() if value.ndim}
 
     def _check(self, outcome: Outcome, features: Mapping[str, FeatureSequence]) -> None:
@@ -172,35 +170,16 @@ class Model:
             return at_once, (note,)
         return windows_of(seconds), ()
 
-    def _ask(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> _Said:
+    def _ask(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Said:
         """What the network says of clips, some at a time, with one modality switched off or none."""
-        network = self._load()  # and with it torch, so that its import counts as loading
-
-        import torch
-
-        from msapipe.fusion._base import collate
-
-        outputs = []
-        with torch.inference_mode():
-            # The windows of a clip are one video: a model by video sees all of them.
-            size = len(clips) if network.by_video else _BATCH
-            for first in range(0, len(clips), size):
-                batch = collate(clips[first : first + size], self.card.dims)
-                batch.video = torch.zeros(len(batch), dtype=torch.int64)
-                outputs.append(network(batch if without is None else batch.without(without)))
-            low, high = self.card.scale
-            bounds = [output.interval for output in outputs if output.interval is not None]
-            return _Said(
-                torch.cat([output.score for output in outputs]).double().clamp(low, high).numpy(),
-                torch.cat(bounds).double().clamp(low, high).numpy() if bounds else None,
-                {
-                    name: torch.cat([output.unimodal[name] for output in outputs]).double().numpy()
-                    for name in outputs[0].unimodal
-                },
-            )
+        scorer = self._load()
+        # The windows of a clip are one video: a model by video sees all of them.
+        size = len(clips) if scorer.by_video else _BATCH
+        parts = [scorer(clips[first : first + size], without) for first in range(0, len(clips), size)]
+        return Said.joined(parts).within(*self.card.scale)
 
     def _timeline(
-        self, clips: Sequence[Mapping[str, FeatureSequence]], windows: NDArray[np.float64], said: _Said
+        self, clips: Sequence[Mapping[str, FeatureSequence]], windows: NDArray[np.float64], said: Said
     ) -> tuple[Window, ...]:
         intervals = [None] * len(windows) if said.interval is None else [_pair(bounds) for bounds in said.interval]
         return tuple(
@@ -219,21 +198,12 @@ class Model:
         notes = () if self.card.calibrated else ("uncalibrated: the weights were stated, not learned from labels",)
         return (*notes, *self.card.notes, *((self._mismatch,) if self._mismatch else ()))
 
-    def _load(self) -> FusionModel:
-        if self._network is None:
+    def _load(self) -> Scorer:
+        if self._scorer is None:
             begun = time.perf_counter()
-            self._network = load_network(self.folder, self.card, self.name)
+            self._scorer = network.load_scorer(self.folder, self.card, self.name)
             self.loading = time.perf_counter() - begun
-        return self._network
-
-
-@dataclass(frozen=True, eq=False)
-class _Said:
-    """What a network says of N windows: score (N,) and interval (N, 2), on the model's scale, and unimodal (N,)."""
-
-    score: NDArray[np.float64]
-    interval: NDArray[np.float64] | None
-    unimodal: dict[str, NDArray[np.float64]]
+        return self._scorer
 
 
 def _contribution(
@@ -241,8 +211,8 @@ def _contribution(
     part: FeatureSequence | None,
     clips: Sequence[Mapping[str, FeatureSequence]],
     windows: NDArray[np.float64],
-    whole: _Said,
-    without: _Said,
+    whole: Said,
+    without: Said,
 ) -> Contribution:
     there = weights_of(clips, windows) * [_seen(clip, name) for clip in clips]
     others = weights_of(clips, windows, without=name)

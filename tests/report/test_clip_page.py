@@ -24,7 +24,7 @@ from msapipe.cli.render import render
 from msapipe.cli.report import report
 from msapipe.errors import MsapipeError, RecipeError
 from msapipe.fusion._base import Batch, FusionModel, Output
-from msapipe.pipeline import predict
+from msapipe.pipeline import network as networks
 from msapipe.pipeline.explain import Explanation, WordEffect, explain
 from msapipe.pipeline.plan import plan
 from msapipe.pipeline.predict import Model
@@ -72,7 +72,7 @@ class Valence(FusionModel):
 def valence(mine: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:  # noqa: F811
     """The recipe and model of ``mine``, scored by the words."""
     dims = Model(mine["model"], load_recipe(mine["pipeline"])).card.dims
-    monkeypatch.setattr(predict, "load_network", lambda *_: Valence(dims).eval())
+    monkeypatch.setattr(networks, "load_network", lambda *_: Valence(dims).eval())
     return mine
 
 

@@ -1,13 +1,13 @@
 """P-Net, R-Net and O-Net of MTCNN, and the suppression of overlapping boxes, as facenet-pytorch has them.
 
 Written out because importing facenet-pytorch imports torchvision and torch's compiler, two and a half seconds; its
-weights are read from its folder. Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded
-Convolutional Networks" (2016).
+weights are read from its folder. On a CPU the same nets run from ONNX files, without torch.
+Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks" (2016).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.errors import WeightsError
+from msapipe.stages._onnx import session
+from msapipe.weights import Bundled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +52,65 @@ class Plan:
 P_NET = Plan(((2, 2), None, None), None, "conv4_1", "conv4_2")
 R_NET = Plan(((3, 2), (3, 2), None), "dense4", "dense5_1", "dense5_2")
 O_NET = Plan(((3, 2), (3, 2), (2, 2), None), "dense5", "dense6_1", "dense6_2", ("dense6_3",))
+PLANS = (P_NET, R_NET, O_NET)
+
+
+def _on_cpu(letter: str, size: int, sha256: str) -> Bundled:
+    return Bundled(
+        name="mtcnn",
+        file=f"{letter}net.onnx",
+        sha256=sha256,
+        bytes=size,
+        licence="MIT",
+        source="facenet-pytorch, by models/mtcnn/export.py",
+    )
+
+
+# The numbers of facenet-pytorch's files in another form: keys name those files, whichever form is run.
+ON_CPU = (
+    _on_cpu("p", 27711, "f7dc2947dc68605c77b55d4cf2fed1b64bea4ec6a1c08132753e6c3988f54757"),
+    _on_cpu("r", 402337, "e307227dc6fc7fe9a8441f7039f316712ed38b3b65578873b5f8a688160cf8d0"),
+    _on_cpu("o", 1558267, "80383fb98517d427b488c9c458ac39ff4536088a909b4e4fe4be4e8bbdfa1fa6"),
+)
+
+# Crops that one call of a net gets at most; noise can make thousands of candidates.
+CROPS = 512
+
+# One of the nets: pixels float32 (n, h, w, 3) in [0, 255] to shift, what else it answers, and chance, in this order.
+Net = Callable[[Floats], Sequence[Floats]]
+
+
+def nets_on_cpu() -> list[Net]:
+    """The three in onnxruntime; raises WeightsError."""
+
+    def opened(weights: Bundled) -> Net:
+        net = session(weights.path())
+        return lambda pixels: in_parts(lambda part: net.run(None, {"pixels": part}), pixels)
+
+    return [opened(weights) for weights in ON_CPU]
+
+
+def nets_in_torch(files: Sequence[Path], device: str) -> list[Net]:
+    """The three in torch, on a device, from facenet-pytorch's files; raises WeightsError."""
+    import torch
+
+    def opened(plan: Plan, file: Path) -> Net:
+        net = CascadeNet.read(plan, file, torch.device(device))
+
+        def ask(pixels: Floats) -> Sequence[Floats]:
+            with torch.inference_mode():
+                tensor = (torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device) - 127.5) * 0.0078125
+                return [said.float().cpu().numpy() for said in net(tensor)]
+
+        return lambda pixels: in_parts(ask, pixels)
+
+    return [opened(plan, file) for plan, file in zip(PLANS, files, strict=True)]
+
+
+def in_parts(net: Net, pixels: Floats) -> Sequence[Floats]:
+    """What a net says of at most ``CROPS`` pictures at a time, put together."""
+    parts = [net(pixels[first : first + CROPS]) for first in range(0, max(len(pixels), 1), CROPS)]
+    return parts[0] if len(parts) == 1 else [np.concatenate(said) for said in zip(*parts, strict=True)]
 
 
 class CascadeNet:

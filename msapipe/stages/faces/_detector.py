@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.errors import MissingLibrary
-from msapipe.stages.faces._cascade import O_NET, P_NET, R_NET, CascadeNet, suppressed
+from msapipe.stages.faces._cascade import Net, nets_in_torch, nets_on_cpu, suppressed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,9 +28,6 @@ ROUGH = 24.0
 
 # A face this much larger than the picture's shorter side cannot be followed.
 LARGEST = 2.0
-
-# Crops that one call of a net gets at most; noise can make thousands of candidates.
-CROPS = 512
 
 
 class Found(NamedTuple):
@@ -65,22 +62,26 @@ class Detector:
         factor: float,
         exact: bool,
     ) -> None:
-        torch, self._cv2 = libraries()
-        self._torch, self._device = torch, torch.device(device)
+        self._cv2 = opencv()
         self._thresholds, self._factor, self._exact = thresholds, factor, exact
-        plans = zip((P_NET, R_NET, O_NET), weights, strict=True)
-        self._nets = [CascadeNet.read(plan, path, self._device) for plan, path in plans]
-        self._resize: Callable[[Bytes, int, int], Floats] = self._torch_area if exact else self._cv2_area
+        self._in_torch = exact or device != "cpu"
+        self._nets: list[Net] = nets_in_torch(weights, device) if self._in_torch else nets_on_cpu()
+        self._resize: Callable[[Bytes, int, int], Floats] = _torch_area if exact else self._cv2_area
 
     @contextmanager
     def one_thread(self) -> Iterator[None]:
         """Let torch compute in one thread: more would change the last bits, and gain nothing on nets this small."""
-        before = self._torch.get_num_threads()
-        self._torch.set_num_threads(1)
+        if not self._in_torch:
+            yield
+            return
+        import torch
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
         try:
             yield
         finally:
-            self._torch.set_num_threads(before)
+            torch.set_num_threads(before)
 
     def find(self, picture: Bytes, smallest: float) -> Found:
         """Every face of uint8 (H, W, 3) RGB whose side is at least ``smallest`` pixels."""
@@ -98,7 +99,7 @@ class Detector:
         boxes, crops = self._crops(picture, square(self._propose(picture, smallest)), 24)
         if not len(boxes):
             return boxes
-        shift, chance = self._ask(1, crops)
+        shift, chance = self._nets[1](crops)
         good = chance[:, 1] > self._thresholds[1]
         boxes, shift, score = boxes[good], shift[good], chance[good, 1]
         keep = suppressed(boxes, score, 0.7)
@@ -131,7 +132,7 @@ class Detector:
             size = int(height * scale + 1), int(width * scale + 1)
             if not self._exact and source is picture:
                 source = self._cv2.resize(picture, size[::-1], interpolation=self._cv2.INTER_AREA)
-            shift, chance = self._ask(0, self._resize(source, *size)[None])
+            shift, chance = self._nets[0](self._resize(source, *size)[None])
             levels.append(self._candidates(shift[0], chance[0, 1], scale))
         found = np.concatenate(levels) if levels else np.zeros((0, 9), np.float32)
         found = found[suppressed(found[:, :4], found[:, 4], 0.7)]
@@ -148,7 +149,7 @@ class Detector:
 
     def _read(self, boxes: Floats, crops: Floats) -> Found:
         """What O-Net says of square boxes (n, 4) and their crops."""
-        shift, points, chance = self._ask(2, crops)
+        shift, points, chance = self._nets[2](crops)
         sides = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None]
         landmarks = points.reshape(-1, 2, 5).transpose(0, 2, 1) * sides + boxes[:, None, :2] - 1
         return Found(corrected(boxes, shift), np.asarray(landmarks, np.float32), chance[:, 1])
@@ -163,14 +164,6 @@ class Detector:
         crops = [self._resize(picture[y1[i] : y2[i], x1[i] : x2[i]], size, size) for i in inside]
         return boxes[inside], np.stack(crops) if crops else np.zeros((0, size, size, 3), np.float32)
 
-    def _ask(self, net: int, pixels: Floats) -> list[Floats]:
-        """Run P-Net, R-Net or O-Net on float32 (n, h, w, 3) in [0, 255]."""
-        torch = self._torch
-        with torch.inference_mode():
-            tensor = (torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self._device) - 127.5) * 0.0078125
-            parts = [self._nets[net](part) for part in tensor.split(CROPS)]
-            return [torch.cat(out).float().cpu().numpy() for out in zip(*parts, strict=True)]
-
     def _halved(self, pixels: Bytes) -> Bytes:
         height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
         even = pixels[: 2 * height, : 2 * width]  # exactly half: OpenCV is several times faster at that
@@ -181,24 +174,27 @@ class Detector:
             pixels = self._cv2.resize(pixels, (width, height), interpolation=self._cv2.INTER_AREA)
         return np.asarray(pixels, np.float32)
 
-    def _torch_area(self, pixels: Bytes, height: int, width: int) -> Floats:
-        tensor = self._torch.from_numpy(pixels).permute(2, 0, 1).float()
-        resized = self._torch.nn.functional.interpolate(tensor[None], size=(height, width), mode="area")
-        return np.asarray(resized[0].permute(1, 2, 0).numpy(), np.float32)
+
+def _torch_area(pixels: Bytes, height: int, width: int) -> Floats:
+    """The mean of the pixels that each new one covers, as facenet-pytorch takes it."""
+    import torch
+
+    tensor = torch.from_numpy(pixels).permute(2, 0, 1).float()
+    resized = torch.nn.functional.interpolate(tensor[None], size=(height, width), mode="area")
+    return np.asarray(resized[0].permute(1, 2, 0).numpy(), np.float32)
 
 
-def libraries() -> tuple[Any, Any]:
-    """torch and cv2."""
+def opencv() -> Any:
+    """cv2; raises MissingLibrary."""
     try:
         import cv2
-        import torch
     except ImportError as error:
         raise MissingLibrary(
-            f"faces need OpenCV and torch, and one cannot be loaded ({error}); for a missing libGL "
+            f"faces need OpenCV, which cannot be loaded ({error}); for a missing libGL "
             "type: apt-get install libgl1 libglib2.0-0, or: uv pip install opencv-python-headless; "
             "for a missing package type: uv pip install msapipe"
         ) from error
-    return torch, cv2
+    return cv2
 
 
 def pyramid(shorter: int, smallest: float, factor: float) -> Iterator[float]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from msapipe.errors import RecipeError
 from msapipe.stages._base import Stage
 from msapipe.stages.faces._crops import cut_out, loose_square
-from msapipe.stages.faces._detector import Detector, Found, distinct, libraries
+from msapipe.stages.faces._detector import Detector, Found, distinct, opencv
 from msapipe.stages.faces._tracks import CutFinder, Tracker, overlaps
 from msapipe.stages.faces._upright import DOUBTFUL, Spread, quarter_turns
 from msapipe.types import EncodedImages, FaceTracks, Frames
@@ -111,8 +111,8 @@ class MTCNN(Stage):
                 raise RecipeError(f"mtcnn: {name} must be seconds, 0 or more, got {value}")
 
     def load(self, device: str) -> None:
-        """Import torch and read the three nets."""
-        _, self._cv2 = libraries()
+        """Read the three nets: for a CPU without torch; ``exact``, or for a GPU, with it."""
+        self._cv2 = opencv()
         pnet, rnet, onet = (w.path() for w in self.weights)
         self._detector = Detector((pnet, rnet, onet), device, self.thresholds, self.scale_factor, self.exact)
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import MissingLibrary, WeightsError
+from msapipe.errors import MissingLibrary
+from msapipe.stages._onnx import session
 from msapipe.stages.vision._units import UNITS
 from msapipe.types import FaceClip
 from msapipe.types.faces import ALIGNED_112, similarity
@@ -31,9 +32,9 @@ EMBEDDING = 32
 
 POCKET_FACE = Bundled(
     name="pocket_face",
-    file="model.safetensors",
-    sha256="3d7f18157b1c87b09173813264a5990bcb0fde5883c80dd7a3ee721f0462db32",
-    bytes=1135016,
+    file="model.onnx",
+    sha256="b361da5cdfcf9124cf296a744c93cd6ea2f364098f0c10a21322cacb41e8843b",
+    bytes=1147319,
     licence="Apache-2.0",
     source="models/pocket_face/train.py",
 )
@@ -177,54 +178,69 @@ def pooled(net: Any, pictures: torch.Tensor) -> torch.Tensor:
     return torch.as_tensor((both[: len(pictures)] + both[len(pictures) :]) / 2)
 
 
-def load_net(path: Path) -> Any:
-    """The net for use with the numbers of a file, float32, in eval mode, on the CPU.
+def exported(net: Any) -> bytes:
+    """A folded net as an ONNX file in half precision.
 
-    Raises WeightsError when the file does not hold exactly this net.
+    pictures: float32 (n, 1, 64, 64) to chances (n, 7) of the emotions, units (n, 17) in [0, 1] and embedding (n, 32).
+    Needs the package onnx.
     """
+    import io
+
+    import onnx
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from onnx import TensorProto, helper, numpy_helper
 
-    try:
-        state = {name: tensor.float() for name, tensor in load_file(path).items()}
-        with torch.device("meta"):  # draws no random numbers only to overwrite them
-            net = network()
-        net.load_state_dict(state, strict=True, assign=True)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsError(f"{path} cannot be read as the net of expressions: {reason}; reinstall msapipe") from error
-    return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    class Whole(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            seen = (self.net(pictures) + self.net(pictures.flip(3))) / 2
+            return self.net.head(seen).softmax(1), self.net.units(seen).sigmoid(), self.net.embedding(seen)
+
+    names = ["chances", "units", "embedding"]
+    file = io.BytesIO()
+    axes = {name: {0: "n"} for name in ("pictures", *names)}
+    example = (torch.zeros(2, 1, SIDE, SIDE),)
+    options: dict[str, Any] = {"input_names": ["pictures"], "output_names": names, "dynamic_axes": axes}
+    torch.onnx.export(Whole().eval(), example, file, dynamo=False, **options)  # type: ignore[arg-type]  # files too
+    model = onnx.load_from_string(file.getvalue())
+    for number in list(model.graph.initializer):
+        half = numpy_helper.from_array(numpy_helper.to_array(number).astype(np.float16), f"{number.name}.half")
+        cast = helper.make_node("Cast", [half.name], [number.name], to=TensorProto.FLOAT)
+        model.graph.initializer.remove(number)
+        model.graph.initializer.append(half)
+        model.graph.node.insert(0, cast)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
-def load_shipped(reader: str) -> Any:
-    """The net of ``POCKET_FACE`` for a stage, ``reader``, that will cut faces out; raises MissingLibrary."""
+def load_net(path: Path) -> Any:
+    """The net of a file for a stage that will cut faces out; raises MissingLibrary, WeightsError."""
     try:
         import cv2  # noqa: F401 - FaceClip imports it when a crop is asked for
     except ImportError as error:
         raise MissingLibrary(
-            f"{reader} needs OpenCV, which cannot be loaded ({error}); "
+            f"expressions need OpenCV, which cannot be loaded ({error}); "
             "type: apt-get install libgl1 libglib2.0-0, or: uv pip install opencv-python-headless"
         ) from error
-    return load_net(POCKET_FACE.path())
+    return session(path)
 
 
 def read_clip(
-    net: Any, clip: FaceClip, columns: int, judge: Callable[[torch.Tensor], Floats]
+    net: Any, clip: FaceClip, columns: int, judge: Callable[[Floats, Floats, Floats], Floats]
 ) -> tuple[NDArray[np.bool_], Floats]:
-    """Which rows hold a face that is more than an even grey, bool (T,), and what ``judge`` makes of the net's vectors
-    (n, 160) of them, float32 (T, columns); the others are to be ignored.
+    """Which rows hold a face that is more than an even grey, bool (T,), and what ``judge`` makes of them, float32
+    (T, columns), of chances (n, 7), units (n, 17) and embedding (n, 32); the others are to be ignored.
     """
-    import torch
-
     values = np.zeros((len(clip), columns), np.float32)
     seen = clip.valid.copy()
     rows = np.flatnonzero(seen)
-    with torch.inference_mode():
-        for first in range(0, len(rows), COUNT):
-            some = rows[first : first + COUNT]
-            pictures = np.zeros((COUNT, SIDE, SIDE), np.uint8)
-            pictures[: len(some)] = [picture(clip, int(row)) for row in some]
-            seen[some] = pictures[: len(some)].std((1, 2)) >= LEAST_CONTRAST
-            values[some] = judge(pooled(net, torch.from_numpy(normalised(pictures))))[: len(some)]
+    for first in range(0, len(rows), COUNT):
+        some = rows[first : first + COUNT]
+        pictures = np.zeros((COUNT, SIDE, SIDE), np.uint8)
+        pictures[: len(some)] = [picture(clip, int(row)) for row in some]
+        seen[some] = pictures[: len(some)].std((1, 2)) >= LEAST_CONTRAST
+        values[some] = judge(*net.run(None, {"pictures": normalised(pictures)}))[: len(some)]
     return seen, values

@@ -30,7 +30,7 @@ class PocketUnits:
 
     def measure(self, clip: FaceClip) -> tuple[NDArray[np.bool_], Floats]:
         """Intensities in columns 0 to 16 of (T, 34); a row that is one even grey is not valid."""
-        seen, units = read_clip(self._net, clip, len(UNITS), lambda vectors: self._net.units(vectors).sigmoid().numpy())
+        seen, units = read_clip(self._net, clip, len(UNITS), lambda _chances, units, _embedding: units)
         values = np.zeros((len(clip), 2 * len(UNITS)), np.float32)
         values[:, : len(UNITS)] = units * np.isin(UNITS, TAUGHT)
         return seen, values

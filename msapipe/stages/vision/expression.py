@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from msapipe.stages._base import Stage
 from msapipe.stages._neutral import centred
@@ -15,15 +14,12 @@ from msapipe.stages.vision._expression_net import (
     EMOTIONS,
     NEGATIVE,
     POCKET_FACE,
-    load_shipped,
+    load_net,
     read_clip,
 )
-from msapipe.stages.vision._units import UNITS
+from msapipe.stages.vision._units import UNITS, Floats
 from msapipe.types import FaceClip, FeatureSequence
 from msapipe.weights import Weights
-
-if TYPE_CHECKING:
-    import torch
 
 _NAMES = (*EMOTIONS, "valence", "smile", *(f"embedding_{i}" for i in range(EMBEDDING)))
 _NEGATIVE = [EMOTIONS.index(name) for name in NEGATIVE]
@@ -62,19 +58,18 @@ class Expression(Stage):
     weights: ClassVar[tuple[Weights, ...]] = (POCKET_FACE,)
 
     def load(self, device: str) -> None:
-        """Import what is needed and read the net, which is too small to gain from a GPU."""
-        self._net: Any = load_shipped("expression")
+        """Read the net, which is too small to gain from a GPU."""
+        self._net: Any = load_net(POCKET_FACE.path())
 
     def run(self, face_clip: FaceClip) -> FeatureSequence:
         """Read every row that has a face."""
         seen, values = read_clip(self._net, face_clip, len(_NAMES), self._judged)
         return FeatureSequence.masked(values, face_clip.times, seen, _NAMES)
 
-    def _judged(self, vectors: torch.Tensor) -> NDArray[np.float32]:
+    @staticmethod
+    def _judged(chances: Floats, units: Floats, embedding: Floats) -> Floats:
         """The columns of each picture: (n, 41)."""
-        chances = self._net.head(vectors).softmax(1).numpy()
         emotion = chances[:, _HAPPINESS] - chances[:, _NEGATIVE].sum(1)
-        units = self._net.units(vectors).sigmoid().numpy()
         smile = units[:, _SMILE] - units[:, _FROWN]
         valence = np.minimum(centred(emotion, NEUTRAL), np.maximum(SMILES * smile, -1))
-        return np.concatenate([chances, valence[:, None], smile[:, None], self._net.embedding(vectors).numpy()], 1)
+        return np.concatenate([chances, valence[:, None], smile[:, None], embedding], 1)

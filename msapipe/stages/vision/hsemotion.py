@@ -10,6 +10,7 @@ import numpy as np
 
 from msapipe.errors import MissingLibrary, RecipeError, WeightsError
 from msapipe.stages._base import CheckpointStage
+from msapipe.stages._onnx import options
 from msapipe.stages.vision._crops import View, crops, on_the_clip
 from msapipe.stages.vision._imagenet import normalised
 from msapipe.stages.vision._weights_file import only_file
@@ -85,10 +86,6 @@ class Hsemotion(CheckpointStage):
 
 def _open(file: Path, device: str, onnx: Any, onnxruntime: Any) -> tuple[Any, str]:
     """A session on the file, and the name of the tensor that its classifier reads, made one of its outputs."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.use_deterministic_compute = True
-    options.log_severity_level = 3
     kind, _, number = device.partition(":")
     providers: list[Any] = ["CPUExecutionProvider"]
     if kind == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
@@ -97,7 +94,7 @@ def _open(file: Path, device: str, onnx: Any, onnxruntime: Any) -> tuple[Any, st
         model = onnx.load(file)
         embedding = _before_classifier(model.graph, file)
         model.graph.output.append(onnx.helper.make_empty_tensor_value_info(embedding))
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers), embedding
+        return onnxruntime.InferenceSession(model.SerializeToString(), options(), providers=providers), embedding
     except WeightsError:
         raise
     except Exception as error:  # both libraries have errors of their own, which derive from nothing

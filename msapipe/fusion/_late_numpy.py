@@ -1,0 +1,105 @@
+"""Late fusion in numpy, for scoring: importing torch takes longer than all that pocket does with a clip.
+
+The same numbers as ``late`` in eval mode, which is what is trained; a test holds both together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.fusion._said import LIMIT, Doubles, Said
+from msapipe.types import FeatureSequence
+
+Floats = NDArray[np.float32]
+
+# Bounds of logarithms: of a head's trust, and of what must be positive in the covariance.
+SUREST = 6.0
+LARGEST = 6.0
+
+# The part of the scale on which a score is what was reckoned; what lies beyond is drawn in towards the limit, which no
+# score reaches.
+STRAIGHT = 0.8
+
+# Of ``Late``, whose numbers it reads.
+VERSION = 3
+
+
+class Scorer:
+    """A trained ``Late``, by the names of its numbers; dims, limit, calibrated: as there."""
+
+    by_video = False
+
+    def __init__(
+        self,
+        numbers: Mapping[str, NDArray[np.float32]],
+        dims: Mapping[str, int],
+        limit: float = 3.0,
+        calibrated: Sequence[str] = (),
+    ) -> None:
+        self._numbers, self._dims, self._limit = numbers, dims, limit
+        self._calibrated = np.array([name in calibrated for name in dims])
+        root = numbers["root"].astype(np.float64)
+        positive = np.eye(len(root), dtype=bool)
+        positive[:, 0] = True
+        factor = np.where(positive, np.exp(root.clip(-LARGEST, LARGEST)), np.tril(root, -1))
+        self._covariance = factor @ factor.T
+
+    def __call__(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Said:
+        """Score, interval and what each modality says by itself."""
+        said, trust, there = self._observed(clips, without)
+        mean, covariance = self._numbers["mean"].astype(np.float64), self._covariance
+        slope = covariance[0, 1:] / covariance.diagonal()[1:] * trust / (1 + trust)
+        seen = np.where(self._calibrated, (said - mean[0]) / slope, said - mean[1:]) * there
+        weight, variance = _conditioned(covariance, trust, there)
+        score = self._limited(mean[0] + (weight * seen).sum(1))
+        half = float(self._numbers["reach"]) * np.sqrt(variance)
+        alone = self._limited(mean[0] + slope * seen)
+        return Said(
+            score,
+            np.stack([score - half, score + half], 1).clip(-self._limit, self._limit),
+            {name: alone[:, i] for i, name in enumerate(self._dims)},
+        )
+
+    def _observed(
+        self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None
+    ) -> tuple[Doubles, Doubles, NDArray[np.bool_]]:
+        """What the heads say, variance of a latent over that of its noise, what is there: (clips, modalities)."""
+        said = np.zeros((len(clips), len(self._dims)))
+        trust, there = said.copy(), np.zeros(said.shape, bool)
+        for i, (name, width) in enumerate(self._dims.items()):
+            center, spread, weight, bias, more = (
+                self._numbers[f"heads.{name}.{part}"]
+                for part in ("center", "spread", "linear.weight", "linear.bias", "trust.weight")
+            )
+            for row, clip in enumerate(clips):
+                values = clip[name].values[clip[name].valid] if name in clip and name != without else None
+                pooled = _pooled(values, width)
+                scaled = ((pooled - center) / spread).clip(-LIMIT, LIMIT)
+                said[row, i] = scaled @ weight[0] + bias[0]
+                trust[row, i] = self._numbers["log_trust"][i] + scaled @ more[0]
+                there[row, i] = values is not None and len(values) > 0
+        return said, np.exp(trust.clip(-SUREST, SUREST)), there
+
+    def _limited(self, value: Doubles) -> Doubles:
+        straight = STRAIGHT * self._limit
+        beyond, rest = (np.abs(value) - straight).clip(0), self._limit - straight
+        return np.asarray(value.clip(-straight, straight) + np.sign(value) * rest * np.tanh(beyond / rest))
+
+
+def _pooled(values: Floats | None, width: int) -> Floats:
+    """Mean, deviation over time, and log(1 + valid steps), of the valid rows (T, D): (2 D + 1,)."""
+    if values is None or not len(values):
+        return np.zeros(2 * width + 1, np.float32)
+    return np.concatenate([values.mean(0), values.std(0), [np.log1p(len(values))]]).astype(np.float32)
+
+
+def _conditioned(covariance: Doubles, trust: Doubles, there: NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
+    """Weights of the observations in E[M | observations] and the variance of M given them: see ``late``."""
+    scale = np.sqrt(trust / covariance.diagonal()[1:]) * there
+    inner = scale[:, :, None] * covariance[1:, 1:] * scale[:, None] + np.eye(trust.shape[1])
+    with_m = scale * covariance[0, 1:]
+    solved = np.linalg.solve(inner, with_m[:, :, None])[:, :, 0]
+    return scale * solved, covariance[0, 0] - (with_m * solved).sum(1)
