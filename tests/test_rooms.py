@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,38 @@ def test_rooms_import_only_downwards() -> None:
     assert not wrong, wrong
 
 
+def test_no_circles_inside_rooms_either() -> None:
+    """Whichever file is imported, none of those that it imports leads back to it: also inside functions."""
+    names = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in files()}
+    reached = {name.removesuffix(".__init__"): set[str]() for name in names}
+    for name, path in names.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and not under_type_checking(node, path):
+                for alias in node.names:
+                    inner = f"{node.module}.{alias.name}"
+                    reached[name.removesuffix(".__init__")].add(inner if inner in reached else node.module)
+    circles = []
+    for start in reached:
+        seen, left = set[str](), list(reached[start] - {start})
+        while left:
+            if (name := left.pop()) not in seen and name in reached:
+                seen.add(name)
+                left += reached[name]
+        if start in seen:
+            circles.append(start)
+    assert not circles, circles
+
+
+def under_type_checking(node: ast.AST, path: Path) -> bool:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return any(
+        isinstance(part, ast.If)
+        and ast.unparse(part.test) == "TYPE_CHECKING"
+        and part.lineno <= node.lineno <= (part.end_lineno or 0)  # type: ignore[attr-defined]
+        for part in ast.walk(tree)
+    )
+
+
 def test_no_stage_imports_another() -> None:
     wrong = []
     for path in (PACKAGE / "stages").glob("*/*.py"):
@@ -104,6 +137,14 @@ def test_nothing_is_allowed_to_be_unequal_or_unpickled() -> None:
                 if called in ("pickle.load", "pickle.loads", "pickle.Unpickler"):
                     wrong.append(f"{where}: {called}")
     assert not wrong, wrong
+
+
+def test_a_checkpoint_is_pinned_once() -> None:
+    found: dict[str, set[str]] = {}
+    for path in files():
+        for revision in re.findall(r'"([0-9a-f]{40})"', path.read_text(encoding="utf-8")):
+            found.setdefault(revision, set()).add(str(path.relative_to(PACKAGE)))
+    assert {revision: where for revision, where in found.items() if len(where) > 1} == {}
 
 
 def test_what_must_not_exist() -> None:

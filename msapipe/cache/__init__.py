@@ -1,7 +1,7 @@
 """Results on disk, each under a name that covers everything that could change it."""
 
 from msapipe.cache.key import digest, file_digest, stage_key
-from msapipe.cache.place import open_store
+from msapipe.cache.open import open_store
 from msapipe.cache.store import Entry, Store
 
 __all__ = ["Entry", "Store", "digest", "file_digest", "open_store", "stage_key"]

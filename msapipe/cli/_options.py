@@ -122,9 +122,9 @@ def accept_licences(names: list[str] | None, recipe: LoadedRecipe | None) -> Non
     """Remember that the user accepts the licences of the weights of these names; UnknownName for others."""
     if not names:
         return
-    from msapipe.cli.weights import every_weights
     from msapipe.errors import UnknownName
     from msapipe.registry import did_you_mean
+    from msapipe.stages.known_weights import every_weights
     from msapipe.weights import accept
 
     known = {weights.name for weights in every_weights()}

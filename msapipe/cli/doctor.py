@@ -208,8 +208,8 @@ def _decoder() -> Iterator[Check]:
 
 def _weights() -> Iterator[Check]:
     """A line for what is damaged, one for all the rest."""
-    from msapipe.cli.weights import every_weights
     from msapipe.errors import WeightsError
+    from msapipe.stages.known_weights import every_weights
 
     here = [(weights, stages) for weights, stages in every_weights().items() if weights.here()]
     good = 0

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from msapipe.pipeline.recipe import Recipe
+    from msapipe.stages.known_weights import Readers
     from msapipe.weights import Checkpoint, Download, Weights
     from msapipe.weights.fetch import Progress
 
@@ -24,31 +25,10 @@ log = logging.getLogger("msapipe")
 
 app = typer.Typer(help="Pretrained weights: list, fetch, verify, path.", no_args_is_help=True, rich_markup_mode=None)
 
-# Weights, and the stages that read them.
-Readers = dict["Weights", list[str]]
-
 _Pipeline = Annotated[
     str | None, typer.Option("--pipeline", "-p", help="The weights of this recipe: a name or a .yaml file.")
 ]
 _NAMES = "Names, or the beginning of one (msapipe weights list); ORG/NAME@COMMIT for others of the hub."
-
-
-def every_weights() -> Readers:
-    """All weights that a stage knows of, in the order of the slots. A plug-in that is broken is named and left."""
-    from msapipe.errors import RecipeError
-    from msapipe.stages import STAGES
-
-    found: Readers = {}
-    for slot, registry in STAGES.items():
-        for name in registry.where():
-            try:
-                stage = registry.get(name)
-            except (ImportError, RecipeError) as error:
-                log.warning("%s/%s cannot be loaded: %s", slot, name, error)
-                continue
-            for weights in stage.weights:
-                found.setdefault(weights, []).append(f"{slot}/{name}")
-    return found
 
 
 @app.command("list")
@@ -58,6 +38,7 @@ def listing(
 ) -> int:
     """What there is: name, size, licence; which stages read it; where it is, or what to type."""
     from msapipe.pipeline.recipe import load_recipe
+    from msapipe.stages.known_weights import every_weights
     from msapipe.weights import accepted
 
     recipe = load_recipe(pipeline) if pipeline else None
@@ -105,6 +86,7 @@ def fetch(
     from msapipe.cli import _exit
     from msapipe.errors import RecipeError, WeightsError
     from msapipe.pipeline.recipe import load_recipe
+    from msapipe.stages.known_weights import every_weights
 
     console = options.console(quiet)
     recipe = load_recipe(pipeline) if pipeline else None
@@ -129,6 +111,7 @@ def verify(
 ) -> int:
     """Check every hash of what is here, or of NAMEs. Exit code 1 when one differs or a NAME is not here."""
     from msapipe.errors import WeightsError
+    from msapipe.stages.known_weights import every_weights
     from msapipe.weights.kinds import check_anew
 
     check_anew()
@@ -178,6 +161,7 @@ def _named(names: Iterable[str]) -> list[Weights]:
     """The weights of these names: whole, the beginning, the beginning behind the owner's name, or id@commit."""
     from msapipe.errors import UnknownName
     from msapipe.registry import did_you_mean
+    from msapipe.stages.known_weights import every_weights
     from msapipe.weights import choose
 
     known = list(every_weights())

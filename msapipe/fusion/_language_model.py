@@ -8,7 +8,6 @@ other checkpoint is the parameter ``language_config``, which is read from the ch
 from __future__ import annotations
 
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from msapipe.fusion._attention import Dropout, Layer, sine_positions
 from msapipe.fusion._base import Batch, present
 from msapipe.fusion._checks import check_sizes
 from msapipe.weights import Checkpoint, Weights, choose
+from msapipe.weights.encoders import BERT, CHINESE_BERT, XLNET, quiet_transformers
 from msapipe.weights.minilm import MINILM
 
 Gate = Callable[[Tensor], Tensor]
@@ -38,50 +38,24 @@ class _Known:
     config: str
 
 
-def _known(name: str, revision: str, licence: str, **config: Any) -> _Known:
-    checkpoint = Checkpoint(name=name, revision=revision, licence=licence, source=f"hub {name}")
+def _known(checkpoint: Checkpoint, **config: Any) -> _Known:
     return _Known(checkpoint, json.dumps(config))
 
 
 KNOWN = {
     known.checkpoint.name: known
     for known in (
+        _known(BERT, model_type="bert", vocab_size=30522),
+        _known(CHINESE_BERT, model_type="bert", vocab_size=21128),
+        _known(XLNET, model_type="xlnet", d_model=768, n_layer=12, n_head=12, d_inner=3072),
         _known(
-            "google-bert/bert-base-uncased",
-            "86b5e0934494bd15c9632b12f734a8a67f723594",
-            "Apache-2.0",
+            MINILM,
             model_type="bert",
             vocab_size=30522,
-        ),
-        _known(
-            "google-bert/bert-base-chinese",
-            "8f23c25b06e129b6c986331a13d8d025a92cf0ea",
-            "Apache-2.0",
-            model_type="bert",
-            vocab_size=21128,
-        ),
-        _known(
-            "xlnet/xlnet-base-cased",
-            "ceaa69c7bc5e512b5007106a7ccbb7daf24b2c79",
-            "MIT",
-            model_type="xlnet",
-            d_model=768,
-            n_layer=12,
-            n_head=12,
-            d_inner=3072,
-        ),
-        _Known(
-            MINILM,
-            json.dumps(
-                {
-                    "model_type": "bert",
-                    "vocab_size": 30522,
-                    "hidden_size": 384,
-                    "num_hidden_layers": 6,
-                    "num_attention_heads": 12,
-                    "intermediate_size": 1536,
-                }
-            ),
+            hidden_size=384,
+            num_hidden_layers=6,
+            num_attention_heads=12,
+            intermediate_size=1536,
         ),
     )
 }
@@ -199,7 +173,7 @@ class LanguageModel(TextBranch):
         if not self.named:
             return
         folder = _checkpoint(self.named, self.what).path()
-        _quiet()
+        quiet_transformers()
         with_pooler = pooler is not None and not self.cls_last and not self.any
         options = {} if self.cls_last or self.any else {"add_pooling_layer": with_pooler}
         try:
@@ -334,7 +308,7 @@ def _checkpoint(name: str, what: str) -> Weights:
 
 def _config(language_model: str, language_config: str, what: str) -> Any:
     """The configuration given, else that of a known checkpoint, else that in the checkpoint's folder."""
-    _quiet()
+    quiet_transformers()
     from transformers import AutoConfig
 
     given = language_config or (KNOWN[language_model].config if language_model in KNOWN else "")
@@ -346,12 +320,3 @@ def _config(language_model: str, language_config: str, what: str) -> Any:
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise RecipeError(f"{what}: no configuration of a language model: {reason}") from error
-
-
-def _quiet() -> None:
-    """No conversion service, no progress bars, no advice: before transformers is imported."""
-    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -8,7 +8,6 @@ left empty, it is read from the checkpoint.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,20 +19,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 from msapipe.errors import RecipeError, WeightsError
 from msapipe.fusion._base import present
-from msapipe.weights import Checkpoint, Weights, choose
+from msapipe.weights import Weights, choose
+from msapipe.weights.encoders import CHINESE_HUBERT, HUBERT, quiet_transformers
 
 # Audio features of which each row is 20 ms of sound at 16 kHz.
 SAMPLE_COLUMNS = 320
 
 
-def _known(name: str, revision: str, licence: str) -> Checkpoint:
-    return Checkpoint(name=name, revision=revision, licence=licence, source=f"hub {name}")
-
-
-KNOWN = (
-    _known("facebook/hubert-base-ls960", "dba3bb02fda4248b6e082697eee756de8fe8aa8a", "Apache-2.0"),
-    _known("TencentGameMate/chinese-hubert-base", "fce0375452b1dd6c080ac3248d423d4d037bc831", "MIT"),
-)
+KNOWN = (HUBERT, CHINESE_HUBERT)
 
 
 class SpeechEncoder(nn.Module):
@@ -82,7 +75,7 @@ class SpeechEncoder(nn.Module):
         if not self.named:
             return
         folder = _checkpoint(self.named, self.what).path()
-        _quiet()
+        quiet_transformers()
         try:
             loaded, found = type(self.net).from_pretrained(
                 folder,
@@ -148,7 +141,7 @@ def _checkpoint(name: str, what: str) -> Weights:
 
 def _config(speech_model: str, speech_config: str, what: str) -> Any:
     """The configuration given, else that in the checkpoint's folder, with ``do_normalize`` of its preprocessor."""
-    _quiet()
+    quiet_transformers()
     from transformers import AutoConfig
 
     try:
@@ -167,12 +160,3 @@ def _normalizes(folder: Path) -> bool:
     """Whether the checkpoint's own preprocessor gives every sound mean 0 and deviation 1."""
     found = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
     return bool(found.get("do_normalize", True))
-
-
-def _quiet() -> None:
-    """No conversion service, no progress bars, no advice: before transformers is imported."""
-    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]

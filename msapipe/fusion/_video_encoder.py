@@ -22,7 +22,8 @@ from torch.nn import functional
 
 from msapipe.errors import RecipeError, WeightsError
 from msapipe.fusion._base import present
-from msapipe.weights import Download, Weights, choose, from_torchvision
+from msapipe.weights import Download, Weights, choose
+from msapipe.weights.encoders import SWIN_BASE, SWIN_TINY
 
 # Colours of Kinetics-400, as torchvision normalises them.
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -37,27 +38,12 @@ class _Known:
     config: str
 
 
-def _known(name: str, file: str, trained_on: str, **sizes: Any) -> _Known:
-    checkpoint = from_torchvision(name, file, trained_on)
+def _known(checkpoint: Download, **sizes: Any) -> _Known:
     return _Known(checkpoint, json.dumps({"window_size": [8, 7, 7], "stochastic_depth_prob": 0.1, **sizes}))
 
 
-_TINY = _known(
-    "swin3d_t",
-    "swin3d_t-7615ae03.pth",
-    "Kinetics-400",
-    embed_dim=96,
-    depths=[2, 2, 6, 2],
-    num_heads=[3, 6, 12, 24],
-)
-_BASE = _known(
-    "swin3d_b",
-    "swin3d_b_1k-24f7c7c6.pth",
-    "ImageNet-1k, then Kinetics-400",
-    embed_dim=128,
-    depths=[2, 2, 18, 2],
-    num_heads=[4, 8, 16, 32],
-)
+_TINY = _known(SWIN_TINY, embed_dim=96, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24])
+_BASE = _known(SWIN_BASE, embed_dim=128, depths=[2, 2, 18, 2], num_heads=[4, 8, 16, 32])
 
 KNOWN = {known.checkpoint.name: known for known in (_TINY, _BASE)}
 

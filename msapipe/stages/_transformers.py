@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from msapipe.errors import WeightsError
+from msapipe.weights.encoders import quiet_transformers
 
 # The files, one of which every tokenizer has; tokenizer_config.json alone names a class and no piece.
 _TOKENIZERS = (
@@ -21,7 +21,7 @@ _TOKENIZERS = (
 
 def load_config(folder: Path) -> Any:
     """The checkpoint's config; raises WeightsError when the folder holds none that is known."""
-    _quiet()
+    quiet_transformers()
     from transformers import AutoConfig
 
     try:
@@ -37,7 +37,7 @@ def load_model(folder: Path, cls: Any, device: str, may_lack: tuple[str, ...] = 
     that is not used). What the checkpoint has beside it (the head of its own task) is left. Raises WeightsError
     for another architecture.
     """
-    _quiet()
+    quiet_transformers()
     import torch
 
     try:
@@ -72,23 +72,13 @@ def load_tokenizer(folder: Path) -> Any:
             f"{folder} holds no tokenizer, expected one of {', '.join(_TOKENIZERS)}; copy it from where the checkpoint "
             "is from, or type in Python: AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER)"
         )
-    _quiet()
+    quiet_transformers()
     from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_fast=True)
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(f"{folder} holds no tokenizer that transformers reads: {_line(error)}") from error
-
-
-def _quiet() -> None:
-    """No conversion service, no progress bars, no advice: before transformers is imported."""
-    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _line(error: Exception) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from msapipe.stages.audio._hidden_states import HiddenStates
-from msapipe.weights import Checkpoint, Weights
+from msapipe.weights import Weights
+from msapipe.weights.encoders import CHINESE_HUBERT, HUBERT, on_hub
 
 
 @dataclass
@@ -31,30 +32,10 @@ class Hubert(HiddenStates):
     """
 
     weights: ClassVar[tuple[Weights, ...]] = (
-        Checkpoint(
-            name="facebook/hubert-base-ls960",
-            revision="dba3bb02fda4248b6e082697eee756de8fe8aa8a",
-            licence="Apache-2.0",
-            source="hub facebook/hubert-base-ls960",
-        ),
-        Checkpoint(
-            name="facebook/hubert-large-ll60k",
-            revision="ff022d095678a2995f3c49bab18a96a9e553f782",
-            licence="Apache-2.0",
-            source="hub facebook/hubert-large-ll60k",
-        ),
-        Checkpoint(
-            name="TencentGameMate/chinese-hubert-base",
-            revision="fce0375452b1dd6c080ac3248d423d4d037bc831",
-            licence="MIT",
-            source="hub TencentGameMate/chinese-hubert-base",
-        ),
-        Checkpoint(
-            name="TencentGameMate/chinese-hubert-large",
-            revision="90cb660492214f687e60f5ca509b20edae6e75bd",
-            licence="MIT",
-            source="hub TencentGameMate/chinese-hubert-large",
-        ),
+        HUBERT,
+        on_hub("facebook/hubert-large-ll60k", "ff022d095678a2995f3c49bab18a96a9e553f782", "Apache-2.0"),
+        CHINESE_HUBERT,
+        on_hub("TencentGameMate/chinese-hubert-large", "90cb660492214f687e60f5ca509b20edae6e75bd", "MIT"),
     )
     architecture: ClassVar[str] = "HubertModel"
 

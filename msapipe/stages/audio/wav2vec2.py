@@ -10,6 +10,7 @@ from msapipe.errors import WeightsError
 from msapipe.stages._speech_net import load_speech
 from msapipe.stages.audio._hidden_states import Floats, HiddenStates
 from msapipe.weights import Checkpoint, Weights
+from msapipe.weights.encoders import WAV2VEC2
 
 _DIMENSIONS = ("arousal", "dominance", "valence")
 
@@ -47,12 +48,7 @@ class Wav2vec2(HiddenStates):
             source="hub audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim",
             commercial=False,
         ),
-        Checkpoint(
-            name="facebook/wav2vec2-base-960h",
-            revision="22aad52d435eb6dbaf354bdad9b0da84ce7d6156",
-            licence="Apache-2.0",
-            source="hub facebook/wav2vec2-base-960h",
-        ),
+        WAV2VEC2,
     )
     architecture: ClassVar[str] = "Wav2Vec2Model"
 

@@ -13,21 +13,16 @@ from numpy.typing import NDArray
 from msapipe.errors import WeightsError
 from msapipe.stages import _transformers
 from msapipe.types import Word
-from msapipe.weights import Checkpoint
+from msapipe.weights.encoders import BERT, CHINESE_BERT, XLNET, on_hub
 from msapipe.weights.minilm import MINILM
 
-
-def _encoder(name: str, revision: str, licence: str, size: int | None = None) -> Checkpoint:
-    return Checkpoint(name=name, revision=revision, licence=licence, source=f"hub {name}", bytes=size)
-
-
 ENCODERS = (
-    _encoder("google-bert/bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594", "Apache-2.0", 440449768),
-    _encoder("google-bert/bert-base-chinese", "8f23c25b06e129b6c986331a13d8d025a92cf0ea", "Apache-2.0"),
-    _encoder("google-bert/bert-base-multilingual-cased", "3f076fdb1ab68d5b2880cb87a0886f315b8146f8", "Apache-2.0"),
-    _encoder("hfl/chinese-roberta-wwm-ext", "5c58d0b8ec1d9014354d691c538661bf00bfdb44", "Apache-2.0"),
-    _encoder("FacebookAI/roberta-base", "e2da8e2f811d1448a5b465c236feacd80ffbac7b", "MIT", 498818054),
-    _encoder("xlnet/xlnet-base-cased", "ceaa69c7bc5e512b5007106a7ccbb7daf24b2c79", "MIT"),
+    BERT,
+    CHINESE_BERT,
+    on_hub("google-bert/bert-base-multilingual-cased", "3f076fdb1ab68d5b2880cb87a0886f315b8146f8", "Apache-2.0"),
+    on_hub("hfl/chinese-roberta-wwm-ext", "5c58d0b8ec1d9014354d691c538661bf00bfdb44", "Apache-2.0"),
+    on_hub("FacebookAI/roberta-base", "e2da8e2f811d1448a5b465c236feacd80ffbac7b", "MIT", 498818054),
+    XLNET,
     MINILM,
 )
 

@@ -17,6 +17,7 @@ from msapipe.stages.vision._swin import SwinFeatures
 from msapipe.stages.vision._swin_file import load_model
 from msapipe.types import FaceClip, FeatureSequence
 from msapipe.weights import Weights, from_torchvision
+from msapipe.weights.encoders import SWIN_BASE, SWIN_TINY
 
 Ints = NDArray[np.int64]
 
@@ -63,9 +64,9 @@ class VideoSwin(CheckpointStage):
     version: ClassVar[int] = 1
     on_device: ClassVar[bool] = True
     weights: ClassVar[tuple[Weights, ...]] = (
-        from_torchvision("swin3d_t", "swin3d_t-7615ae03.pth", "Kinetics-400"),
+        SWIN_TINY,
         from_torchvision("swin3d_s", "swin3d_s-da41c237.pth", "Kinetics-400"),
-        from_torchvision("swin3d_b", "swin3d_b_1k-24f7c7c6.pth", "ImageNet-1k, then Kinetics-400"),
+        SWIN_BASE,
         from_torchvision("swin3d_b_22k", "swin3d_b_22k-7c6ae6fa.pth", "ImageNet-22k, then Kinetics-400"),
     )
 

@@ -17,7 +17,8 @@ from msapipe.stages.words._gaps import fill_gaps
 from msapipe.stages.words._letters import Letters
 from msapipe.stages.words._viterbi import Path, forced_path
 from msapipe.types import Transcript, Waveform, Word
-from msapipe.weights import Checkpoint, Weights
+from msapipe.weights import Weights
+from msapipe.weights.encoders import WAV2VEC2, on_hub
 
 if TYPE_CHECKING:
     import torch
@@ -52,18 +53,8 @@ class Ctc(CheckpointStage):
 
     on_device: ClassVar[bool] = True
     weights: ClassVar[tuple[Weights, ...]] = (
-        Checkpoint(
-            name=_ENGLISH,
-            revision="22aad52d435eb6dbaf354bdad9b0da84ce7d6156",
-            licence="Apache-2.0",
-            source=f"hub {_ENGLISH}",
-        ),
-        Checkpoint(
-            name=_CHINESE,
-            revision="99ccb2737be22b8bb50dcfcc39ad4d567fb90cfd",
-            licence="Apache-2.0",
-            source=f"hub {_CHINESE}",
-        ),
+        WAV2VEC2,
+        on_hub(_CHINESE, "99ccb2737be22b8bb50dcfcc39ad4d567fb90cfd", "Apache-2.0"),
         SILERO,
     )
 
