@@ -24,7 +24,7 @@ from msapipe.errors import (
 from msapipe.media import Decoder, Limits
 from msapipe.pipeline.device import resolve_device
 from msapipe.pipeline.plan import Plan, Step, plan
-from msapipe.pipeline.progress import Listener, Follower
+from msapipe.pipeline.progress import Follower, Listener
 from msapipe.pipeline.recipe import Recipe
 from msapipe.stages import MODALITIES, Stage
 from msapipe.types import Clip, FaceClip, FaceTracks, Failure, FeatureSequence, MediaInfo, Summary, Transcript

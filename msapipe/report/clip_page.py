@@ -111,6 +111,10 @@ def _film(
     clip, media = told.outcome.clip, told.outcome.values.get("media")
     seen = media is not None and media.video is not None
     kind = "video" if seen else "audio"
+    nothing = {"offset": 0, "allowed": "data:", "poster": ""}
+    if seconds > MOST_SECONDS and told.name:  # whoever reads it does not have the file
+        about = f"A clip of more than {MOST_SECONDS:.0f} s is not put into its page."
+        return {**nothing, "kind": "none", "source": "", "about": about}
     if seconds > MOST_SECONDS:
         where = os.path.relpath(clip.path.absolute(), path.absolute().parent)
         about = f"The page plays the file {where}: a clip of more than {MOST_SECONDS:.0f} s is not put into it."
@@ -123,7 +127,6 @@ def _film(
             "allowed": "'self' file:",
             "poster": "",
         }
-    nothing = {"offset": 0, "allowed": "data:", "poster": ""}
     try:
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / "film.mp4"
