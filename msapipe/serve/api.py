@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -286,12 +287,18 @@ async def _take_upload(request: Request, desk: Desk, page: bool) -> Job:
         name = intake.shown_name(upload.filename)
         try:
             folder = await asyncio.to_thread(desk.new_folder)
-            path = await asyncio.to_thread(intake.keep_upload, upload.file, folder, name)
-        except intake.WrongKind as error:
-            raise HTTPException(415, str(error)) from None
         except OSError as error:
-            raise HTTPException(503, f"the clip cannot be kept: {error.strerror}", _RETRY) from None
-    return _submit(desk, Job(name, folder, Wanted(path, name, folder / "page.html" if page else None)))
+            raise HTTPException(503, f"no clip can be kept: {error.strerror}", _RETRY) from None
+        try:
+            path = await asyncio.to_thread(intake.keep_upload, upload.file, folder, name)
+            return _submit(desk, Job(name, folder, Wanted(path, name, folder / "page.html" if page else None)))
+        except BaseException as error:
+            await asyncio.to_thread(shutil.rmtree, folder, True)
+            if isinstance(error, intake.WrongKind):
+                raise HTTPException(415, str(error)) from None
+            if isinstance(error, OSError):
+                raise HTTPException(503, f"the clip cannot be kept: {error.strerror}", _RETRY) from None
+            raise
 
 
 async def _until_gone(request: Request) -> None:

@@ -193,9 +193,9 @@ class Desk:
     async def close(self, seconds: float) -> None:
         """Take no more jobs, wait so many seconds for those that are here, then give them up."""
         self.stopping = True
-        left = [job.end() for job in self.jobs.values() if not job.finished]
+        left = [job for job in self.jobs.values() if not job.finished]
         if left and seconds > 0:
-            await asyncio.wait([asyncio.create_task(each) for each in left], timeout=seconds)
+            await asyncio.wait([asyncio.create_task(job.end()) for job in left], timeout=seconds)
         for job in self.jobs.values():
             job.fail("cancelled", f"{job.name}: the server was stopped before it was scored; send it again")
         for task in (*self._running.values(), *self._tasks):
@@ -250,7 +250,9 @@ class Desk:
             if self._on_end is not None:
                 self._on_end(job)
             # What was uploaded is not needed any more; its report is.
-            if job.request.clip.is_relative_to(job.folder):
+            if job.request.page is None:
+                await asyncio.to_thread(shutil.rmtree, job.folder, True)
+            elif job.request.clip.is_relative_to(job.folder):
                 await asyncio.to_thread(job.request.clip.unlink, True)
 
     async def _sweep(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -32,7 +33,8 @@ def open_socket(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
     except (OSError, OverflowError) as error:
-        because = getattr(error, "strerror", None) or error
+        number = getattr(error, "errno", None)
+        because = os.strerror(number) if number and number > 0 else error
         raise MsapipeError(
             f"cannot listen on {host} port {port}: {because}; name another with --host, --port"
         ) from None
