@@ -36,7 +36,8 @@ listening = open_socket("127.0.0.1", 0)
 print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
 desk = Desk(lambda: scorer, Limits(megabytes=1))
 patience = Patience(head=0.5, silence=0.5, body=1.0, connections=300)
-run(make_app(desk, Settings(grace=float(sys.argv[2])), Counting()), desk, listening, float(sys.argv[2]), patience)
+grace = float(sys.argv[2])
+run(make_app(desk, Settings(Path(sys.argv[3]), grace=grace), Counting()), desk, listening, grace, patience)
 print("folder left:", desk.folder.exists(), flush=True)
 """
 HOSTILE = ("../../../pwn.mp4", "/tmp/pwn.mp4", "..\\pwn.mp4", "-i.mp4", "<img src=x>.mp4", "\x1b[1m")
@@ -46,7 +47,9 @@ FILM = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 8
 @contextlib.contextmanager
 def server(hold: Path, grace: float = 20.0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The address of a server whose scorer waits while the file ``hold`` is there."""
-    process = subprocess.Popen([sys.executable, "-c", _SERVE, str(hold), str(grace)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SERVE, str(hold), str(grace), str(SAMPLES)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     try:
         yield process.stdout.readline().strip(), process
