@@ -19,7 +19,6 @@ from safetensors.torch import save_file
 
 from msapipe.cache import Store
 from msapipe.cli import _show
-from msapipe.cli.predict import as_object
 from msapipe.cli.predict import predict as command
 from msapipe.errors import FeatureMismatch, RecipeError, UnknownName
 from msapipe.fusion._base import Batch, FusionModel, Output
@@ -29,6 +28,7 @@ from msapipe.pipeline.plan import plan
 from msapipe.pipeline.recipe import load_recipe, parse_recipe
 from msapipe.pipeline.run import Outcome, Runner
 from msapipe.pipeline.without import without
+from msapipe.report.answer import as_object
 from msapipe.types import Clip, Contribution, Prediction, Transcript, Window, Word
 
 # No picture is decoded and no speech recognised: quick.

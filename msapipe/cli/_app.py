@@ -21,6 +21,7 @@ from msapipe.cli import (
     predict,
     render,
     report,
+    serve,
     train,
     tune,
     weights,
@@ -57,6 +58,7 @@ def _main(
 app.command("predict")(predict.predict)
 app.command("report")(report.report)
 app.command("render")(render.render)
+app.command("serve")(serve.serve)
 app.command("extract")(extract.extract)
 app.command("plan")(plan.plan)
 app.command("train")(train.train)

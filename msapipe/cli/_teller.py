@@ -72,8 +72,8 @@ class Teller:
     def _print(self, outcome: Outcome, found: Prediction | None, why: Explanation | None) -> None:
         from msapipe.cli._explain import explained, show_explanation
         from msapipe.cli._show import show
-        from msapipe.cli.predict import as_object
         from msapipe.pipeline.plan import plan
+        from msapipe.report.answer import as_object
 
         asked = why if self.explain else None
         if self.as_json:

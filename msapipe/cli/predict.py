@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from msapipe.cli import _options as options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from msapipe.pipeline.predict import Model
-    from msapipe.pipeline.recipe import Recipe
-    from msapipe.pipeline.run import Outcome, Runner
-    from msapipe.types import Prediction
+    pass
 
 
 def predict(
@@ -70,6 +65,7 @@ def predict(
     from msapipe.pipeline.device import resolve_device
     from msapipe.pipeline.model_recipe import choose_recipe
     from msapipe.pipeline.run import Options, Runner
+    from msapipe.pipeline.scoring import model_of, scored
 
     console = options.console(quiet, verbose)
     recipe = choose_recipe(pipeline, model)
@@ -96,82 +92,3 @@ def predict(
     if not clips and not tally.errors:
         raise MsapipeError(f"nothing to score in {' '.join(paths)}: no media file was found")
     return _exit.of_counts(tally.good, tally.status["error"])
-
-
-def model_of(name: str | None, recipe: Recipe, without: list[str], allow_mismatch: bool) -> tuple[Model, Recipe]:
-    """The model, checked against the whole recipe, and the recipe without what is switched off."""
-    from msapipe.errors import RecipeError
-    from msapipe.pipeline.predict import Model
-    from msapipe.pipeline.without import without as leave_out
-
-    name = name or recipe.model
-    if name is None:
-        raise RecipeError(f"recipe {recipe.name} names no model; give one with --model (msapipe list models)")
-    reduced = leave_out(recipe, without) if without else recipe
-    model = Model(name, recipe, allow_mismatch)
-    if without and not set(model.card.dims) & set(reduced.modalities):
-        raise RecipeError(f"--without {', '.join(without)}: model {name} reads only {', '.join(model.card.dims)}")
-    return model, reduced
-
-
-def scored(outcomes: Iterable[Outcome], model: Model, runner: Runner) -> Iterator[Outcome]:
-    """Outcomes with their prediction; a clip that cannot be scored becomes an error."""
-    import time
-
-    from msapipe.errors import MsapipeError
-
-    switched_off = set(model.recipe.modalities) - set(runner.recipe.modalities)
-    for outcome in outcomes:
-        if outcome.status != "error":
-            begun, loaded = time.perf_counter(), model.loading
-            try:
-                # What comes from a worker carries no features; they are in the cache.
-                whole = outcome if outcome.features else runner.run(outcome.clip)
-                outcome.notes += tuple(f"{name} was switched off" for name in sorted(switched_off))
-                whole.notes = outcome.notes
-                outcome.values = {**whole.values, "prediction": model.predict(whole, runner.store)}
-            except MsapipeError as error:
-                outcome.status, outcome.error = "error", str(error)
-            spent, loading = time.perf_counter() - begun, model.loading - loaded
-            if loading > 0:
-                outcome.timings["loading"] = outcome.timings.get("loading", 0.0) + loading
-            outcome.timings["fusion"] = spent - loading
-            outcome.seconds += spent
-        yield outcome
-
-
-def as_object(outcome: Outcome, found: Prediction | None) -> dict[str, Any]:
-    """What ``--json`` prints of a clip; its names are kept from version to version."""
-    from dataclasses import asdict
-
-    head: dict[str, Any] = {"clip_id": outcome.clip.id, "file": str(outcome.clip.path), "status": outcome.status}
-    if found is None:
-        return {**head, "score": None, "error": outcome.error, "notes": list(outcome.notes)}
-    words = outcome.values.get("transcript")
-    return {
-        **head,
-        "score": round(found.score, 4),
-        "scale": list(found.scale),
-        "interval": _rounded(found.interval),
-        "polarity": round(found.polarity, 4),
-        "label": found.label,
-        "model": found.model,
-        "modalities": {name: asdict(part) for name, part in found.modalities.items()},
-        "missing": list(found.missing),
-        "transcript": {
-            "text": words.text if words else "",
-            "source": words.source if words else "none",
-            "language": words.language if words else None,
-        },
-        "timeline": [
-            {**asdict(window), "score": round(window.score, 4), "interval": _rounded(window.interval)}
-            for window in found.timeline
-        ],
-        "notes": list(dict.fromkeys((*outcome.notes, *found.notes))),
-        "seconds": round(outcome.seconds, 3),
-        "timings": {name: round(seconds, 3) for name, seconds in outcome.timings.items()},
-    }
-
-
-def _rounded(interval: tuple[float, float] | None) -> list[float] | None:
-    return None if interval is None else [round(bound, 4) for bound in interval]

@@ -27,12 +27,12 @@ def render(
     """Burn face boxes, the speaker, the running score and the words into a copy of a clip."""
     from msapipe.cache import open_store
     from msapipe.cli._batch import escape
-    from msapipe.cli.predict import model_of
     from msapipe.errors import MediaError
     from msapipe.pipeline.explain import explain
     from msapipe.pipeline.model_recipe import choose_recipe
     from msapipe.pipeline.pipeline import as_clip
     from msapipe.pipeline.run import Options, Runner
+    from msapipe.pipeline.scoring import model_of
     from msapipe.report.burnt_film import render_film
 
     console = options.console(quiet, verbose)

@@ -41,12 +41,12 @@ def report(
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
     from msapipe.cli._teller import write_page
-    from msapipe.cli.predict import model_of, scored
     from msapipe.engines.local import run_clips
     from msapipe.errors import MsapipeError, RecipeError
     from msapipe.pipeline.explain import explain
     from msapipe.pipeline.model_recipe import choose_recipe
     from msapipe.pipeline.run import Options, Runner
+    from msapipe.pipeline.scoring import model_of, scored
     from msapipe.report.clips_page import write_clips_page
 
     console = options.console(quiet, verbose)

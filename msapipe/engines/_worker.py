@@ -23,14 +23,14 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)  # what a library prints must not get between two answers
     start = json.loads(sys.stdin.readline())
-    _not_outlive(start["parent"])
+    not_outlive(start["parent"])
     with runner_of(start) as runner:
         for line in sys.stdin:
             out.write(json.dumps(answer(runner, json.loads(line))) + "\n")
             out.flush()
 
 
-def _not_outlive(parent: int) -> None:
+def not_outlive(parent: int) -> None:
     """End at once when the parent is killed; it then reads no answer any more."""
     if sys.platform == "linux":
         import ctypes

@@ -15,6 +15,7 @@ from msapipe.pipeline.recipe import Recipe, Use
 from msapipe.sidecars import sidecars_of
 from msapipe.stages import CHAINS
 from msapipe.types import Clip
+from msapipe.weights import Bundled, InPackage
 
 # Bytes; larger files of words are refused unread.
 _MOST = 32_000_001
@@ -45,6 +46,12 @@ class Step:
     def name(self) -> str:
         """ "media", "faces/mtcnn", "vision/geometry"."""
         return self.slot if self.use is None else f"{self.slot}/{self.use.name}"
+
+    @property
+    def named_weights(self) -> bool:
+        """Whether its weights are of the user's choice, not part of an installed package."""
+        owned = () if self.use is None else self.use.stage.own_weights()
+        return any(not isinstance(one, Bundled | InPackage) for one in owned)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,10 @@ class Model:
         self._scorer: Scorer | None = None
         self.loading = 0.0
 
+    def load(self) -> None:
+        """Read its numbers now, instead of when a score is first computed."""
+        self._load()
+
     def predict(self, outcome: Outcome, store: Store) -> Prediction:
         """The score of a clip whose features are there; raises NothingToScore.
 

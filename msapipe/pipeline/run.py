@@ -24,11 +24,12 @@ from msapipe.errors import (
 from msapipe.media import Decoder, Limits
 from msapipe.pipeline.device import resolve_device
 from msapipe.pipeline.plan import Plan, Step, plan
+from msapipe.pipeline.progress import Follower, Listener
 from msapipe.pipeline.recipe import Recipe
 from msapipe.stages import MODALITIES, Stage
 from msapipe.types import Clip, FaceClip, FaceTracks, Failure, FeatureSequence, MediaInfo, Summary, Transcript
 from msapipe.types.words import PassedOver
-from msapipe.weights import Bundled, InPackage, make_ready
+from msapipe.weights import make_ready
 
 log = logging.getLogger("msapipe")
 
@@ -80,10 +81,12 @@ class Outcome:
 
 
 class Runner:
-    """Runs clips one behind the other; stages are loaded once, when first needed."""
+    """Runs clips one behind the other; stages are loaded once, when first needed.   listener: told how far each is."""
 
-    def __init__(self, recipe: Recipe, store: Store, options: Options | None = None) -> None:
-        self.recipe, self.store, self.options = recipe, store, options or Options()
+    def __init__(
+        self, recipe: Recipe, store: Store, options: Options | None = None, listener: Listener | None = None
+    ) -> None:
+        self.recipe, self.store, self.options, self.listener = recipe, store, options or Options(), listener
         self._decoder = Decoder(self.options.limits)
         self._loaded: set[int] = set()
 
@@ -184,6 +187,7 @@ class _Pass:
     ) -> None:
         self.runner, self.plan, self.outcome, self.compute, self.brief = runner, planned, outcome, compute, brief
         self.values: dict[str, Any] = {"clip": planned.clip}
+        self.progress = Follower(runner.listener, planned.clip, [step.name for step in planned.steps])
         self.channels: dict[str, dict[str, FeatureSequence]] = {}
         self.notes: list[str] = []
         self.absent: dict[str, str] = {}
@@ -208,7 +212,7 @@ class _Pass:
                 self.lasting = False
                 if self._another_may(step):
                     self._note(f"{step.name} was passed over: {error}")
-                elif isinstance(error, MissingWeights) or (isinstance(error, WeightsError) and _named(step)):
+                elif isinstance(error, MissingWeights) or (isinstance(error, WeightsError) and step.named_weights):
                     every = f"msapipe weights fetch --pipeline {self.runner.recipe.called}"
                     raise MissingWeights(f"{step.name}: {error} (all that the recipe needs: {every})") from error
                 self._leave_out(step, str(error))
@@ -232,6 +236,7 @@ class _Pass:
         if not self.compute:
             raise _NotStored
         begun = time.perf_counter()
+        self.progress.begin(step.name, self.values.get("media"))
         self.runner.load(step)
         if (loading := time.perf_counter() - begun) > 0.01:
             self.outcome.timings["loading"] = self.outcome.timings.get("loading", 0.0) + loading
@@ -273,7 +278,7 @@ class _Pass:
         if name not in self.values:
             clip, options = self.plan.clip, self.runner.recipe.media
             if name == "frames":
-                return self.runner._decoder.frames(clip, options)
+                return self.progress.over(self.runner._decoder.frames(clip, options))
             if name == "waveform":
                 self.values[name] = self.runner._decoder.waveform(clip, options)
             if name == "face_clip":
@@ -391,10 +396,3 @@ class _Pass:
 
     def _failure_key(self) -> str:
         return digest(self._failure_recipe())
-
-
-def _named(step: Step) -> bool:
-    """Whether a step's weights are of the user's choice, not part of an installed package."""
-    if step.use is None:
-        return False
-    return any(not isinstance(one, Bundled | InPackage) for one in step.use.stage.own_weights())

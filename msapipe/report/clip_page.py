@@ -36,13 +36,17 @@ MOST_WORDS = 2000
 
 @dataclass(frozen=True)
 class Told:
-    """All that a clip's page tells: what was found, why, by which recipe and steps."""
+    """All that a clip's page tells: what was found, why, by which recipe and steps.
+
+    name: shown instead of the file's path, "" for the path.
+    """
 
     outcome: Outcome
     prediction: Prediction
     explanation: Explanation
     recipe: Recipe
     steps: Sequence[Step]
+    name: str = ""
 
 
 def write_clip_page(path: Path, told: Told, home: str = "") -> int:
@@ -107,6 +111,10 @@ def _film(
     clip, media = told.outcome.clip, told.outcome.values.get("media")
     seen = media is not None and media.video is not None
     kind = "video" if seen else "audio"
+    nothing = {"offset": 0, "allowed": "data:", "poster": ""}
+    if seconds > MOST_SECONDS and told.name:  # whoever reads it does not have the file
+        about = f"A clip of more than {MOST_SECONDS:.0f} s is not put into its page."
+        return {**nothing, "kind": "none", "source": "", "about": about}
     if seconds > MOST_SECONDS:
         where = os.path.relpath(clip.path.absolute(), path.absolute().parent)
         about = f"The page plays the file {where}: a clip of more than {MOST_SECONDS:.0f} s is not put into it."
@@ -119,7 +127,6 @@ def _film(
             "allowed": "'self' file:",
             "poster": "",
         }
-    nothing = {"offset": 0, "allowed": "data:", "poster": ""}
     try:
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / "film.mp4"
@@ -142,7 +149,7 @@ def _head(told: Told, seconds: float) -> dict[str, Any]:
     between = "" if interval is None else f", nine times in ten between {interval[0]:+.2f} and {interval[1]:+.2f}"
     part = clip.end is not None or clip.start > 0
     return {
-        "name": clip.id if part else clip.path.name,
+        "name": told.name or (clip.id if part else clip.path.name),
         "seconds": seconds,
         "span": f"seconds {clip.start:g} to {clip.start + seconds:g} of the file" if part else "",
         "model": found.model,
@@ -328,7 +335,7 @@ def _made(told: Told, seconds: float) -> dict[str, Any]:
     outcome = told.outcome
     media: MediaInfo | None = outcome.values.get("media")
     facts = [
-        ("file", str(outcome.clip.path)),
+        ("file", told.name or str(outcome.clip.path)),
         ("length", f"{seconds:.2f} s"),
         ("pictures", (media and media.video) or "none"),
         ("sound", (media and media.audio) or "none"),

@@ -1,0 +1,46 @@
+"""Clips that were run, scored: a model checked against the whole recipe, and its predictions put into outcomes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from msapipe.errors import MsapipeError, RecipeError
+from msapipe.pipeline.predict import Model
+from msapipe.pipeline.recipe import Recipe
+from msapipe.pipeline.run import Outcome, Runner
+from msapipe.pipeline.without import without as leave_out
+
+
+def model_of(name: str | None, recipe: Recipe, without: list[str], allow_mismatch: bool) -> tuple[Model, Recipe]:
+    """The model, checked against the whole recipe, and the recipe without what is switched off."""
+    name = name or recipe.model
+    if name is None:
+        raise RecipeError(f"recipe {recipe.name} names no model; give one with --model (msapipe list models)")
+    reduced = leave_out(recipe, without) if without else recipe
+    model = Model(name, recipe, allow_mismatch)
+    if without and not set(model.card.dims) & set(reduced.modalities):
+        raise RecipeError(f"--without {', '.join(without)}: model {name} reads only {', '.join(model.card.dims)}")
+    return model, reduced
+
+
+def scored(outcomes: Iterable[Outcome], model: Model, runner: Runner) -> Iterator[Outcome]:
+    """Outcomes with their prediction in ``values``; a clip that cannot be scored becomes an error."""
+    switched_off = set(model.recipe.modalities) - set(runner.recipe.modalities)
+    for outcome in outcomes:
+        if outcome.status != "error":
+            begun, loaded = time.perf_counter(), model.loading
+            try:
+                # What comes from a worker carries no features; they are in the cache.
+                whole = outcome if outcome.features else runner.run(outcome.clip)
+                outcome.notes += tuple(f"{name} was switched off" for name in sorted(switched_off))
+                whole.notes = outcome.notes
+                outcome.values = {**whole.values, "prediction": model.predict(whole, runner.store)}
+            except MsapipeError as error:
+                outcome.status, outcome.error = "error", str(error)
+            spent, loading = time.perf_counter() - begun, model.loading - loaded
+            if loading > 0:
+                outcome.timings["loading"] = outcome.timings.get("loading", 0.0) + loading
+            outcome.timings["fusion"] = spent - loading
+            outcome.seconds += spent
+        yield outcome

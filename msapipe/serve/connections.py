@@ -1,0 +1,103 @@
+"""Connections that are slow, bounded: who does not send a request, or read its answer, in time is cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 46\r\n"
+    b'Retry-After: 5\r\nConnection: close\r\n\r\n{"detail": "too many connections; come later"}'
+)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds that a client may take.
+
+    head: for the head of a request.   silence: between two pieces of a body.   body: for all of a body.
+    reading: for taking what was sent to it.   connections: how many there may be at once.
+    """
+
+    head: float = 10.0
+    silence: float = 10.0
+    body: float = 120.0
+    reading: float = 30.0
+    connections: int = 1000
+
+
+def bounded(patience: Patience) -> type[H11Protocol]:
+    """The protocol of uvicorn, with that patience."""
+
+    class Bounded(H11Protocol):
+        """One connection."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._begun = time.monotonic()
+            self._in_body = False
+            self._late: asyncio.TimerHandle | None = None
+            self._unread: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            """Wait for the first request, but not for ever."""
+            super().connection_made(transport)
+            if len(self.connections) > patience.connections:
+                transport.write(_FULL)
+                transport.close()
+                return
+            self._wait(patience.head)
+
+        def data_received(self, data: bytes) -> None:
+            """A piece of a request: how long may the next one take?"""
+            state_before = self.conn.their_state
+            super().data_received(data)
+            now, state = time.monotonic(), self.conn.their_state
+            if state is h11.SEND_BODY:
+                if not self._in_body:
+                    self._in_body, self._begun = True, now
+                self._wait(min(patience.silence, self._begun + patience.body - now))
+            elif state is h11.IDLE and self.conn.trailing_data[0]:
+                if state_before is not h11.IDLE or self._in_body:
+                    self._begun = now
+                self._in_body = False
+                self._wait(self._begun + patience.head - now)
+            else:  # the request is whole, or the connection waits for the next one, which uvicorn bounds
+                self._in_body, self._begun = False, now
+                self._wait(None)
+
+        def pause_writing(self) -> None:
+            """The client does not read."""
+            super().pause_writing()
+            self._unread = self.loop.call_later(patience.reading, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            """It reads again."""
+            super().resume_writing()
+            if self._unread is not None:
+                self._unread.cancel()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            """Nothing to wait for any more."""
+            self._wait(None)
+            if self._unread is not None:
+                self._unread.cancel()
+            super().connection_lost(exc)
+
+        def _wait(self, seconds: float | None) -> None:
+            if self._late is not None:
+                self._late.cancel()
+            self._late = None if seconds is None else self.loop.call_later(max(seconds, 0.0), self._too_late)
+
+        def _too_late(self) -> None:
+            if self.flow.read_paused:  # we are the slow ones
+                self._wait(patience.silence)
+            else:
+                self.transport.abort()
+
+    return Bounded

@@ -1,0 +1,92 @@
+"""A server process around an application: its socket, its signals, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from msapipe.errors import MsapipeError
+from msapipe.serve.connections import Patience, bounded
+from msapipe.serve.jobs import Desk
+
+_SECONDS_FOR_ANSWERS = 3
+
+
+class _Server(uvicorn.Server):
+    """Its signals are ours: a first one lets clips in hand come to their end, a second one does not."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 is any free one. Raises MsapipeError where there is none to be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except (OSError, OverflowError) as error:
+        number = getattr(error, "errno", None)
+        because = os.strerror(number) if number and number > 0 else error
+        raise MsapipeError(
+            f"cannot listen on {host} port {port}: {because}; name another with --host, --port"
+        ) from None
+
+
+def run(app: FastAPI, desk: Desk, listening: socket.socket, grace: float, patience: Patience | None = None) -> None:
+    """Serve until a signal comes and the clips in hand are done, or ``grace`` seconds are over."""
+    config = uvicorn.Config(
+        app,
+        http=bounded(patience or Patience()),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=_SECONDS_FOR_ANSWERS,
+    )
+    server = _Server(config)
+
+    async def serve() -> None:
+        loop, asked = asyncio.get_running_loop(), asyncio.Event()
+
+        def stop() -> None:
+            if asked.is_set():
+                server.should_exit = server.force_exit = True
+            desk.stopping = True
+            asked.set()
+
+        with _on_signals(lambda: loop.call_soon_threadsafe(stop)):
+            ending = asyncio.create_task(_end(server, desk, asked, grace))
+            await server.serve(sockets=[listening])
+            ending.cancel()
+
+    asyncio.run(serve())
+
+
+async def _end(server: uvicorn.Server, desk: Desk, asked: asyncio.Event, grace: float) -> None:
+    """Once asked, let the server go on answering until the jobs that it has are done."""
+    await asked.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(grace):
+            for job in list(desk.jobs.values()):
+                await job.end()
+    server.should_exit = True
+
+
+@contextlib.contextmanager
+def _on_signals(stop: Callable[[], object]) -> Iterator[None]:
+    before = {number: signal.signal(number, lambda *_: stop()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
