@@ -21,7 +21,6 @@ from msapipe.engines._run_folder import RunFolder
 from msapipe.engines._wire import answer, clip_message, outcome_of, runner_of, start_message
 from msapipe.engines.ray import run_clips
 from msapipe.errors import CacheError, EndsRun, MissingLibrary, RecipeError
-from msapipe.pipeline.on_cpu import can_use_gpu, on_cpu
 from msapipe.pipeline.plan import plan
 from msapipe.pipeline.recipe import Recipe, load_recipe, parse_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
@@ -293,10 +292,10 @@ def test_what_ends_a_run_passes_through_the_wire(clips: list[Clip], tmp_path: Pa
 @pytest.mark.parametrize("name", ["pocket", "plain", "chinese", "agfn"])
 def test_the_first_step_makes_what_the_whole_recipe_asks_for(name: str, samples: Path, tmp_path: Path) -> None:
     whole = load_recipe(name)
-    first = on_cpu(whole)
-    assert can_use_gpu(whole)
+    first = whole.on_cpu()
+    assert whole.can_use_gpu
     assert first is not None
-    assert not can_use_gpu(first)
+    assert not first.can_use_gpu
     clip, store = Clip("a", samples / "positive.mp4"), Store(tmp_path)
     keys = {step.key for step in plan(clip, whole, store).steps}
     made = {step.key for step in plan(clip, first, store).steps}
@@ -306,10 +305,10 @@ def test_the_first_step_makes_what_the_whole_recipe_asks_for(name: str, samples:
 
 def test_later_alternatives_wait_for_the_gpu() -> None:
     recipe = _recipe("transcript: [{use: sidecar}, {use: whisper}, {use: pocketsphinx}], audio: {use: mfcc}")
-    first = on_cpu(recipe)
+    first = recipe.on_cpu()
     assert first is not None
     assert [use.where for use in first.uses()] == ["transcript.sidecar", "audio.mfcc"]
-    assert on_cpu(_recipe("faces: {use: mtcnn}, speaker: {use: largest}, vision: {use: geometry}")) is None
+    assert _recipe("faces: {use: mtcnn}, speaker: {use: largest}, vision: {use: geometry}").on_cpu() is None
 
 
 def _recipe(stages: str) -> Recipe:

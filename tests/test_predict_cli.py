@@ -27,7 +27,6 @@ from msapipe.pipeline.card import signature
 from msapipe.pipeline.plan import plan
 from msapipe.pipeline.recipe import load_recipe, parse_recipe
 from msapipe.pipeline.run import Outcome, Runner
-from msapipe.pipeline.without import without
 from msapipe.report.answer import as_object
 from msapipe.types import Clip, Contribution, Prediction, Transcript, Window, Word
 
@@ -134,7 +133,7 @@ def test_for_people_with_timings(mine: dict[str, str], samples: Path, capsys: py
 )
 def test_what_cannot_be_switched_off_is_said(names: list[str], kind: type[Exception], says: str) -> None:
     with pytest.raises(kind, match=says):
-        without(parse_recipe(RECIPE, "mine"), names)
+        parse_recipe(RECIPE, "mine").without(names)
 
 
 @pytest.mark.parametrize("names", [("txt",), ("text", "audio", "vision")])
@@ -169,12 +168,12 @@ def test_what_only_a_switched_off_modality_reads_goes_with_it(samples: Path, tmp
     clip, store = Clip("a", samples / "vfr.mp4"), Store(tmp_path)
     keys = plan(clip, whole, store).keys
     for off, gone in {"vision": {"faces", "speaker", "vision"}, "text": {"text"}, "audio": {"audio"}}.items():
-        less = without(whole, [off])
+        less = whole.without([off])
         assert (less.name, less.source, less.model) == (whole.name, whole.source, whole.model)
         assert gone <= set(whole.stages) - set(less.stages)
         assert all(keys[slot] == key for slot, key in plan(clip, less, store).keys.items())
     aligned = parse_recipe(RECIPE + "align: words\n", "aligned")
-    assert set(without(aligned, ["text"]).stages) == {"transcript", "words", "audio"}
+    assert set(aligned.without(["text"]).stages) == {"transcript", "words", "audio"}
 
 
 def prediction(windows: int) -> Prediction:

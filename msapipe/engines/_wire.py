@@ -19,7 +19,10 @@ _ANSWERED = ("status", "computed", "error", "missing", "coverage", "notes", "sec
 def start_message(recipe: Recipe, cache: str, options: Options) -> dict[str, Any]:
     """All that a process needs to know before its first clip; cache: its address."""
     return {
-        "recipe": {"text": recipe.text, "name": recipe.name, "source": str(recipe.source or "")},
+        "recipe": {
+            **{"text": recipe.text, "name": recipe.name, "source": str(recipe.source or "")},
+            **{"places": recipe.places, "align": recipe.align},
+        },
         "cache": cache,
         "options": asdict(options),
     }
@@ -27,11 +30,12 @@ def start_message(recipe: Recipe, cache: str, options: Options) -> dict[str, Any
 
 def runner_of(start: dict[str, Any]) -> Runner:
     """The runner that a start message speaks of. Raises RecipeError as the reading of a recipe does."""
-    recipe = start["recipe"]
+    said = start["recipe"]
+    recipe = parse_recipe(said["text"], said["name"], Path(said["source"]) if said["source"] else None)
     options = dict(start["options"])
     limits = options.pop("limits")
     return Runner(
-        parse_recipe(recipe["text"], recipe["name"], Path(recipe["source"]) if recipe["source"] else None),
+        recipe.keeping(said["places"], said["align"]),
         open_store(start["cache"]),
         Options(**options, limits=Limits(**limits) if limits else None),
     )

@@ -32,7 +32,6 @@ from msapipe.engines._look import Look
 from msapipe.engines._run_folder import RunFolder
 from msapipe.engines._wire import answer, clip_message, ended, outcome_of, runner_of, start_message
 from msapipe.errors import EndsRun, RecipeError
-from msapipe.pipeline.on_cpu import can_use_gpu, on_cpu
 from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.types import Clip
@@ -106,7 +105,7 @@ def _dataset(ray: Any, runner: Runner, clips: list[Clip], folder: RunFolder, gpu
         dataset = ray.data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS))
         if not share:
             return dataset.map(_run, fn_args=(_start(recipe, cache, on_cpus, folder),), num_cpus=1)
-        first = on_cpu(recipe)
+        first = recipe.on_cpu()
         if first is not None and not options.overwrite:  # or both steps would compute the same anew
             part = replace(on_cpus, in_part=True)
             dataset = dataset.map(_prepare, fn_args=(_start(first, cache, part, folder),), num_cpus=1)
@@ -120,7 +119,7 @@ def _dataset(ray: Any, runner: Runner, clips: list[Clip], folder: RunFolder, gpu
 
 
 def _gpu_share(ray: Any, recipe: Recipe, options: Options, named: float | None) -> float:
-    if options.device == "cpu" or not can_use_gpu(recipe):
+    if options.device == "cpu" or not recipe.can_use_gpu:
         return 0.0
     if named is None:
         return 1.0 if ray.cluster_resources().get("GPU", 0.0) >= 1.0 else 0.0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,12 +29,16 @@ _MADE_OF = {"face_clip": ("faces", "speaker")}
 
 @dataclass(frozen=True)
 class Use:
-    """One stage of a recipe: which slot it fills, as which channel, and the stage itself with its parameters."""
+    """One stage of a recipe: which slot it fills, as which channel, and the stage itself with its parameters.
+
+    place: how many stages of the slot the recipe's text names before it.
+    """
 
     slot: str
     channel: str
     name: str
     stage: Stage
+    place: int = 0
 
     @property
     def where(self) -> str:
@@ -96,6 +101,74 @@ class Recipe:
     def modalities(self) -> tuple[str, ...]:
         """The modalities that it makes features of."""
         return tuple(slot for slot in MODALITIES if self.stages.get(slot))
+
+    @property
+    def can_use_gpu(self) -> bool:
+        """Whether a stage of it is faster on a GPU."""
+        return any(type(use.stage).on_device for use in self.uses())
+
+    @property
+    def places(self) -> dict[str, list[int]]:
+        """Slot to which of the stages that the text names there are in it: all, unless some were left out."""
+        return {slot: [use.place for use in uses] for slot, uses in self.stages.items()}
+
+    def keeping(self, places: Mapping[str, Sequence[int]], align: str | int | None) -> Recipe:
+        """The recipe with only these stages of each slot (see ``places``); keys of what is kept do not change."""
+        stages = {
+            slot: tuple(use for use in uses if use.place in places.get(slot, ())) for slot, uses in self.stages.items()
+        }
+        return replace(self, stages={slot: uses for slot, uses in stages.items() if uses}, align=align)
+
+    def only(self, slots: Iterable[str], align: str | int | None = None) -> Recipe:
+        """The recipe with these slots and what they read, without those that no other one reads."""
+        wanted = list(slots)
+        read: set[str] = set()
+        while wanted:
+            slot = wanted.pop()
+            if slot not in read:
+                read.add(slot)
+                wanted += [need for use in self.stages.get(slot, ()) for need in use.needs()]
+        return self.keeping({slot: places for slot, places in self.places.items() if slot in read}, align)
+
+    def without(self, names: Iterable[str]) -> Recipe:
+        """The recipe without these modalities, and without the slots that no other one reads.
+
+        The words stay where the recipe aligns to them. Raises UnknownName for what is no modality, and RecipeError
+        when no other modality is left.
+        """
+        off = sorted(set(names))
+        for name in off:
+            if name not in MODALITIES:
+                raise UnknownName(f"--without: no modality is called {name!r}{did_you_mean(name, MODALITIES)}")
+        if len(off) == len(MODALITIES):
+            raise RecipeError(f"--without {', '.join(MODALITIES)}: nothing is left to score; keep one of them")
+        kept = [name for name in self.modalities if name not in off]
+        if not kept:
+            raise RecipeError(
+                f"--without {', '.join(off)}: recipe {self.name} makes features of nothing else; "
+                f"it has {', '.join(self.modalities) or 'no modality'}"
+            )
+        return self.only([*kept, *(["words"] if self.align == "words" else [])], self.align)
+
+    def on_cpu(self) -> Recipe | None:
+        """The recipe without stages that can use a GPU, and without those that read what such a stage makes.
+
+        Of alternatives only those are kept that stand before the first one left out: later ones may never be asked.
+        A second pass with the whole recipe finds the results. None when nothing is left.
+        """
+        waiting: set[str] = set()
+
+        def fits(use: Use) -> bool:
+            return not type(use.stage).on_device and waiting.isdisjoint(use.needs())
+
+        kept: dict[str, list[int]] = {}
+        for slot, uses in self.stages.items():
+            fitting = list(takewhile(fits, uses)) if slot in CHAINS else list(filter(fits, uses))
+            kept[slot] = [use.place for use in fitting]
+            if len(fitting) < len(uses):
+                waiting.add(slot)
+        # Nothing is put together yet: the words may be among what is left out.
+        return self.keeping(kept, None) if any(kept.values()) else None
 
 
 def recipe_names() -> dict[str, Path]:
@@ -188,18 +261,18 @@ def _slot(slot: str, entry: Any, source: Path | None) -> tuple[Use, ...]:
     if isinstance(entry, list):
         if slot not in CHAINS:
             raise RecipeError(f"stages.{slot}: a list stands only for {', '.join(CHAINS)}; name channels instead")
-        uses = tuple(_use(slot, None, item, f"stages.{slot}[{i}]", source) for i, item in enumerate(entry))
+        uses = [_use(slot, None, item, f"stages.{slot}[{i}]", source) for i, item in enumerate(entry)]
     elif isinstance(entry, dict) and "use" not in entry:
         if slot not in MODALITIES:
             raise RecipeError(
                 f"stages.{slot}: write {{use: NAME, ...}}; channels stand only for {', '.join(MODALITIES)}"
             )
-        uses = tuple(_use(slot, str(name), item, f"stages.{slot}.{name}", source) for name, item in entry.items())
+        uses = [_use(slot, str(name), item, f"stages.{slot}.{name}", source) for name, item in entry.items()]
     else:
-        uses = (_use(slot, None, entry, f"stages.{slot}", source),)
+        uses = [_use(slot, None, entry, f"stages.{slot}", source)]
     if not uses:
         raise RecipeError(f"stages.{slot}: names no stage; leave the slot out instead")
-    return uses
+    return tuple(replace(use, place=place) for place, use in enumerate(uses))
 
 
 def _use(slot: str, channel: str | None, entry: Any, where: str, source: Path | None) -> Use:

@@ -9,7 +9,6 @@ from msapipe.errors import MsapipeError, RecipeError
 from msapipe.pipeline.predict import Model
 from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Outcome, Runner
-from msapipe.pipeline.without import without as leave_out
 
 
 def model_of(name: str | None, recipe: Recipe, without: list[str], allow_mismatch: bool) -> tuple[Model, Recipe]:
@@ -17,7 +16,7 @@ def model_of(name: str | None, recipe: Recipe, without: list[str], allow_mismatc
     name = name or recipe.model
     if name is None:
         raise RecipeError(f"recipe {recipe.name} names no model; give one with --model (msapipe list models)")
-    reduced = leave_out(recipe, without) if without else recipe
+    reduced = recipe.without(without) if without else recipe
     model = Model(name, recipe, allow_mismatch)
     if without and not set(model.card.dims) & set(reduced.modalities):
         raise RecipeError(f"--without {', '.join(without)}: model {name} reads only {', '.join(model.card.dims)}")

@@ -8,14 +8,13 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from msapipe.errors import MsapipeError, RecipeError
 from msapipe.pipeline.recipe import Recipe
-from msapipe.pipeline.without import cut
 from msapipe.types import FeatureSequence
 
 # The only names that are stated: of each dimension, the emotions above and below its zero.
@@ -130,7 +129,7 @@ def only(recipe: Recipe, modality: str) -> Recipe:
     """
     if not recipe.stages.get(modality):
         raise RecipeError(f"recipe {recipe.name} has no stage for {modality}")
-    return cut(recipe, [modality], drop=("align", "model"))
+    return replace(recipe.only([modality]), model=None)
 
 
 @dataclass(frozen=True)
