@@ -18,6 +18,7 @@ from msapipe.exchange._base import Exchange
 from msapipe.exchange._columns import Columns
 from msapipe.exchange._csd_file import OWN, CsdWriter, entry_of, library, opened
 from msapipe.exchange._whole import made_whole
+from msapipe.inside import member
 from msapipe.types import FeatureSequence, Sample
 
 _CLIPS = "clips.json"
@@ -273,9 +274,8 @@ def _foreign_samples(path: Path, found: list[_Sequence]) -> Iterator[Sample]:
 
 def _is_words(sequence: _Sequence) -> bool:
     first = next(iter(sequence.data), None)
-    return (
-        first is not None and "features" in sequence.data[first] and sequence.data[first]["features"].dtype.kind in "SO"
-    )
+    entry = member(sequence.data, first) if first is not None else {}
+    return "features" in entry and member(entry, "features").dtype.kind in "SO"
 
 
 def _text(said: tuple[NDArray[Any], NDArray[np.float64]] | None) -> str:
