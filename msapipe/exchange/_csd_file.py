@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msapipe.documents import read_json
 from msapipe.errors import MissingLibrary, MsapipeError
 from msapipe.inside import member
 
@@ -104,7 +105,7 @@ def _json(value: Any) -> Any:
     text = value[0]
     text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError:
         return text
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from msapipe.documents import read_json
 from msapipe.errors import MsapipeError
 from msapipe.exchange._base import Exchange
 from msapipe.exchange._columns import Columns
@@ -113,7 +114,7 @@ def _clips(path: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file.read_text(encoding="utf-8"))
         if not all({"entry", "id", "video", "split", "text"} <= set(clip) for clip in found["clips"]):
             raise KeyError("entry, id, video, split or text")
     except (ValueError, KeyError, TypeError, OSError) as error:
