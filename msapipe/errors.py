@@ -17,9 +17,20 @@ MsapipeError
 └── NothingToScore        a clip has no modality that the model can read
 """
 
+MOST_LETTERS, _END = 4000, 800
+
 
 class MsapipeError(Exception):
-    """Base of all errors raised on purpose; its text is fit to be shown to a user as it is."""
+    """Base of all errors raised on purpose; its text is fit to be shown to a user as it is.
+
+    Of a text that quotes something long (a value of a recipe, the reason of a library) the beginning and the end stay.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if len(text) <= MOST_LETTERS:
+            return text
+        return f"{text[: MOST_LETTERS - _END]} [{len(text) - MOST_LETTERS} characters more] {text[-_END:]}"
 
 
 class MediaError(MsapipeError):

@@ -19,10 +19,14 @@ from msapipe.errors import RecipeError, UnknownName
 T = TypeVar("T")
 
 
+# Comparing costs the product of both lengths.
+_LONGEST_NAME = 200
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """End of an error message: the nearest known name, if one is near, and the list of all."""
     known = sorted(set(known))
-    near = difflib.get_close_matches(name, known, 1)
+    near = difflib.get_close_matches(name, known, 1) if len(name) <= _LONGEST_NAME else []
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{hint} (known: {', '.join(known) or 'none'})"
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from msapipe.inside import leads_out
 from msapipe.languages import language_code
 
 # In the order in which they are asked: those with times of words first, those without times last.
@@ -60,7 +61,8 @@ def sidecars_of(path: Path) -> list[SidecarFile]:
 
     clip.json, clip.vtt, clip.srt ... clip.txt, then clip.mp4.json and so on; among each, names with parts that say a
     language or a kind (clip.en-US.vtt, clip.en.auto.srt, clip.forced.ass) follow. Any other part makes it a stranger.
-    Only regular files; a link is not followed out of the folder of the clip, or of what the clip is a link to.
+    Only regular files. A link is not followed out of the folder of the clip; of a clip that is a link itself, only to
+    what lies beside its target and bears the target's name.
     """
     listed = _names(path.parent)
     found: list[tuple[tuple[int, ...], SidecarFile]] = []
@@ -116,14 +118,17 @@ def _status(clip: Path, path: Path) -> str | None:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return ""
-        if path.is_symlink():
-            target = Path(os.path.realpath(path))
-            homes = (os.path.realpath(clip.parent), os.path.dirname(os.path.realpath(clip)))
-            if not any(target.is_relative_to(home) for home in homes):
-                return "it is a link that leads out of the clip's folder; put the file itself there"
+        if path.is_symlink() and leads_out(path, clip.parent) and not _beside(clip, path):
+            return "it is a link that leads out of the clip's folder; put the file itself there"
     except (OSError, ValueError):  # absent, out of reach, a name too long, a link to itself
         return ""
     return None
+
+
+def _beside(clip: Path, path: Path) -> bool:
+    """Whether both are links, to a media file and to a file of its name in its folder."""
+    clip, path = Path(os.path.realpath(clip)), Path(os.path.realpath(path))
+    return clip.parent == path.parent and path.name.startswith(f"{clip.stem}.")
 
 
 def _behind(listed: list[tuple[str, str]], stem: str) -> list[tuple[str, str]]:

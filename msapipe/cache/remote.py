@@ -62,6 +62,10 @@ class RemoteStore(Store):
                     return False
         return key in self._listed()[_shelf(slot, key)]
 
+    def whole(self, slot: str, key: str, verify: bool = False) -> bool:
+        """As of a folder where it is near; in the service, whether it is there (it is verified when fetched)."""
+        return super().whole(slot, key, verify) if self._is_near(slot, key) else self.has(slot, key)
+
     def get(self, slot: str, key: str, pictures: bool = True) -> Entry | None:
         """The entry, its checksum verified, from near or fetched; None when it is absent or damaged."""
         entry = super().get(slot, key, pictures)

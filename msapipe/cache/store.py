@@ -2,7 +2,8 @@
 
 An entry is one safetensors file; what is not an array stands as JSON in its header, with a checksum over all of it.
 It holds no date, path or machine, so that the same computation always writes the same bytes. Beside the entries lie
-index.jsonl (index.py), locks/ (so that two runs on one cache share the work) and writing/ (files not yet whole).
+index.jsonl (index.py), seals.log (_seals.py), locks/ (so that two runs on one cache share the work) and writing/
+(files not yet whole).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from msapipe.cache import index
 from msapipe.cache._files import Files
+from msapipe.cache._seals import Seals, before_sealing
 from msapipe.cache.codec import PICTURES, Arrays, Value, decode, encode
 from msapipe.errors import CacheError
 
@@ -47,6 +49,7 @@ class Store:
         self.root = Path(root).expanduser().absolute()
         self._root = os.fspath(self.root)
         self._files = Files(self.root)
+        self._seals = Seals(self.root)
         self._mine: Path | None = None
         self._alive: FileLock | None = None
         self._owner = 0
@@ -64,8 +67,24 @@ class Store:
         return f"{self._root}/{slot}/{key[:2]}/{key}{SUFFIX}"
 
     def has(self, slot: str, key: str) -> bool:
-        """Whether the entry is there; only ``get`` says whether it is whole."""
+        """Whether the entry is there; only ``whole`` and ``get`` say whether it can be used."""
         return os.path.isfile(self._place(slot, key))
+
+    def whole(self, slot: str, key: str, verify: bool = False) -> bool:
+        """Whether the entry is there and can be used: it is read only if its file was touched since it was written.
+
+        verify: it is read in any case.
+        """
+        place = self._place(slot, key)
+        try:
+            if not verify and self._seals.holds(key, place):
+                return True
+            seen = os.stat(place)
+            read_entry(Path(place))
+        except (ValueError, OSError):
+            return False
+        self._seals.add(key, place, seen)
+        return True
 
     def file_digest(self, path: Path) -> str:
         """sha256 of the bytes of a file, 64 hex digits; what was read once is known as long as the file is the same."""
@@ -74,8 +93,10 @@ class Store:
     def get(self, slot: str, key: str, pictures: bool = True) -> Entry | None:
         """The entry, its checksum verified; None when it is absent or damaged (it is then computed again).
 
-        Without ``pictures``, an entry that has some is read without them, and is not verified.
+        Without ``pictures``, an entry that has some is read without them, and verified as by ``whole``.
         """
+        if not pictures and not Store.whole(self, slot, key):
+            return None
         try:
             return read_entry(self.path(slot, key), pictures)
         except FileNotFoundError:
@@ -105,10 +126,12 @@ class Store:
                     os.fsync(file.fileno())
             if verify:
                 read_entry(part)
+            before_sealing(part)
             final.parent.mkdir(parents=True, exist_ok=True)
             os.replace(part, final)
         finally:
             part.unlink(missing_ok=True)
+        self._seals.add(key, final)
         index.append(self.root, slot, key, len(data))
 
     def discard(self, slot: str, key: str) -> None:

@@ -69,6 +69,9 @@ def extract(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be computed, and stop.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first clip that fails.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute also what is in the cache.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read what is stored and check it, also where nobody touched it.")
+    ] = False,
     retry: options.Retry = False,
     offline: options.Offline = False,
     accept_licence: options.AcceptLicence = None,
@@ -106,7 +109,7 @@ def extract(
         if dry_run:
             _dry_run(clips, recipe, folder)
             return _exit.of_counts(len(clips), tally.status["error"])
-        how = Options(device, overwrite, retry, offline=offline)
+        how = Options(device, overwrite, retry, offline=offline, verify=verify)
         if engine == "ray":
             outcomes = _on_ray(clips, recipe, folder, how, address, gpus_per_actor)
         else:

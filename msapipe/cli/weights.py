@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from msapipe.cli import _options as options
+from msapipe.documents import read_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -249,7 +250,7 @@ def _verify_others(known: Iterable[Weights], good: list[str], wrong: list[str]) 
         if folder in folders or folder.suffix == ".part":
             continue
         try:
-            name = str(json.loads(manifest.read_text(encoding="utf-8"))["name"])
+            name = str(read_json(manifest.read_text(encoding="utf-8"))["name"])
             check(folder, read_manifest(folder, name) or (), name)
             good.append(f"{name}: {folder}")
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from msapipe.inside import leads_out
 from msapipe.types import Clip
 
 Split = Literal["train", "valid", "test"]
@@ -41,7 +42,7 @@ class Refused:
 
 
 class Reader(ABC):
-    """Reads a data set from its root. Making one reads nothing; iterating opens no video.
+    """Reads a data set from its root. Making one reads nothing; iterating opens no video, and nothing outside the root.
 
     scale: lowest and highest label, None when it has no labels, or when they may have any scale.
     language: of what is said, as "en" or "zh"; None when not known.
@@ -63,3 +64,9 @@ class Reader(ABC):
     @abstractmethod
     def read(self) -> Iterator[Example | Refused]:
         """Every example once, in an order that is always the same; what is refused is told, never dropped."""
+
+    def refuse_outside(self, path: Path) -> Refused | None:
+        """What to say of a file below the root that, links followed, lies outside it and so is not read, or None."""
+        if not leads_out(path, self.root):
+            return None
+        return Refused(path, f"a link that leads out of {self.root}; put the file itself there", skipped=False)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from msapipe.datasets._media import MEDIA_SUFFIXES, is_apple_double
+from msapipe.inside import leads_out
 
 
 class Files:
@@ -48,7 +49,7 @@ class Files:
         return place
 
     def _inside(self, found: Path) -> Path:
-        if not found.resolve().is_relative_to(self.top):
+        if leads_out(found, self.top):
             raise ValueError(f"{found} is a link that leads out of {self.root}")
         return found
 

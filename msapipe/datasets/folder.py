@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msapipe.datasets._base import Example, Reader, Refused
 from msapipe.datasets._media import MEDIA_SUFFIXES, is_apple_double
+from msapipe.inside import leads_out
 from msapipe.sidecars import sidecars_of
 from msapipe.types import Clip
 
@@ -57,7 +58,7 @@ class Folder(Reader):
                 target = path.resolve(strict=True)
             except (OSError, RuntimeError) as error:
                 return Refused(path, f"a link that leads nowhere ({type(error).__name__})", skipped=False)
-            if not target.is_relative_to(top):
+            if leads_out(target, top):
                 return Refused(path, "a link to outside the folder; name its target by itself to use it", skipped=False)
         return Example(Clip(path.relative_to(self.root).as_posix(), path))
 

@@ -40,7 +40,12 @@ class Iemocap(Reader):
             if not video.is_file():
                 yield Refused(video, f"a missing video: {evaluation.name} has its turns", skipped=False)
                 continue
-            words = _words(dialog / "transcriptions" / evaluation.name)
+            transcription = dialog / "transcriptions" / evaluation.name
+            outside = next(filter(None, map(self.refuse_outside, (evaluation, video, transcription))), None)
+            if outside is not None:
+                yield outside
+                continue
+            words = _words(transcription)
             for line, text in enumerate(evaluation.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
                 if text.startswith("["):
                     yield _turn(evaluation, line, text, video, words)

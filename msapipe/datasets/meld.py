@@ -41,11 +41,16 @@ class Meld(Reader):
             if not table.is_file():
                 yield Refused(table, "a missing table", skipped=False)
                 continue
+            if outside := self.refuse_outside(table):
+                yield outside
+                continue
             folder = next((self.root / one for one in folders if (self.root / one).is_dir()), self.root / folders[0])
             with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
                 reader = csv.DictReader(file)
                 for entry in reader:
-                    yield _one(table, reader.line_num, entry, cast("Split", split), folder)
+                    found = _one(table, reader.line_num, entry, cast("Split", split), folder)
+                    outside = self.refuse_outside(found.clip.path) if isinstance(found, Example) else None
+                    yield outside or found
 
 
 def _one(table: Path, line: int, entry: Mapping[str, str | None], split: Split, folder: Path) -> Example | Refused:

@@ -9,6 +9,7 @@ from typing import Any
 
 from msapipe.datasets._base import Example, Refused
 from msapipe.datasets.table import Table
+from msapipe.inside import member
 from msapipe.types import Clip
 
 TRANSCRIPTS = Path("Raw/Transcript/Segmented/Combined")
@@ -44,6 +45,9 @@ class Mosei(Table):
             return
         labels: dict[str, Stretches] = {}
         for file in _label_files(self.root)[:1]:
+            if outside := self.refuse_outside(file):
+                yield outside
+                continue
             try:
                 labels = _read(file)
             except (ImportError, OSError, KeyError, IndexError, TypeError, ValueError) as error:
@@ -56,6 +60,9 @@ class Mosei(Table):
         video = self.root / VIDEOS / f"{transcript.stem}.mp4"
         if not video.is_file():
             yield Refused(video, f"a missing video: {transcript.name} has its words", skipped=False)
+            return
+        if outside := self.refuse_outside(transcript) or self.refuse_outside(video):
+            yield outside
             return
         text = transcript.read_text(encoding="utf-8-sig", errors="replace")
         for line, entry in enumerate(text.splitlines(), 1):
@@ -88,9 +95,10 @@ def _read(file: Path) -> dict[str, Stretches]:
 
     found: dict[str, Stretches] = {}
     with h5py.File(file, "r") as sequences:
-        data: Any = sequences[next(iter(sequences))]["data"]
+        data: Any = member(member(sequences, next(iter(sequences))), "data")
         for video in data:
-            spans, columns = data[video]["intervals"][()], data[video]["features"][()]
+            entry = member(data, video)
+            spans, columns = member(entry, "intervals")[()], member(entry, "features")[()]
             rows = zip(spans.tolist(), columns.tolist(), strict=True)
             found[video] = [(float(span[0]), float(span[1]), float(row[0])) for span, row in rows]
     return found

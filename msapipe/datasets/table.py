@@ -36,6 +36,9 @@ class Table(Reader):
         if table is None:
             yield Refused(self.root, f"no table of clips is there; expected one of {', '.join(TABLES)}", skipped=False)
             return
+        if outside := self.refuse_outside(table):
+            yield outside
+            return
         self.notes.clear()
         files = Files(self.root)
         for row in rows(table, notes=self.notes):

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msapipe.documents import read_json
 from msapipe.errors import MissingLibrary, MsapipeError
+from msapipe.inside import member
 
 OWN = "msapipe"  # key of the metadata that only msapipe reads
 # What the SDK asks of every sequence.
@@ -84,14 +86,15 @@ def opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     try:
         with h5py.File(path, "r") as file:
             root = next(iter(file), None)
-            missing = [part for part in ("data", "metadata") if root is None or part not in file[root]]
-            if missing:
+            top = member(file, root) if root is not None else {}
+            if not {"data", "metadata"} <= set(top):
                 raise MsapipeError(
                     f"{path}: not a computational sequence: expected the groups ROOT/data and ROOT/metadata"
                 )
-            metadata = {key: _json(value) for key, value in file[root]["metadata"].items()}
-            yield file[root]["data"], {"root name": root, **metadata}
-    except OSError as error:
+            about = member(top, "metadata")
+            metadata = {key: _json(member(about, key)) for key in about}
+            yield member(top, "data"), {"root name": root, **metadata}
+    except (OSError, ValueError) as error:
         if isinstance(error, MsapipeError):
             raise
         raise MsapipeError(f"{path}: not an HDF5 file, or a damaged one: {error}") from error
@@ -102,7 +105,7 @@ def _json(value: Any) -> Any:
     text = value[0]
     text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError:
         return text
 
@@ -110,7 +113,9 @@ def _json(value: Any) -> Any:
 def entry_of(path: Path, data: Any, entry: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Features (T, D), of any type, and intervals (T, 2); raises MsapipeError naming the entry that does not fit."""
     try:
-        features, intervals = np.asarray(data[entry]["features"]), np.asarray(data[entry]["intervals"], np.float64)
+        group = member(data, entry)
+        features = np.asarray(member(group, "features"))
+        intervals = np.asarray(member(group, "intervals"), np.float64)
     except (KeyError, ValueError, TypeError) as error:
         raise MsapipeError(f"{path}: {entry}: expected features and intervals: {error}") from error
     if features.ndim < 2 or intervals.shape != (len(features), 2):

@@ -13,11 +13,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from msapipe.documents import read_json
 from msapipe.errors import MsapipeError
 from msapipe.exchange._base import Exchange
 from msapipe.exchange._columns import Columns
 from msapipe.exchange._csd_file import OWN, CsdWriter, entry_of, library, opened
 from msapipe.exchange._whole import made_whole
+from msapipe.inside import member
 from msapipe.types import FeatureSequence, Sample
 
 _CLIPS = "clips.json"
@@ -112,7 +114,7 @@ def _clips(path: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file.read_text(encoding="utf-8"))
         if not all({"entry", "id", "video", "split", "text"} <= set(clip) for clip in found["clips"]):
             raise KeyError("entry, id, video, split or text")
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -273,9 +275,8 @@ def _foreign_samples(path: Path, found: list[_Sequence]) -> Iterator[Sample]:
 
 def _is_words(sequence: _Sequence) -> bool:
     first = next(iter(sequence.data), None)
-    return (
-        first is not None and "features" in sequence.data[first] and sequence.data[first]["features"].dtype.kind in "SO"
-    )
+    entry = member(sequence.data, first) if first is not None else {}
+    return "features" in entry and member(entry, "features").dtype.kind in "SO"
 
 
 def _text(said: tuple[NDArray[Any], NDArray[np.float64]] | None) -> str:

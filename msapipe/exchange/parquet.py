@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from msapipe.documents import read_json
 from msapipe.errors import MissingLibrary, MsapipeError
 from msapipe.exchange._base import Exchange
 from msapipe.exchange._columns import Columns
@@ -144,7 +145,7 @@ def _refused(file: Path, error: Exception) -> MsapipeError:
 
 
 def _about(opened: Any) -> dict[str, Any]:
-    found = json.loads((opened.metadata.metadata or {}).get(b"msapipe", b"{}"))
+    found = read_json((opened.metadata.metadata or {}).get(b"msapipe", b"{}"))
     return found if isinstance(found, dict) else {}
 
 

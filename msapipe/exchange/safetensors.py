@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from msapipe.documents import read_json
 from msapipe.errors import MsapipeError
 from msapipe.exchange._base import Exchange
 from msapipe.exchange._shard import Shard
@@ -111,7 +111,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
 
     try:
         with safe_open(str(path), framework="numpy") as file:
-            yield file, json.loads((file.metadata() or {})["msapipe"])
+            yield file, read_json((file.metadata() or {})["msapipe"])
     except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
         if isinstance(error, MsapipeError):
             raise
@@ -132,7 +132,7 @@ class _Mapped:
         if not self._header:
             whole = np.memmap(self._path, np.uint8, mode="r")
             size = 8 + int.from_bytes(whole[:8].tobytes(), "little")
-            self._header, self._whole = json.loads(whole[8:size].tobytes()), np.asarray(whole[size:])
+            self._header, self._whole = read_json(whole[8:size].tobytes()), np.asarray(whole[size:])
         about = self._header[name]
         begin, end = about["data_offsets"]
         return self._whole[begin:end].view("<f4").reshape(about["shape"])

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from msapipe.documents import read_json
 from msapipe.errors import RecipeError, WeightsError
 from msapipe.fusion._aligned import lengths
 from msapipe.fusion._attention import Dropout, Layer, sine_positions
@@ -314,7 +315,7 @@ def _config(language_model: str, language_config: str, what: str) -> Any:
     given = language_config or (KNOWN[language_model].config if language_model in KNOWN else "")
     try:
         if given:
-            return AutoConfig.for_model(**json.loads(given))
+            return AutoConfig.for_model(**read_json(given))
         folder = _checkpoint(language_model, what).path()
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from msapipe.documents import read_json
 from msapipe.errors import RecipeError, WeightsError
 from msapipe.fusion._base import present
 from msapipe.weights import Weights, choose
@@ -146,7 +147,7 @@ def _config(speech_model: str, speech_config: str, what: str) -> Any:
 
     try:
         if speech_config:
-            return AutoConfig.for_model(**json.loads(speech_config))
+            return AutoConfig.for_model(**read_json(speech_config))
         folder = _checkpoint(speech_model, what).path()
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         config.do_normalize = _normalizes(folder)
@@ -158,5 +159,5 @@ def _config(speech_model: str, speech_config: str, what: str) -> Any:
 
 def _normalizes(folder: Path) -> bool:
     """Whether the checkpoint's own preprocessor gives every sound mean 0 and deviation 1."""
-    found = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    found = read_json((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
     return bool(found.get("do_normalize", True))

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from msapipe.documents import read_json
 from msapipe.errors import RecipeError, WeightsError
 from msapipe.fusion._base import present
 from msapipe.weights import Download, Weights, choose
@@ -78,7 +79,7 @@ class VideoEncoder(nn.Module):
             self._checkpoint()  # refuses a name that nobody knows
         self.config = video_config or KNOWN.get(video_model, _TINY).config
         try:
-            self.net: Any = SwinTransformer3d(PATCH, **json.loads(self.config))
+            self.net: Any = SwinTransformer3d(PATCH, **read_json(self.config))
         except (TypeError, ValueError, LookupError) as error:
             raise RecipeError(f"{what}: video_config: no sizes of a Video Swin: {error}") from error
         self.net.head = nn.Identity()

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msapipe.types.sound import peak_of, pieces_of
+
 # Sound counts as heard in windows of so many seconds whose level lies above this.
 WINDOW = 0.1
 HEARD = 10 ** (-55 / 20)
@@ -59,7 +61,7 @@ def choose(read: Callable[[int, int | None], Heard], rate: int) -> Heard:
     while tried[-1][1] < ENOUGH and len(tried) < len(first.tracks):
         other = _one(read, len(tried))
         tried.append((other, loud_seconds(other.samples, rate)))
-    place = max(range(len(tried)), key=lambda at: (tried[at][1], _peak(tried[at][0].samples), -at))
+    place = max(range(len(tried)), key=lambda at: (tried[at][1], peak_of(tried[at][0].samples), -at))
     chosen = tried[place][0]
     if len(first.tracks) > 1:
         silent = [first.tracks[at].index for at in range(place)]
@@ -70,9 +72,12 @@ def choose(read: Callable[[int, int | None], Heard], rate: int) -> Heard:
 def loud_seconds(samples: NDArray[np.float32], rate: int) -> float:
     """For how many seconds something is heard."""
     size = max(1, round(WINDOW * rate))
-    whole = samples[: len(samples) // size * size].reshape(-1, size)
-    level = np.sqrt(np.einsum("wn,wn->w", whole, whole) / size)
-    return float((level > HEARD).sum()) * WINDOW
+    heard = 0
+    for piece in pieces_of(samples[: len(samples) // size * size], 600 * size):
+        windows = piece.reshape(-1, size)
+        level = np.sqrt(np.einsum("wn,wn->w", windows, windows) / size)
+        heard += int((level > HEARD).sum())
+    return heard * WINDOW
 
 
 def _one(read: Callable[[int, int | None], Heard], track: int) -> Heard:
@@ -87,10 +92,6 @@ def _one(read: Callable[[int, int | None], Heard], track: int) -> Heard:
         f"channel {mean.loudest + 1} alone is read.",
     )
     return alone
-
-
-def _peak(samples: NDArray[np.float32]) -> float:
-    return float(np.abs(samples).max()) if len(samples) else 0.0
 
 
 def _said(tracks: tuple[Track, ...], taken: Track, silent: list[int]) -> str:

@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.errors import DecoderDied, MediaError, NotMedia
+from msapipe.media._held import Held
 from msapipe.media._process import Child, ChildFailed, Watch
 from msapipe.media._protocol import Header, unpack_info
 from msapipe.media._tracks import Heard, choose
 from msapipe.media.options import Limits, MediaOptions
 from msapipe.media.regular import check_regular_file, named
 from msapipe.types import Clip, Frames, MediaInfo, Waveform
+from msapipe.types.sound import peak_of, pieces_of
 
-# More sound than this is not held in memory: 6.5 hours at 16 kHz.
+# More sound than this is not read: 6.5 hours at 16 kHz.
 MAX_SOUND_BYTES = 1_500_000_000
 # Quieter sound is noise of the recorder or of rounding; raising it to full level would invent something to hear.
 QUIETEST = 10 ** (-80 / 20)
@@ -151,7 +153,7 @@ class Decoder:
 
     def _sound(self, clip: Clip, options: MediaOptions, track: int, channel: int | None) -> Heard:
         """One track as it is, by the mean of its channels or one of them."""
-        data, last = bytearray(), {}
+        data, last = Held(), {}
         request = {**_request("waveform", clip, options), "track": track, "channel": channel}
         with self._job(clip.path) as job:
             for header, payload in job.answers(request):
@@ -164,9 +166,13 @@ class Decoder:
                     raise MediaError(
                         f"{named(clip.path)}: more than {hours:.1f} hours of sound; give stretches of the file as clips"
                     )
-                data += payload.tobytes() if len(payload) else bytes(silent)
+                try:
+                    data.add(payload.tobytes())
+                    data.silence(silent)
+                except MediaError as error:
+                    raise MediaError(f"{named(clip.path)}: {error}") from error
                 job.reached(clip.start + len(data) / 4 / options.rate)
-        return _checked(clip.path, lambda: Heard.of(np.frombuffer(data, np.float32), last))
+        return _checked(clip.path, lambda: Heard.of(data.samples(), last))
 
     @contextlib.contextmanager
     def _job(self, path: Path) -> Iterator[Job]:
@@ -268,12 +274,13 @@ def _normalise(path: Path, samples: NDArray[np.float32], peak_db: float) -> list
     """Scale ``samples`` in place so that the loudest has ``peak_db`` dBFS; returns notes."""
     if not len(samples):
         return []
-    peak = float(max(samples.max(), -samples.min()))
+    peak = peak_of(samples)
     if not math.isfinite(peak):
         raise DecoderDied(f"{named(path)}: the decoder sent nonsense; the file may be made to break it")
     if peak == 0:
         return ["The sound is silent throughout."]
     if peak < QUIETEST:
         return ["The sound is quieter than -80 dBFS; it is left as it is."]
-    samples *= np.float32(10 ** (peak_db / 20) / peak)
+    for piece in pieces_of(samples):
+        piece *= np.float32(10 ** (peak_db / 20) / peak)
     return []

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from msapipe.cache import digest, file_digest
+from msapipe.documents import MOST_YAML, read_yaml, shown, text_of
 from msapipe.errors import FeatureMismatch, RecipeError, UnknownName, WeightsError
 from msapipe.pipeline.recipe import Recipe
 from msapipe.registry import did_you_mean
@@ -109,16 +110,14 @@ def model_folder(name: str, beside: Path | None = None) -> Path:
 
 def read_card(folder: Path) -> Card:
     """Read model.yaml strictly and check the hash of the weights beside it."""
-    import yaml
-
     path = folder / "model.yaml"
     try:
-        card = Card.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        card = Card.model_validate(read_yaml(text_of(path, MOST_YAML)))
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(str(part) for part in first["loc"])
-        raise RecipeError(f"{path}: {at}: {first['msg']}, found {first['input']!r}") from error
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: {at}: {first['msg']}, found {shown(first['input'])}") from error
+    except (OSError, ValueError) as error:
         raise RecipeError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if card.schema_version != SCHEMA:
         raise RecipeError(f"{path}: schema_version: found {card.schema_version}, this version reads {SCHEMA}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msapipe.cache import digest
 from msapipe.errors import CacheError, MissingLibrary
+from msapipe.inside import leads_out
 from msapipe.pipeline.run import Outcome
 from msapipe.types import FaceClip, FaceTracks, Speaker
 
@@ -25,7 +26,7 @@ def save_crops(outcome: Outcome, target: Path) -> int:
     except ImportError as error:
         raise MissingLibrary(f"face crops need OpenCV: {error}; type: msapipe doctor") from error
     clip = FaceClip(faces, speaker)
-    folder = target / safe_name(outcome.clip.id)
+    folder = below(target, outcome.clip.id)
     written = 0
     for row in range(len(clip)):
         if clip.valid[row]:
@@ -35,6 +36,14 @@ def save_crops(outcome: Outcome, target: Path) -> int:
                     _write(folder / f"{row:06d}_{name}.png", data.tobytes())
                     written += 1
     return written
+
+
+def below(target: Path, clip_id: str) -> Path:
+    """The place of a clip below ``target``; raises CacheError where a link that lies there leads out of it."""
+    place = target / safe_name(clip_id)
+    if leads_out(place, target):
+        raise CacheError(f"{place} leads out of {target} by a link; take the link away, or name another folder")
+    return place
 
 
 def safe_name(clip_id: str) -> Path:
@@ -47,6 +56,8 @@ def safe_name(clip_id: str) -> Path:
 def _write(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():  # what it leads to is not written over
+            path.unlink()
         path.write_bytes(data)
     except OSError as error:
         raise CacheError(

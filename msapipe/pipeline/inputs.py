@@ -68,7 +68,10 @@ def _expand(argument: str, dataset: str) -> Iterator[Example | Refused]:
 
 def _folder(path: Path, dataset: str) -> Iterator[Example | Refused]:
     empty = True
-    for item in reader_of(path, dataset).read():
+    reader = reader_of(path, dataset)
+    for item in reader.read():
+        if isinstance(item, Example):  # whoever wrote the reader
+            item = reader.refuse_outside(item.clip.path) or item
         empty = empty and not (isinstance(item, Example) or not item.skipped)
         yield item
     if empty:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from msapipe.align import THIN
+from msapipe.documents import MOST_YAML, read_yaml, shown, text_of
 from msapipe.errors import MsapipeError, RecipeError, UnknownName
 from msapipe.media import MediaOptions
 from msapipe.registry import did_you_mean
@@ -188,8 +189,8 @@ def load_recipe(name: str) -> Recipe:
     else:
         raise UnknownName(f"no recipe is called {name!r}{did_you_mean(name, known)}")
     try:
-        return parse_recipe(path.read_text(encoding="utf-8"), path.stem, path)
-    except (MsapipeError, UnicodeDecodeError) as error:
+        return parse_recipe(text_of(path, MOST_YAML), path.stem, path)
+    except (MsapipeError, OSError, ValueError) as error:
         raise RecipeError(f"{path}: {error}") from error
 
 
@@ -199,7 +200,7 @@ def portable_text(recipe: Recipe) -> str:
 
     if recipe.source is None:
         return recipe.text
-    data = yaml.safe_load(recipe.text)
+    data = read_yaml(recipe.text)
     changed = False
     entries = [data.get("stages")]
     while entries:
@@ -216,16 +217,14 @@ def portable_text(recipe: Recipe) -> str:
 
 def parse_recipe(text: str, name: str, source: Path | None = None) -> Recipe:
     """A recipe from the text of its file; raises RecipeError naming the field."""
-    import yaml
-
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"not valid YAML: {' '.join(str(error).split())}") from error
+        data = read_yaml(text)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
     data = _mapping(data, "the recipe")
     _known_keys(data, ("schema", "about", "media", "stages", "align", "model", "accept_licences"), "the recipe")
     if data.get("schema") != SCHEMA:
-        raise RecipeError(f"schema: found {data.get('schema')!r}, this version reads {SCHEMA}")
+        raise RecipeError(f"schema: found {shown(data.get('schema'))}, this version reads {SCHEMA}")
     stages = _mapping(data.get("stages"), "stages")
     _known_keys(stages, SLOTS, "stages")
     recipe = Recipe(
@@ -254,7 +253,7 @@ def build(cls: type[T], params: Mapping[str, Any], where: str) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(str(part) for part in (where, *first["loc"]))
-        raise RecipeError(f"{at}: {first['msg']}, found {first['input']!r}") from error
+        raise RecipeError(f"{at}: {first['msg']}, found {shown(first['input'])}") from error
 
 
 def _slot(slot: str, entry: Any, source: Path | None) -> tuple[Use, ...]:
@@ -311,28 +310,28 @@ def _align(value: Any) -> str | int | None:
         return int(value["to"])
     if isinstance(value, dict) and set(value) == {"thin"} and type(value["thin"]) is int and value["thin"] > 0:
         return f"{THIN}{value['thin']}"
-    raise RecipeError(f"align: found {value!r}, expected words, tokens, {{to: STEPS}}, {{thin: STEPS}} or none")
+    raise RecipeError(f"align: found {shown(value)}, expected words, tokens, {{to: STEPS}}, {{thin: STEPS}} or none")
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise RecipeError(f"{where}: found {value!r}, expected a list of names")
+        raise RecipeError(f"{where}: found {shown(value)}, expected a list of names")
     return tuple(value)
 
 
 def _text_or_none(value: Any, where: str) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise RecipeError(f"{where}: found {value!r}, expected text")
+        raise RecipeError(f"{where}: found {shown(value)}, expected text")
     return value
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise RecipeError(f"{where}: found {value!r}, expected a mapping of names to values")
+        raise RecipeError(f"{where}: found {shown(value)}, expected a mapping of names to values")
     return {str(name): item for name, item in value.items()}
 
 
 def _known_keys(found: Mapping[str, Any], known: tuple[str, ...] | list[str], where: str) -> None:
     for key in found:
         if key not in known:
-            raise RecipeError(f"{where}: no key {key!r}{did_you_mean(key, known)}")
+            raise RecipeError(f"{where}: no key {shown(key)}{did_you_mean(key, known)}")

@@ -25,9 +25,10 @@ from msapipe.media import Decoder, Limits
 from msapipe.pipeline.device import resolve_device
 from msapipe.pipeline.plan import Plan, Step, plan
 from msapipe.pipeline.progress import Follower, Listener
+from msapipe.pipeline.reasons import why_missing
 from msapipe.pipeline.recipe import Recipe
 from msapipe.stages import MODALITIES, Stage
-from msapipe.types import Clip, FaceClip, FaceTracks, Failure, FeatureSequence, MediaInfo, Summary, Transcript
+from msapipe.types import Clip, FaceClip, Failure, FeatureSequence, MediaInfo, Summary
 from msapipe.types.words import PassedOver
 from msapipe.weights import make_ready
 
@@ -44,6 +45,7 @@ class Options:
     decoder died before.   must_keep: a cache that cannot be written is an error, not a note.
     offline: weights that are not on this machine are an error, instead of being fetched.
     in_part: another run with the rest of the recipe follows, and says what came of a clip.
+    verify: read what is stored and check its checksum, also where its file was not touched.
     """
 
     device: str = "cpu"
@@ -53,6 +55,7 @@ class Options:
     offline: bool = False
     limits: Limits | None = None
     in_part: bool = False
+    verify: bool = False
 
 
 @dataclass
@@ -115,7 +118,7 @@ class Runner:
             return None
 
     def glance(self, clip: Clip) -> Outcome | None:
-        """As ``look_up``, without features: a summary is read, its results are only seen to be there; or None."""
+        """As ``look_up``, without features: a summary is read, its results are only seen to be whole; or None."""
         if self.options.overwrite or self.options.retry:
             return None
         begun = time.perf_counter()
@@ -125,7 +128,8 @@ class Runner:
             return None
         entry = self.store.get("summary", planned.summary_key(self.recipe.align))
         known = entry.value if entry is not None else None
-        if not isinstance(known, Summary) or not all(self.store.has(slot, key) for slot, key in known.filled):
+        whole = isinstance(known, Summary) and all(self.store.whole(*o, self.options.verify) for o in known.filled)
+        if not isinstance(known, Summary) or not whole:
             return None
         status: Status = "partial" if known.missing else "ok"
         outcome = Outcome(clip, status, missing=known.missing, notes=known.notes, coverage=known.coverage)
@@ -225,7 +229,8 @@ class _Pass:
         if reason is not None:
             self._leave_out(step, reason)
             return
-        entry = None if self.runner.options.overwrite else self.runner.store.get(step.slot, step.key, not self.brief)
+        options, pictures = self.runner.options, not self.brief or self.runner.options.verify
+        entry = None if options.overwrite else self.runner.store.get(step.slot, step.key, pictures)
         if entry is None:
             entry = self._compute(step)
         self.filled.append((step.slot, step.key))
@@ -239,8 +244,8 @@ class _Pass:
         self.progress.begin(step.name, self.values.get("media"))
         self.runner.load(step)
         if (loading := time.perf_counter() - begun) > 0.01:
-            self.outcome.timings["loading"] = self.outcome.timings.get("loading", 0.0) + loading
-            begun += loading
+            timings = self.outcome.timings
+            timings["loading"], begun = timings.get("loading", 0.0) + loading, begun + loading
         inputs = {name: self._input(name) for name in step.inputs}
         if step.use is None:
             value: Any = self.runner._decoder.probe(self.plan.clip.path)
@@ -335,7 +340,7 @@ class _Pass:
             name: outcome.features[name].coverage if name in outcome.features else 0.0 for name in recipe.modalities
         }
         for name in outcome.missing:
-            self._note(f"{name} is missing: {self._reason(name)}")
+            self._note(f"{name} is missing: {self.absent.get(name) or why_missing(name, self.values, self.notes)}")
         if self._undecodable():
             raise MediaError(f"{self.plan.clip.path}: neither a picture nor a sound in it could be decoded")
         outcome.notes = tuple(self.notes)
@@ -348,7 +353,7 @@ class _Pass:
     def _sum_up(self) -> None:
         """Keep what came of the clip beside its results, so that a later run need not read them to know it."""
         key = self.plan.summary_key(self.runner.recipe.align)
-        if not self.lasting or (not self.outcome.computed and self.runner.store.has("summary", key)):
+        if not self.lasting or (not self.outcome.computed and self.runner.store.whole("summary", key)):
             return
         summary = Summary(self.outcome.missing, self.outcome.notes, self.outcome.coverage, tuple(self.filled))
         with contextlib.suppress(CacheError):  # then the results are read, which is no harm
@@ -363,19 +368,6 @@ class _Pass:
         if info.audio is not None and "audio" in self.channels:
             came.append(max(len(part.values) for part in self.channels["audio"].values()))
         return bool(came) and not any(came)
-
-    def _reason(self, modality: str) -> str:
-        if modality in self.absent:
-            return self.absent[modality]
-        faces = self.values.get("faces")
-        if modality == "vision" and isinstance(faces, FaceTracks):
-            return "no picture could be decoded" if not len(faces.times) else "no face was found"
-        words = self.values.get("words")
-        if modality == "text" and isinstance(words, Transcript) and not words.words:
-            return "no words were found"
-        if modality == "audio":
-            return "the sound is silent"
-        return "no valid step"
 
     def _refuse_quarantined(self) -> None:
         """A file on which the decoder died is not tried again, unless the user says so."""

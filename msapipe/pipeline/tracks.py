@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.errors import CacheError
-from msapipe.pipeline.crops import safe_name
+from msapipe.pipeline.crops import below
 from msapipe.pipeline.run import Outcome
 from msapipe.types import FaceTracks, Speaker
 
@@ -34,10 +34,12 @@ def save_tracks(outcome: Outcome, target: Path) -> int:
     if not isinstance(faces, FaceTracks) or not isinstance(speaker, Speaker):
         return 0
     told = tracks_of(faces, speaker)
-    path = target / safe_name(outcome.clip.id)
+    path = below(target, outcome.clip.id)
     path = path.with_name(f"{path.name}.json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():  # what it leads to is not written over
+            path.unlink()
         path.write_text(json.dumps({"clip": outcome.clip.id, **told}) + "\n", encoding="utf-8")
     except OSError as error:
         raise CacheError(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from msapipe.errors import MissingLibrary
 from msapipe.stages._speech import RATE
+from msapipe.types.sound import peak_of
 from msapipe.weights import InPackage
 
 
@@ -97,7 +98,7 @@ class Decoder:
 
     def hear(self, samples: NDArray[np.float32]) -> list[Heard]:
         """The words in 16 kHz sound, without fillers; [] when the search fails."""
-        peak = float(np.abs(samples).max(initial=0))
+        peak = peak_of(samples)
         if peak <= 0:
             return []
         loud = (samples * (_PEAK * 32767 / peak)).astype(np.int16)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.types import Waveform
+from msapipe.types.sound import let_go
 from msapipe.weights import InPackage
 
 SILERO = InPackage(
@@ -96,8 +97,11 @@ class SpeechDetector:
     def __init__(self) -> None:
         self._weights = _tensors()
 
-    def probabilities(self, samples: Floats) -> Floats:
-        """One probability per 512 samples of 16 kHz sound, the last chunk filled up with silence: float32 (n,)."""
+    def probabilities(self, samples: Floats, gain: float = 1.0) -> Floats:
+        """One probability per 512 samples of 16 kHz sound, the last chunk filled up with silence: float32 (n,).
+
+        gain: what the samples are multiplied by.
+        """
         count = -(-len(samples) // CHUNK)
         out = np.zeros(count, np.float32)
         hidden, cell = np.zeros(128, np.float32), np.zeros(128, np.float32)
@@ -106,7 +110,8 @@ class SpeechDetector:
             known = samples[max(0, first * CHUNK - _CONTEXT) : last * CHUNK]
             piece = np.zeros((last - first) * CHUNK + _CONTEXT, np.float32)  # the whole sound is not copied
             begin = 0 if first else _CONTEXT
-            piece[begin : begin + len(known)] = known
+            piece[begin : begin + len(known)] = known * np.float32(gain)
+            let_go(samples)
             chunks = np.lib.stride_tricks.sliding_window_view(piece, CHUNK + _CONTEXT)[::CHUNK]
             walked, hidden, cell = self._walk(self._encode(chunks), hidden, cell)
             logits = np.maximum(walked, 0) @ self._weights["final.weight"].ravel() + self._weights["final.bias"]
@@ -146,6 +151,7 @@ class SpeechDetector:
         threshold: float = 0.5,
         min_speech: float = 0.25,
         min_silence: float = 0.1,
+        gain: float = 1.0,
     ) -> list[tuple[float, float]]:
         """Where somebody speaks in 16 kHz sound: ordered (start, end) in seconds, half-open, apart.
 
@@ -155,7 +161,7 @@ class SpeechDetector:
         total = len(samples) / RATE
         found: list[tuple[float, float]] = []
         start = quiet = None
-        for index, probability in enumerate(self.probabilities(samples)):
+        for index, probability in enumerate(self.probabilities(samples, gain)):
             now = index * CHUNK / RATE
             if probability >= threshold:
                 quiet = None

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, get_type_hints
 
+from msapipe.documents import read_yaml, shown
 from msapipe.errors import RecipeError
 from msapipe.fusion._base import FusionModel, Group, Phase
 from msapipe.registry import did_you_mean
@@ -65,12 +66,11 @@ def _hint_of_single(path: str) -> Any:
 
 def _read(hint: Any, text: str, name: str) -> Any:
     """A value of a type: as YAML has it, as it is written (the literal "0"), or as a list without brackets."""
-    import yaml
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError:
+        found: Any = read_yaml(text)
+    except ValueError:  # a text that is no YAML, such as "[a"
         found = text
     parts = [part.strip() for part in text.split(",")] if text.strip() else []
     errors: list[ValidationError] = []
@@ -79,4 +79,4 @@ def _read(hint: Any, text: str, name: str) -> Any:
             return TypeAdapter(hint).validate_python(value)
         except ValidationError as error:
             errors.append(error)
-    raise RecipeError(f"--set {name}: {errors[0].errors()[0]['msg']}, found {text.strip()!r}") from errors[0]
+    raise RecipeError(f"--set {name}: {errors[0].errors()[0]['msg']}, found {shown(text.strip())}") from errors[0]

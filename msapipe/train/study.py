@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from msapipe.cache import digest
+from msapipe.documents import read_json
 from msapipe.errors import MsapipeError
 from msapipe.fusion import fusion_models
 from msapipe.fusion._base import FusionModel
@@ -179,7 +180,7 @@ def _identity(value: Any) -> Any:
 
 def _read(folder: Path) -> Trained | None:
     try:
-        found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        found = read_json((folder / "result.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     return Trained(**{"parts": {}, "by_classes": False, **found}, weights=folder / "model.safetensors")

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from msapipe.cache import digest
+from msapipe.documents import read_json
 from msapipe.errors import EndsRun, MissingLibrary, MsapipeError, RecipeError
 from msapipe.fusion._base import FusionModel
 from msapipe.train.data import DataSet
@@ -224,7 +225,7 @@ class Search:
 
     def _read(self) -> list[Trial]:
         try:
-            return [Trial(**entry) for entry in json.loads(self.file.read_text(encoding="utf-8"))]
+            return [Trial(**entry) for entry in read_json(self.file.read_text(encoding="utf-8"))]
         except FileNotFoundError:
             return []
 

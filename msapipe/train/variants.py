@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msapipe.documents import MOST_YAML, read_yaml, text_of
 from msapipe.errors import RecipeError, UnknownName
 from msapipe.registry import did_you_mean
 from msapipe.resources import bundled
@@ -109,15 +110,13 @@ def ablation_names() -> dict[str, Path]:
 
 def load_ablation(name: str) -> Ablation:
     """An ablation by name, or from a file when ``name`` ends in .yaml or .yml or holds a path separator."""
-    import yaml
-
     known = ablation_names()
     path = known.get(name, Path(name))
     if name not in known and not (name.endswith((".yaml", ".yml")) or "/" in name):
         raise UnknownName(f"no ablation is called {name!r}{did_you_mean(name, known)}")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        data = read_yaml(text_of(path, MOST_YAML))
+    except (OSError, ValueError) as error:
         raise RecipeError(f"{path}: cannot be read as an ablation: {' '.join(str(error).split())}") from error
     try:
         return _ablation(path.stem, data)

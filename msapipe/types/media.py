@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.types._check import array, intervals
+from msapipe.types.sound import pieces_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,10 @@ def _batch(pixels: list[NDArray[np.uint8]], times: list[tuple[float, float]]) ->
 
 @dataclass(frozen=True, eq=False)
 class Waveform:
-    """Mono sound: ``samples`` float32 (N,) in [-1, 1] at ``rate`` Hz; sample 0 is the start of the clip."""
+    """Mono sound: ``samples`` float32 (N,) in [-1, 1] at ``rate`` Hz; sample 0 is the start of the clip.
+
+    Of a long clip they lie in a mapped file: ``pieces_of`` walks over them without holding them.
+    """
 
     samples: NDArray[np.float32]
     rate: int
@@ -75,7 +79,7 @@ class Waveform:
 
     def __post_init__(self) -> None:
         array("samples", self.samples, "float32", (None,))
-        if not np.isfinite(self.samples).all():
+        if not all(np.isfinite(piece).all() for piece in pieces_of(self.samples)):
             raise ValueError("samples hold NaN or infinity")
 
     @property

@@ -6,13 +6,13 @@ what a killed download left.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msapipe.documents import read_json
 from msapipe.weights._http import Failed, Remote, no_answer
 from msapipe.weights.folder import stays_inside
 from msapipe.weights.kinds import Checkpoint
@@ -71,7 +71,7 @@ def check_index(folder: Path, files: Iterable[str]) -> None:
     there = set(files)
     for index in (name for name in there if name.endswith(_INDEX)):
         try:
-            named = set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values())
+            named = set(read_json((folder / index).read_text(encoding="utf-8"))["weight_map"].values())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Failed(f"{index} is no index of a checkpoint: {error}") from error
         if odd := sorted(map(str, named - there)):

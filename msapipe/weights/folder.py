@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from tempfile import NamedTemporaryFile
 
+from msapipe.documents import read_json
 from msapipe.errors import WeightsError
 
 MANIFEST = "msapipe.json"
@@ -54,7 +55,7 @@ def read_manifest(folder: Path, name: str) -> tuple[StoredFile, ...] | None:
     path = folder / MANIFEST
     again = f"type: msapipe weights fetch --force {name}"
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["files"]
+        entries = read_json(path.read_text(encoding="utf-8"))["files"]
         found = tuple(StoredFile(str(entry["file"]), str(entry["sha256"]), int(entry["bytes"])) for entry in entries)
     except FileNotFoundError:
         return None

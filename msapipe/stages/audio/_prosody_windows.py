@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from msapipe.stages._speech import RATE, SpeechDetector
 from msapipe.stages.audio._prosody_statistics import statistics
+from msapipe.types.sound import peak_of
 
 SILENCE = 1e-4  # peak below which sound is silence: three steps of 16 bits
 LEAST_SPEECH = 0.2  # seconds in a window, of which anything is said
@@ -48,8 +49,8 @@ def speech_windows(samples: Floats, detector: SpeechDetector, seconds: float) ->
     """16 kHz sound in equal windows of about so many seconds: one up to 1.5 times of it, none of no sound."""
     if not len(samples):
         return []
-    peak = float(np.abs(samples).max())
-    spans = detector.spans(samples * np.float32(_PEAK / peak)) if peak >= SILENCE else []
+    peak = peak_of(samples)
+    spans = detector.spans(samples, gain=_PEAK / peak) if peak >= SILENCE else []
     total = len(samples) / RATE
     count = max(1, int(np.ceil(total / seconds - 0.5)))
     edges = np.round(np.linspace(0, len(samples), count + 1)).astype(int)

@@ -16,6 +16,7 @@ from msapipe.stages.audio._prosody_classifier import EMOTIONS, VoiceClassifier, 
 from msapipe.stages.audio._prosody_statistics import NAMES as STATISTICS
 from msapipe.stages.audio._prosody_windows import SILENCE, SpeechWindow, speech_windows
 from msapipe.types import FeatureSequence, Waveform
+from msapipe.types.sound import let_go, peak_of
 from msapipe.weights import Bundled, Weights
 
 _VOICE = Bundled(
@@ -87,8 +88,9 @@ class Prosody(Stage):
         valid = np.array([window.has_speech for window in windows], bool)
         for row in np.flatnonzero(valid):
             values[row] = self._judged(windows[row])
+            let_go(samples)
         times = np.array([(window.start, window.end) for window in windows], np.float64).reshape(-1, 2)
-        unspoken = not valid.any() and len(samples) > 0 and np.abs(samples).max() >= SILENCE
+        unspoken = not valid.any() and peak_of(samples) >= SILENCE
         notes = ("no speech heard: there is sound, but nothing is said of a voice",) if unspoken else ()
         return FeatureSequence(values, np.minimum(times, waveform.seconds), valid, NAMES, notes=notes)
 

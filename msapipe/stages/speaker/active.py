@@ -15,6 +15,7 @@ from msapipe.stages.speaker._asd_input import FPS, HEARD, RATE, Piece, cepstrum,
 from msapipe.stages.speaker._asd_nets import Network, parts
 from msapipe.stages.speaker._turns import NOBODY, held, largest, scores, smoothed, turns
 from msapipe.types import FaceTracks, Speaker, Waveform
+from msapipe.types.sound import peak_of
 from msapipe.weights import Download, Weights
 
 # A person in sight for fewer 25ths of a second than this says nothing that could be seen.
@@ -128,7 +129,7 @@ class Active(CheckpointStage):
         score = self._face_score(faces, waveform)
         smooth = smoothed(faces, score, self.smooth)
         chosen, uncertain = turns(faces, smooth, self.margin)
-        silent = not np.any(np.abs(waveform.samples) > SILENCE)
+        silent = peak_of(waveform.samples) <= SILENCE
         nobody = not uncertain.any() and bool((chosen == NOBODY).all())
         if nobody and self.otherwise == "largest":
             chosen = largest(faces)

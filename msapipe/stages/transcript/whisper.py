@@ -26,6 +26,7 @@ from msapipe.stages.transcript._whisper_model import (
 )
 from msapipe.stages.transcript._whisper_sizes import ENGLISH_ALONE, SIZES
 from msapipe.types import Transcript, Waveform, Word
+from msapipe.types.sound import let_go
 from msapipe.weights import Weights, choose
 
 
@@ -119,6 +120,7 @@ class Whisper(CheckpointStage):
                 notes += [f"whisper: from {start:.1f} to {end:.1f} s: {note}" for note in verdict.notes]
                 near = [span for span in spans if span[0] < end and span[1] > start]
                 words += [into_speech(shifted(word, start), near) for word in verdict.words]
+            let_go(samples)
         return Transcript(in_order(words, waveform.seconds), wanted or None, "whisper", tuple(notes), recognised=True)
 
     def _believed(self, samples: Floats, span: Span, spans: list[Span], wanted: str) -> Iterator[tuple[Span, Verdict]]:
