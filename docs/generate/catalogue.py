@@ -5,8 +5,11 @@ Each function returns Markdown; ``pages`` names every page by its path below doc
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from msapipe.datasets import READERS
@@ -99,7 +102,11 @@ def fusion_page(name: str) -> str:
             _table(("", ""), rows) if rows else "",
             f"```\nmsapipe train features.safetensors --labels label.csv --model {name} -o my-{name}\n```",
             f"Presets (`--preset`): {', '.join(f'`{preset}`' for preset in presets) or 'none'}.",
-            f"::: msapipe.fusion.{name}\n    options: {{members: true, show_root_heading: false}}",
+            FUSION.about(name),
+            *(
+                f"::: msapipe.fusion.{name}.{cls}\n    options: {{members: false}}"
+                for cls in reversed(_model_classes(name))
+            ),
         ]
     )
 
@@ -164,7 +171,7 @@ def _weights(weights: Iterable[Weights]) -> str:
     rows = [
         (
             f"`{one.name}`",
-            "-" if one.size is None else f"{one.size / 1e6:,.1f} MB",
+            _size(one.size),
             one.licence,
             "any" if one.commercial else "not every use: to be accepted by name",
         )
@@ -175,6 +182,21 @@ def _weights(weights: Iterable[Weights]) -> str:
 
 def _params(params: dict[str, object]) -> str:
     return ", ".join(f"`{name}={value}`" for name, value in params.items()) or "-"
+
+
+def _size(size: int | None) -> str:
+    if size is None:
+        return "-"
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
+
+
+def _model_classes(name: str) -> list[str]:
+    """The public classes of a fusion model's file, read without importing it."""
+    spec = find_spec(FUSION.where()[name])
+    if spec is None or spec.origin is None:
+        return []
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    return [part.name for part in tree.body if isinstance(part, ast.ClassDef) and not part.name.startswith("_")]
 
 
 def _fact(value: object) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from griffe import Extension, Object
 
 _FIELD = re.compile(r"^(?P<names>\w+(?:, \w+)*): (?P<rest>\S.*)$")
+_SEVERAL = re.compile(r" {3}(?=\w+(?:, \w+)*: )")
 
 
 class Fields(Extension):
@@ -21,33 +22,23 @@ class Fields(Extension):
 
 def as_markdown(text: str) -> str:
     """Fields as items, examples as blocks of code; ordinary paragraphs stay what they are."""
-    lines: list[str] = []
-    in_field = False
-    in_code = False
-    for number, line in enumerate(text.split("\n")):
-        code = line.startswith((">>> ", "... "))
-        if code != in_code:
-            lines += ["", "```python"] if code else ["```", ""]
-            in_code = code
-        if code:
-            lines.append(line[4:])
-            continue
-        field = _FIELD.match(line) if number else None
-        if field is not None:
-            # Several short fields share a line, three spaces apart.
-            first, *others = re.split(r" {3}(?=\w+(?:, \w+)*: )", line)
-            lines += [*([] if in_field else [""]), *(_item(part) for part in (first, *others))]
-            in_field = True
-        elif in_field and line.strip():
-            lines.append(f"  {line.strip()}")
+    return "\n\n".join(_block(block) for block in text.split("\n\n"))
+
+
+def _block(block: str) -> str:
+    lines = block.split("\n")
+    if lines[0].startswith(">>> "):
+        code = "\n".join(line[4:] for line in lines)
+        return f"```python\n{code}\n```"
+    first = next((number for number, line in enumerate(lines) if _FIELD.match(line)), None)
+    if first is None:
+        return block
+    fields: list[str] = []
+    for line in lines[first:]:
+        if _FIELD.match(line):
+            fields.append(line)
         else:
-            in_field = False
-            lines.append(line)
-    if in_code:
-        lines.append("```")
-    return "\n".join(lines)
-
-
-def _item(part: str) -> str:
-    names, _, rest = part.partition(": ")
-    return f"- **{names}**: {rest}"
+            fields[-1] += f" {line.strip()}"
+    # Several short fields share a line, three spaces apart.
+    items = [f"- **{part.replace(': ', '**: ', 1)}" for field in fields for part in _SEVERAL.split(field)]
+    return "\n".join([*lines[:first], "", *items])
