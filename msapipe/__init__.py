@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from msapipe.errors import MsapipeError
     from msapipe.pipeline.pipeline import Pipeline, load
-    from msapipe.types import Clip, FeatureSequence, Prediction
+    from msapipe.types import Clip, FeatureSequence, Prediction, Recording
 
 # What each public name is imported from when it is first used, so that `import msapipe` costs nothing.
 _WHERE = {
@@ -25,10 +25,11 @@ _WHERE = {
     "MsapipeError": "msapipe.errors",
     "Pipeline": "msapipe.pipeline.pipeline",
     "Prediction": "msapipe.types",
+    "Recording": "msapipe.types",
     "load": "msapipe.pipeline.pipeline",
 }
 
-__all__ = ["Clip", "FeatureSequence", "MsapipeError", "Pipeline", "Prediction", "__version__", "load"]
+__all__ = ["Clip", "FeatureSequence", "MsapipeError", "Pipeline", "Prediction", "Recording", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ import pytest
 
 from msapipe.pipeline.pipeline import Pipeline, load
 from msapipe.pipeline.run import Outcome
+from tests.outside import OUTSIDE, left_out
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_media"
@@ -41,8 +42,22 @@ def samples() -> Path:
 def shared() -> Path:
     """The folder of real media beside the project."""
     if not SHARED.is_dir():
-        pytest.skip(f"{SHARED} is not there: real media lie outside the repository")
+        pytest.skip(f"{SHARED} is not there: {OUTSIDE}")
     return SHARED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Nothing is left out quietly: the tests that want what lies outside the repository are counted and named."""
+    if lines := left_out(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.section(f"not run without {SHARED}")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def worked_numbers() -> Path:
+    """Numbers worked out by hand from the papers' equations, and metrics by scikit-learn and scipy."""
+    return ROOT / "tests" / "worked_numbers"
 
 
 @pytest.fixture(scope="session")

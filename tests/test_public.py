@@ -17,6 +17,7 @@ def test_public_names() -> None:
         "MsapipeError",
         "Pipeline",
         "Prediction",
+        "Recording",
         "__version__",
         "load",
     ]

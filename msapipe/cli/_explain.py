@@ -57,19 +57,4 @@ def _number(value: float | None, how: str = "+.2f") -> str:
 
 def explained(why: Explanation) -> dict[str, Any]:
     """What ``--json --explain`` adds to a clip's object."""
-    return {
-        "explanation": {
-            "method": why.method,
-            "words": [
-                {"text": word.text, "start": word.start, "end": word.end, "adds": _rounded(word.adds)}
-                for word in why.words
-            ],
-            "trust": {name: _rounded(share) for name, share in why.trust.items()},
-            "running": [[round(at, 3), round(score, 4)] for at, score in why.running],
-            "diagnostics": {name: value.round(4).tolist() for name, value in why.diagnostics.items()},
-        }
-    }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+    return {"explanation": why.to_dict()}

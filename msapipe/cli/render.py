@@ -30,10 +30,10 @@ def render(
     from msapipe.errors import MediaError
     from msapipe.pipeline.explain import explain
     from msapipe.pipeline.model_recipe import choose_recipe
-    from msapipe.pipeline.pipeline import as_clip
     from msapipe.pipeline.run import Options, Runner
     from msapipe.pipeline.scoring import model_of
     from msapipe.report.burnt_film import render_film
+    from msapipe.types import Clip
 
     console = options.console(quiet, verbose)
     recipe = choose_recipe(pipeline, model)
@@ -41,7 +41,7 @@ def render(
     _check_output(output, Path(clip))
     how = Options(device, must_keep=False, offline=offline)
     with Runner(recipe, open_store(options.cache_folder(cache)), how) as runner:
-        outcome = runner.run(as_clip(clip))
+        outcome = runner.run(Clip(Path(clip).name, Path(clip)))
         if outcome.error is not None:
             raise MediaError(outcome.error)
         found = scorer.predict(outcome, runner.store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,31 @@ class Explanation:
         """The words that move the text's score most, either way."""
         known = [word for word in self.words if word.adds is not None and abs(word.adds) >= 0.005]
         return sorted(known, key=lambda word: -abs(word.adds or 0.0))[:count]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON; numbers have four digits."""
+        return {
+            "method": self.method,
+            "words": [
+                {"text": word.text, "start": word.start, "end": word.end, "adds": _rounded(word.adds)}
+                for word in self.words
+            ],
+            "trust": {name: _rounded(share) for name, share in self.trust.items()},
+            "running": [[round(at, 3), round(score, 4)] for at, score in self.running],
+            "diagnostics": {name: value.round(4).tolist() for name, value in self.diagnostics.items()},
+        }
+
+    def __repr__(self) -> str:
+        words = ", ".join(f"{word.text} {word.adds:+.2f}" for word in self.strongest(5))
+        trust = ", ".join(f"{name} {share:.2f}" for name, share in self.trust.items())
+        told = [f"words that move the text: {words or 'not known'}", f"trust: {trust or 'not known'}"]
+        return (
+            f"Explanation({'; '.join([*told, *(f'{name} {value.shape}' for name, value in self.diagnostics.items())])})"
+        )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def explain(outcome: Outcome, found: Prediction, model: Model, runner: Runner) -> Explanation:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import overload
 
 from msapipe.cache import open_store
-from msapipe.errors import MediaError
+from msapipe.errors import EndsRun, MediaError, MsapipeError
+from msapipe.media import write_recording
+from msapipe.pipeline.bar import with_bar
+from msapipe.pipeline.explain import Explanation, explain
 from msapipe.pipeline.model_recipe import choose_recipe
 from msapipe.pipeline.plan import Plan, plan
 from msapipe.pipeline.predict import Model
 from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
-from msapipe.types import Clip, FeatureSequence, Prediction
+from msapipe.types import Clip, FeatureSequence, Prediction, Recording
+
+# What may be asked about: a stretch of a file, a file, or pictures and sound in memory.
+Given = Clip | Path | str | Recording
 
 
 class Pipeline:
@@ -46,44 +55,99 @@ class Pipeline:
         """End the decoding process and take unfinished files away."""
         self._runner.close()
 
-    def run(self, clips: Iterable[Clip | Path | str]) -> Iterator[Outcome]:
-        """Bring the features of clips into the cache, one outcome each; what is wrong with a clip is in it."""
-        for clip in clips:
-            yield self._runner.run(as_clip(clip))
+    def __repr__(self) -> str:
+        model = self.model.name if self.model is not None else None
+        return f"Pipeline(recipe {self.recipe.name!r}, model {model!r}, device {self._runner.options.device!r})"
 
-    def features(self, clip: Clip | Path | str) -> dict[str, FeatureSequence]:
+    def run(self, clips: Iterable[Given], progress: bool | None = None) -> Iterator[Outcome]:
+        """Bring the features of clips into the cache, one outcome each; what is wrong with a clip is in it.
+
+        progress: draw a bar on standard error; None: of more than one clip, on a terminal and in a notebook.
+        """
+        for given in with_bar(clips, progress):
+            with clip_of(given) as clip:
+                yield self._runner.run(clip)
+
+    def features(self, clip: Given) -> dict[str, FeatureSequence]:
         """Features by modality ("text", "audio", "vision"); a modality without its source is left out.
 
         Raises MediaError when the file cannot be read.
         """
-        return self._checked(clip).features
+        with clip_of(clip) as one:
+            return self._checked(one).features
 
-    def predict(self, clip: Clip | Path | str) -> Prediction:
-        """The sentiment of a clip. Raises MediaError, or NothingToScore when no modality is there."""
-        return self.score(self._checked(clip))
+    @overload
+    def predict(self, clip: Given, progress: bool | None = None) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, clip: list[Given] | list[str] | list[Path] | list[Clip], progress: bool | None = None
+    ) -> list[Prediction | MsapipeError]: ...
+
+    def predict(
+        self, clip: Given | list[Given] | list[str] | list[Path] | list[Clip], progress: bool | None = None
+    ) -> Prediction | list[Prediction | MsapipeError]:
+        """The sentiment of a clip. Raises MediaError, or NothingToScore when no modality is there.
+
+        Of a list: one entry a clip, in order; where a clip cannot be scored, the error that tells why stands in its
+        place. progress: as in ``run``.
+        """
+        if isinstance(clip, list):
+            return [self._predict_or_why(one) for one in with_bar(clip, progress)]
+        with clip_of(clip) as one:
+            return self.score(self._checked(one))
+
+    def explain(self, clip: Given) -> Explanation:
+        """Why a clip's score is what it is: what each word adds, trust in each modality, gates and attention.
+
+        Raises as ``predict`` does.
+        """
+        with clip_of(clip) as one:
+            outcome = self._checked(one)
+            found = self.score(outcome)
+            return explain(outcome, found, self._model(), self._runner)
 
     def score(self, outcome: Outcome) -> Prediction:
         """The sentiment of a clip that was run already."""
+        return self._model().predict(outcome, self.store)
+
+    def plan(self, clip: Given) -> Plan:
+        """What would be done for a clip, and what is stored already."""
+        with clip_of(clip) as one:
+            return plan(one, self.recipe, self.store)
+
+    def _model(self) -> Model:
         if self.model is None:
             raise MediaError(
                 f"recipe {self.recipe.name} names no model; give one: load({self.recipe.name!r}, model=...)"
             )
-        return self.model.predict(outcome, self.store)
+        return self.model
 
-    def plan(self, clip: Clip | Path | str) -> Plan:
-        """What would be done for a clip, and what is stored already."""
-        return plan(as_clip(clip), self.recipe, self.store)
+    def _predict_or_why(self, clip: Given) -> Prediction | MsapipeError:
+        try:
+            return self.predict(clip)
+        except EndsRun:
+            raise  # no other clip of the list would fare better
+        except MsapipeError as error:
+            return error
 
-    def _checked(self, clip: Clip | Path | str) -> Outcome:
-        outcome = self._runner.run(as_clip(clip))
+    def _checked(self, clip: Clip) -> Outcome:
+        outcome = self._runner.run(clip)
         if outcome.error is not None:
             raise MediaError(outcome.error)
         return outcome
 
 
-def as_clip(clip: Clip | Path | str) -> Clip:
-    """A whole file as a clip, called by its name."""
-    return clip if isinstance(clip, Clip) else Clip(Path(clip).name, Path(clip))
+@contextmanager
+def clip_of(given: Given) -> Iterator[Clip]:
+    """A whole file as a clip, called by its name; a recording as a file that is there for so long."""
+    if isinstance(given, Recording):
+        with tempfile.TemporaryDirectory(prefix="msapipe-") as folder:
+            path = Path(folder) / "recording.mov"
+            write_recording(given, path)
+            yield Clip(given.id, path, text=given.text)
+    else:
+        yield given if isinstance(given, Clip) else Clip(Path(given).name, Path(given))
 
 
 def load(

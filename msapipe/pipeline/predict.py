@@ -21,7 +21,7 @@ from msapipe.pipeline.card import Card, check_features, model_folder, read_card
 from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Outcome
 from msapipe.pipeline.windows import LENGTH, LONG, cut, length_of, mean, weights_of, why_whole, windows_of
-from msapipe.types import Contribution, FeatureSequence, Prediction, Window
+from msapipe.types import Contribution, FeatureSequence, Prediction, Transcript, Window
 
 # Raise it when the same features and model give another prediction.
 _VERSION = 2
@@ -79,7 +79,13 @@ class Model:
             # The score is what was asked for; that nothing can be kept is noted with the features.
             with contextlib.suppress(CacheError):
                 store.put("prediction", key, prediction, recipe)
-        return replace(prediction, notes=tuple(dict.fromkeys((*outcome.notes, *prediction.notes))))
+        words = outcome.values.get("transcript")
+        return replace(
+            prediction,
+            notes=tuple(dict.fromkeys((*outcome.notes, *prediction.notes))),
+            # Of the clip, not of the score: it is not kept with it.
+            transcript=words if isinstance(words, Transcript) else None,
+        )
 
     def scores(self, clips: Sequence[Mapping[str, FeatureSequence]]) -> list[float]:
         """The score of each of these features, as of a clip that is scored at once; nothing is kept."""

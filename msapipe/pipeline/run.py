@@ -77,10 +77,10 @@ class Outcome:
     coverage: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
-    timings: dict[str, float] = field(default_factory=dict)
-    values: dict[str, Any] = field(default_factory=dict)
-    features: dict[str, FeatureSequence] = field(default_factory=dict)
-    keys: dict[str, str] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict, repr=False)
+    values: dict[str, Any] = field(default_factory=dict, repr=False)
+    features: dict[str, FeatureSequence] = field(default_factory=dict, repr=False)
+    keys: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 class Runner:

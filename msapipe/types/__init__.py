@@ -8,6 +8,7 @@ from msapipe.types.faces import EncodedImages, FaceClip, FaceTracks, Speaker
 from msapipe.types.features import FeatureSequence
 from msapipe.types.media import FrameBatch, Frames, Waveform
 from msapipe.types.prediction import Contribution, Prediction, Window
+from msapipe.types.recording import Recording
 from msapipe.types.sample import Sample
 from msapipe.types.words import CaptionTrack, PassedOver, Transcript, Word
 
@@ -25,6 +26,7 @@ __all__ = [
     "MediaInfo",
     "PassedOver",
     "Prediction",
+    "Recording",
     "Sample",
     "Speaker",
     "Summary",

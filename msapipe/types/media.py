@@ -23,6 +23,11 @@ class FrameBatch:
         array("pixels", self.pixels, "uint8", (None, None, None, 3))
         intervals("times", self.times, len(self.pixels))
 
+    def __repr__(self) -> str:
+        count, height, width, _ = self.pixels.shape
+        span = f"{self.times[0, 0]:.2f}-{self.times[-1, 1]:.2f}s" if count else "empty"
+        return f"FrameBatch({count} of {width}x{height}, {span})"
+
 
 class Frames:
     """A handle on the pictures of a clip, never an array: a minute of 1080p is 9 GB.

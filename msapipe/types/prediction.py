@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from msapipe.types.words import Transcript
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Prediction:
     timeline: of a long clip, its windows in order, without those in which there was nothing to score; () for a clip
     that was scored at once.
     keys: cache key of the features of each modality that the score was made from.
+    transcript: the words of the clip, None where the recipe has none or it found no source of any.
     """
 
     score: float
@@ -65,6 +69,7 @@ class Prediction:
     keys: dict[str, str] = field(default_factory=dict)
     interval: tuple[float, float] | None = None
     timeline: tuple[Window, ...] = ()
+    transcript: Transcript | None = None
 
     def __post_init__(self) -> None:
         low, high = self.scale
@@ -77,3 +82,46 @@ class Prediction:
     def missing(self) -> tuple[str, ...]:
         """Names of the modalities of which nothing was seen."""
         return tuple(name for name, part in self.modalities.items() if part.missing)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON; scores have four digits. Names are kept from version to version."""
+        words = self.transcript
+        return {
+            "score": round(self.score, 4),
+            "scale": list(self.scale),
+            "interval": _rounded(self.interval),
+            "polarity": round(self.polarity, 4),
+            "label": self.label,
+            "model": self.model,
+            "modalities": {name: asdict(part) for name, part in self.modalities.items()},
+            "missing": list(self.missing),
+            "transcript": {
+                "text": words.text if words else "",
+                "source": words.source if words else "none",
+                "language": words.language if words else None,
+            },
+            "timeline": [
+                {**asdict(window), "score": round(window.score, 4), "interval": _rounded(window.interval)}
+                for window in self.timeline
+            ],
+            "notes": list(self.notes),
+            "keys": dict(self.keys),
+        }
+
+    def __repr__(self) -> str:
+        sure = "" if self.interval is None else f" [{self.interval[0]:+.1f}, {self.interval[1]:+.1f}]"
+        parts = [f"{name} {_told(part)}" for name, part in self.modalities.items()]
+        windows = f", {len(self.timeline)} windows" if self.timeline else ""
+        low, high = self.scale
+        of = f"on [{low:+g}, {high:+g}], model {self.model}; {', '.join(parts)}{windows}"
+        return f"Prediction({self.score:+.2f}{sure} {self.label} {of})"
+
+
+def _told(part: Contribution) -> str:
+    if part.missing:
+        return "missing"
+    return f"{part.coverage:.0%}" if part.score is None else f"{part.score:+.2f}"
+
+
+def _rounded(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else [round(bound, 4) for bound in interval]

@@ -35,8 +35,8 @@ def small(**params: object) -> Agfn:
 
 
 @pytest.mark.parametrize("key", ["ieg_literal", "ieg_normalised"])
-def test_entropy_gate_gives_the_worked_numbers(key: str, shared: Path) -> None:
-    worked = json.loads((shared / "module_vectors.json").read_text())[key]
+def test_entropy_gate_gives_the_worked_numbers(key: str, worked_numbers: Path) -> None:
+    worked = json.loads((worked_numbers / "modules.json").read_text())[key]
     gate = EntropyGate(3, 4, normalised=key == "ieg_normalised", tau=worked["tau"])
     there = torch.ones(1, 3, dtype=torch.bool)
     fused, w, unsure = gate.weigh(torch.tensor([worked["h"]]), torch.tensor([worked["z"]]), there)

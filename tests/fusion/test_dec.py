@@ -54,8 +54,8 @@ def test_the_classifier_has_the_paper_s_number_of_parameters() -> None:
     assert sum(part.numel() for part in alone.parameters()) == 851_713
 
 
-def test_clusters_give_the_worked_numbers(shared: Path) -> None:
-    worked = json.loads((shared / "module_vectors.json").read_text())["dec"]
+def test_clusters_give_the_worked_numbers(worked_numbers: Path) -> None:
+    worked = json.loads((worked_numbers / "modules.json").read_text())["dec"]
     z, centroids = torch.tensor(worked["z"]), torch.tensor(worked["mu"])
     q = soft_assignment(z, centroids)
     p = target_assignment(q)
@@ -65,8 +65,8 @@ def test_clusters_give_the_worked_numbers(shared: Path) -> None:
     assert 3 * float(clustering_loss(q, p)) == pytest.approx(worked["kl_sum"], abs=2e-5)
 
 
-def test_disentangle_gives_the_worked_number(shared: Path) -> None:
-    worked = json.loads((shared / "module_vectors.json").read_text())["disentangle"]
+def test_disentangle_gives_the_worked_number(worked_numbers: Path) -> None:
+    worked = json.loads((worked_numbers / "modules.json").read_text())["disentangle"]
     assert float(disentangle_loss(torch.tensor(worked["z"]))) == pytest.approx(worked["loss"], rel=1e-5)
     square = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
     assert float(disentangle_loss(square)) == 0.0

@@ -36,8 +36,8 @@ TOKEN_DIMS = {"text": 3, "audio": 3, "vision": 3}
 
 
 @pytest.fixture(scope="module")
-def vectors(shared: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((shared / "module_vectors.json").read_text())
+def vectors(worked_numbers: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((worked_numbers / "modules.json").read_text())
     return found
 
 

@@ -29,8 +29,8 @@ def test_parameters_are_those_of_the_reference(corpus: str, params: dict[str, An
     assert sum(part.numel() for part in model.parameters()) == count
 
 
-def test_the_discrepancy_of_moments_by_hand(shared: Path) -> None:
-    given = json.loads((shared / "module_vectors.json").read_text())["cmd5"]
+def test_the_discrepancy_of_moments_by_hand(worked_numbers: Path) -> None:
+    given = json.loads((worked_numbers / "modules.json").read_text())["cmd5"]
     assert float(cmd(torch.tensor(given["x1"]), torch.tensor(given["x2"]))) == pytest.approx(given["value"], abs=1e-4)
 
 

@@ -28,8 +28,8 @@ def test_parameters_are_those_of_the_reference(corpus: str, params: dict[str, An
     assert sum(part.numel() for part in SelfMm(dims_of(corpus), **params).parameters()) == count
 
 
-def test_a_pseudo_label_by_hand(shared: Path) -> None:
-    given = json.loads((shared / "module_vectors.json").read_text())["self_mm_label"]
+def test_a_pseudo_label_by_hand(worked_numbers: Path) -> None:
+    given = json.loads((worked_numbers / "modules.json").read_text())["self_mm_label"]
     own = leaning(torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 0.0], [-2.0, 0.0]]))
     whole = leaning(torch.tensor([[1.0, 1.0]]), torch.tensor([[2.0, 1.0], [-1.0, 1.0]]))
     assert (float(own), float(whole)) == pytest.approx((given["delta_s"], given["delta_m"]))

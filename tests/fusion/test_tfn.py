@@ -14,8 +14,8 @@ DIMS = {"text": 6, "audio": 5, "vision": 4}
 SMALL = {"hidden": (8, 3, 5), "text_out": 4, "units": 8}
 
 
-def test_the_product_is_that_of_the_worked_numbers(shared: Path) -> None:
-    given = json.loads((shared / "module_vectors.json").read_text())["tfn_outer"]
+def test_the_product_is_that_of_the_worked_numbers(worked_numbers: Path) -> None:
+    given = json.loads((worked_numbers / "modules.json").read_text())["tfn_outer"]
     vectors = [torch.tensor([given[name]]) for name in ("a", "v", "t")]
     assert outer(vectors)[0].tolist() == given["z_order_a_v_t"]
 

@@ -20,8 +20,8 @@ NAMES = {
 NOT_REPORTED = {"acc2_nonpos_pos", "acc7_half_away_from_zero"}
 
 
-def test_every_vector(shared: Path) -> None:
-    vectors = json.loads((shared / "metric_vectors.json").read_text())["vectors"]
+def test_every_vector(worked_numbers: Path) -> None:
+    vectors = json.loads((worked_numbers / "metrics.json").read_text())["vectors"]
     compared = 0
     for vector in vectors:
         expected = vector["expected"]

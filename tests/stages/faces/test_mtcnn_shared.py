@@ -13,6 +13,7 @@ from msapipe.media import Decoder, MediaOptions
 from msapipe.stages.faces._tracks import overlaps
 from msapipe.stages.faces.mtcnn import MTCNN
 from msapipe.types import Clip, Frames
+from tests.outside import OUTSIDE
 
 Picture = NDArray[np.uint8]
 
@@ -70,21 +71,21 @@ def check_same_as_facenet(stage: MTCNN, shown: list[Picture]) -> None:
             assert shared.max(1).min() >= 0.99
 
 
-@pytest.mark.skipif(not FILES, reason=f"{MEDIA} is not there: real media lie outside the repository")
+@pytest.mark.skipif(not FILES, reason=f"{MEDIA} is not there: {OUTSIDE}")
 @pytest.mark.parametrize("path", FILES, ids=named)
 def test_exact_is_facenet_in_the_first_picture(exact: MTCNN, decoder: Decoder, path: Path) -> None:
     check_same_as_facenet(exact, pictures(decoder, path, 1))
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not FILES, reason=f"{MEDIA} is not there: real media lie outside the repository")
+@pytest.mark.skipif(not FILES, reason=f"{MEDIA} is not there: {OUTSIDE}")
 @pytest.mark.parametrize("path", VIDEOS, ids=named)
 def test_exact_is_facenet_twice_a_second(exact: MTCNN, decoder: Decoder, path: Path) -> None:
     check_same_as_facenet(exact, pictures(decoder, path, 10**6))
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not ONE_FACE, reason=f"{MEDIA} is not there: real media lie outside the repository")
+@pytest.mark.skipif(not ONE_FACE, reason=f"{MEDIA} is not there: {OUTSIDE}")
 @pytest.mark.parametrize("path", ONE_FACE, ids=named)
 def test_one_face_is_found_always_and_alone(mtcnn: MTCNN, decoder: Decoder, path: Path) -> None:
     found = mtcnn.run(decoder.frames(Clip(path.name, path), MediaOptions(fps=10)))
