@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from msapipe.cache import Store, _seals, store
-from msapipe.engines.local import run_clips
 from msapipe.pipeline.recipe import load_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.types import FeatureSequence
+from tests.engines import run_clips
 
 KEY = "ab" * 32
 

@@ -17,11 +17,11 @@ from msapipe import load
 from msapipe.cache import Store, open_store, remote
 from msapipe.cache.remote import RemoteStore
 from msapipe.cli import doctor
-from msapipe.engines.local import run_clips
 from msapipe.errors import CacheError, MissingLibrary, RecipeError
 from msapipe.pipeline.recipe import parse_recipe
 from msapipe.pipeline.run import Options, Runner
 from msapipe.types import Clip, Failure
+from tests.engines import run_clips
 from tests.program import run_program
 
 KEY = "ab" * 32

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from msapipe.cache import Store
-from msapipe.engines.local import Worker, _Pool, run_clips
+from msapipe.engines.local import Worker, _Pool
 from msapipe.errors import CacheError
 from msapipe.pipeline.recipe import parse_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.types import Clip
+from tests.engines import run_clips
 
 # Cheap to run: what is tried is the engine.
 RECIPE = parse_recipe("schema: 1\nstages: {audio: {use: mfcc, n_mfcc: 5}}", "cheap")

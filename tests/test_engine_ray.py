@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 
 from msapipe.cache import Store, open_store
-from msapipe.engines import local
 from msapipe.engines._cluster import folder_of_run
 from msapipe.engines._run_folder import RunFolder
 from msapipe.engines._wire import answer, clip_message, outcome_of, runner_of, start_message
-from msapipe.engines.ray import run_clips
 from msapipe.errors import CacheError, EndsRun, MissingLibrary, RecipeError
 from msapipe.pipeline.plan import plan
 from msapipe.pipeline.recipe import Recipe, load_recipe, parse_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.types import Clip
+from tests import engines
+from tests.engines import run_on_ray as run_clips
 from tests.program import run_program
 
 # Cheap to run: what is tried is the engine.
@@ -104,7 +104,7 @@ def test_a_node_that_is_lost_loses_no_clip(clips: list[Clip], cluster: Any, tmp_
         spread[outcome.clip.id] = outcome
         if len(spread) == len(clips) // 3:
             lose_a_node(cluster)
-    here = {outcome.clip.id: outcome for outcome in local.run_clips(clips, RECIPE, tmp_path / "local", Options(), 1)}
+    here = {outcome.clip.id: outcome for outcome in engines.run_clips(clips, RECIPE, tmp_path / "local", Options(), 1)}
     assert len(spread) == len(clips)
     assert sum(outcome.status == "error" for outcome in spread.values()) == 5
     # A clip may have been stored when its node was lost; it is then found, not computed.
@@ -132,7 +132,7 @@ def test_two_steps_store_what_one_process_stores(
         spread[outcome.clip.id] = outcome
         if len(spread) == 2:
             lose_a_node(cluster)
-    here = {outcome.clip.id: outcome for outcome in local.run_clips(clips, TWO_STEPS, tmp_path / "one", Options(), 1)}
+    here = {outcome.clip.id: outcome for outcome in engines.run_clips(clips, TWO_STEPS, tmp_path / "one", Options(), 1)}
     assert len(spread) == len(clips)
     for name, outcome in here.items():
         assert (outcome.status, outcome.error, outcome.keys) == (
@@ -180,7 +180,7 @@ def test_the_cache_may_lie_in_a_storage_service(
     monkeypatch.setenv("MSAPIPE_CACHE", str(tmp_path / "driver"))
     service = tmp_path / "service"
     outcomes = list(run_clips(clips[:20], RECIPE, service.as_uri(), Options(), cluster.address))
-    list(local.run_clips(clips[:20], RECIPE, tmp_path / "local", Options(), 1))
+    list(engines.run_clips(clips[:20], RECIPE, tmp_path / "local", Options(), 1))
     assert sum(outcome.computed for outcome in outcomes) == 19
     assert files(service) == files(tmp_path / "local")
     assert {path.name for path in service.iterdir()} == {path.parts[0] for path in map(Path, files(service))}
@@ -239,7 +239,7 @@ def test_an_address_where_nobody_answers_is_said_at_once(clips: list[Clip], tmp_
 
 @with_ray
 def test_what_is_stored_needs_no_cluster(clips: list[Clip], tmp_path: Path) -> None:
-    list(local.run_clips(clips[:3], RECIPE, tmp_path / "cache", Options(), 1))
+    list(engines.run_clips(clips[:3], RECIPE, tmp_path / "cache", Options(), 1))
     outcomes = list(run_clips(clips[:3], RECIPE, tmp_path / "cache", Options(), "127.0.0.1:1"))
     assert [outcome.computed for outcome in outcomes] == [False, False, False]
 

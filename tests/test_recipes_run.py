@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from msapipe.cache import Store
-from msapipe.engines.local import run_clips
 from msapipe.pipeline.plan import plan
 from msapipe.pipeline.recipe import Recipe, load_recipe, recipe_names
 from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.testing import tiny
 from msapipe.types import Clip
+from tests.engines import run_clips
 
 RECIPES = sorted(set(recipe_names()) - {"pocket"})
 OPTIONS = Options("cpu", offline=True)

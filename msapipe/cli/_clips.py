@@ -36,12 +36,12 @@ def extracted(
     for error in tally.errors:
         console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
     good: set[str] = set()
-    outcomes = run_clips([example.clip for example in examples.values()], recipe, cache, how, jobs, brief=True)
-    with contextlib.closing(outcomes):
-        for outcome in batch.with_progress(outcomes, len(examples), tally, console):
-            if outcome.status != "error":
-                good.add(outcome.clip.id)
-    if not good:
-        raise MsapipeError(f"{root}: no clip in it could be used; type: msapipe data inspect {root}")
     with Runner(recipe, open_store(cache), how) as runner:
+        outcomes = run_clips(runner, [example.clip for example in examples.values()], jobs, brief=True)
+        with contextlib.closing(outcomes):
+            for outcome in batch.with_progress(outcomes, len(examples), tally, console):
+                if outcome.status != "error":
+                    good.add(outcome.clip.id)
+        if not good:
+            raise MsapipeError(f"{root}: no clip in it could be used; type: msapipe data inspect {root}")
         return list(samples_of((each for name, each in examples.items() if name in good), runner))

@@ -67,8 +67,11 @@ def _readings(
     emotions = set(emotion.values())
     found: dict[str, Reading] = {}
     photographs: Photographs | None = None
-    outcomes = run_clips([Clip(item.name, item.path) for item in files], recipe, cache, how, jobs)
-    with Runner(recipe, open_store(cache), how) as runner, contextlib.closing(outcomes):
+    clips = [Clip(item.name, item.path) for item in files]
+    with (
+        Runner(recipe, open_store(cache), how) as runner,
+        contextlib.closing(run_clips(runner, clips, jobs)) as outcomes,
+    ):
         for outcome in batch.with_progress(outcomes, len(files), tally, console):
             name = outcome.clip.id
             if outcome.status != "error" and not outcome.features:  # a worker's outcome: they lie in the cache

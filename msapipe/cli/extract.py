@@ -12,12 +12,8 @@ import typer
 from msapipe.cli import _options as options
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from msapipe.datasets import Example
-    from msapipe.exchange import Exchange
     from msapipe.pipeline.recipe import Recipe
-    from msapipe.pipeline.run import Options, Outcome
+    from msapipe.pipeline.run import Outcome, Runner
     from msapipe.types import Clip
 
 
@@ -79,13 +75,17 @@ def extract(
     verbose: options.Verbose = False,
 ) -> int:
     """Extract features into the cache. Run again, it goes on where it stopped."""
+    from msapipe.cache import open_store
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
     from msapipe.exchange import format_of
+    from msapipe.pipeline.crops import save_crops as save_face_crops
+    from msapipe.pipeline.model_recipe import made_by
     from msapipe.pipeline.recipe import load_recipe
-    from msapipe.pipeline.run import Options
-    from msapipe.pipeline.samples import bare_sample
+    from msapipe.pipeline.run import Options, Runner
+    from msapipe.pipeline.samples import bare_sample, samples_of
     from msapipe.pipeline.shard import Shard
+    from msapipe.pipeline.tracks import save_tracks as save_face_tracks
     from msapipe.report.extraction import write_run
     from msapipe.report.html import check_page
 
@@ -98,7 +98,7 @@ def extract(
     if html is not None:
         check_page(html)
     folder = options.cache_folder(cache)
-    with batch.report_file(report) as lines:
+    with batch.report_file(report) as lines, contextlib.ExitStack() as ending:
         tally = batch.Tally(lines)
         examples = {example.clip.id: example for example in batch.sort_out(paths, tally, limit, dataset, share)}
         clips = [example.clip for example in examples.values()]
@@ -110,10 +110,8 @@ def extract(
             _dry_run(clips, recipe, folder)
             return _exit.of_counts(len(clips), tally.status["error"])
         how = Options(device, overwrite, retry, offline=offline, verify=verify)
-        if engine == "ray":
-            outcomes = _on_ray(clips, recipe, folder, how, address, gpus_per_actor)
-        else:
-            outcomes = _here(clips, recipe, folder, how, jobs)
+        runner = ending.enter_context(Runner(recipe, open_store(folder), how))
+        outcomes = _on_ray(runner, clips, address, gpus_per_actor) if engine == "ray" else _here(runner, clips, jobs)
         done: set[str] = set()
         with contextlib.closing(outcomes):  # stopped early, it ends its processes at once
             for outcome in batch.with_progress(outcomes, len(clips), tally, console):
@@ -123,11 +121,14 @@ def extract(
                     break
         good = [example for name, example in examples.items() if name in done]
         if writer is not None and output is not None:
-            _write(writer, output, good, recipe, folder, console)
+            count = writer.write(output, samples_of(good, runner), made_by(recipe))
+            console.print(f"wrote the features of {count} clips to {output}")
         if save_crops is not None:
-            _save_crops(save_crops, [example.clip for example in good], recipe, folder, console)
+            count = sum(save_face_crops(runner.run(example.clip), save_crops) for example in good)
+            console.print(f"wrote {count} face crops below {save_crops}")
         if save_tracks is not None:
-            _save_tracks(save_tracks, [example.clip for example in good], recipe, folder, console)
+            count = sum(save_face_tracks(runner.run(example.clip), save_tracks) for example in good)
+            console.print(f"wrote {count} tracks of faces below {save_tracks}")
     if html is not None:
         write_run(html, tally.numbers, recipe.name, tally.seconds)
         console.print(f"wrote {html}", markup=False)
@@ -146,22 +147,20 @@ def _check_engine(engine: str, address: str | None, gpus_per_actor: float | None
         raise RecipeError("--address and --gpus-per-actor are about a Ray cluster; type --engine ray")
 
 
-def _here(clips: list[Clip], recipe: Recipe, folder: str, how: Options, jobs: int) -> Generator[Outcome]:
+def _here(runner: Runner, clips: list[Clip], jobs: int) -> Generator[Outcome]:
     from msapipe.engines.local import run_clips
     from msapipe.pipeline.device import resolve_device
 
-    for device in how.device.split(","):
+    for device in runner.options.device.split(","):
         if device not in ("auto", "cpu"):
             resolve_device(device)
-    return run_clips(clips, recipe, folder, how, jobs, brief=True)
+    return run_clips(runner, clips, jobs, brief=True)
 
 
-def _on_ray(
-    clips: list[Clip], recipe: Recipe, folder: str, how: Options, address: str | None, gpus_per_actor: float | None
-) -> Generator[Outcome]:
+def _on_ray(runner: Runner, clips: list[Clip], address: str | None, gpus_per_actor: float | None) -> Generator[Outcome]:
     from msapipe.engines.ray import run_clips
 
-    return run_clips(clips, recipe, folder, how, address, gpus_per_actor, brief=True)
+    return run_clips(runner, clips, address, gpus_per_actor, brief=True)
 
 
 def _dry_run(clips: list[Clip], recipe: Recipe, folder: str) -> None:
@@ -180,36 +179,3 @@ def _dry_run(clips: list[Clip], recipe: Recipe, folder: str) -> None:
         todo = [step.name for step in planned.steps if not step.stored]
         says = f"would compute at most {', '.join(todo)}" if todo else "all in the cache"
         print(f"{on_one_line(str(clip.path))}: {says}")
-
-
-def _write(
-    writer: Exchange, output: Path, examples: list[Example], recipe: Recipe, folder: str, console: Console
-) -> None:
-    from msapipe.cache import open_store
-    from msapipe.pipeline.model_recipe import made_by
-    from msapipe.pipeline.run import Runner
-    from msapipe.pipeline.samples import samples_of
-
-    with Runner(recipe, open_store(folder)) as runner:
-        count = writer.write(output, samples_of(examples, runner), made_by(recipe))
-    console.print(f"wrote the features of {count} clips to {output}")
-
-
-def _save_crops(target: Path, clips: list[Clip], recipe: Recipe, folder: str, console: Console) -> None:
-    from msapipe.cache import open_store
-    from msapipe.pipeline.crops import save_crops
-    from msapipe.pipeline.run import Runner
-
-    with Runner(recipe, open_store(folder)) as runner:
-        count = sum(save_crops(runner.run(clip), target) for clip in clips)
-    console.print(f"wrote {count} face crops below {target}")
-
-
-def _save_tracks(target: Path, clips: list[Clip], recipe: Recipe, folder: str, console: Console) -> None:
-    from msapipe.cache import open_store
-    from msapipe.pipeline.run import Runner
-    from msapipe.pipeline.tracks import save_tracks
-
-    with Runner(recipe, open_store(folder)) as runner:
-        count = sum(save_tracks(runner.run(clip), target) for clip in clips)
-    console.print(f"wrote {count} tracks of faces below {target}")

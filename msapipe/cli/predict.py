@@ -83,7 +83,7 @@ def predict(
         for error in tally.errors:
             console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
         told_at_once = teller.expect(len(clips))
-        outcomes = scored(run_clips(clips, reduced, folder, run_options, jobs), scorer, runner)
+        outcomes = scored(run_clips(runner, clips, jobs), scorer, runner)
         for outcome in batch.with_progress(outcomes, len(clips), tally, console, printing=told_at_once):
             teller.tell(outcome)
         teller.finish()

@@ -66,7 +66,7 @@ def report(
         console.print(f"[red]error[/red] {batch.escape(told)}", soft_wrap=True)
     lines: list[Line] = []
     with Runner(recipe, open_store(folder), how) as runner:
-        outcomes = scored(run_clips([one.clip for one in examples.values()], recipe, folder, how, jobs), scorer, runner)
+        outcomes = scored(run_clips(runner, [one.clip for one in examples.values()], jobs), scorer, runner)
         for outcome in batch.with_progress(outcomes, len(examples), tally, console):
             found: Prediction | None = outcome.values.get("prediction")
             if found is None:

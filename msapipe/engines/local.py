@@ -16,12 +16,10 @@ from pathlib import Path
 from queue import Queue, SimpleQueue
 from typing import Any
 
-from msapipe.cache import open_store
 from msapipe.engines._look import Look
 from msapipe.engines._wire import clip_message, outcome_of, start_message
 from msapipe.errors import EndsRun
-from msapipe.pipeline.recipe import Recipe
-from msapipe.pipeline.run import Options, Outcome, Runner
+from msapipe.pipeline.run import Outcome, Runner
 from msapipe.types import Clip
 
 _TRIES = 2
@@ -29,37 +27,32 @@ _WORTH_A_POOL = 3
 _SECONDS_TO_STOP = 1.0
 
 
-def run_clips(
-    clips: Iterable[Clip], recipe: Recipe, cache: str | Path, options: Options, jobs: int = 0, brief: bool = False
-) -> Generator[Outcome]:
+def run_clips(runner: Runner, clips: Iterable[Clip], jobs: int = 0, brief: bool = False) -> Generator[Outcome]:
     """One outcome a clip, in order of completion.
 
     jobs: worker processes; 0: one a core when enough clips are left to compute to pay for starting them. What is
-    stored is looked up in this process; brief: without reading it. Outcomes that come from a worker, or are brief,
-    carry no features (the cache does). Several devices ("cuda:0,cuda:1") are dealt out to the workers in turn.
-    cache: a folder or an address, see ``open_store``.
-    Raises EndsRun when no clip can succeed: results must be kept and cannot be, or weights are missing.
+    stored is looked up by ``runner``, in this process; brief: without reading it. Outcomes that come from a worker, or
+    are brief, carry no features (the cache does). Several devices ("cuda:0,cuda:1") are dealt out to the workers in
+    turn. Raises EndsRun when no clip can succeed: results must be kept and cannot be, or weights are missing.
     """
-    devices = options.device.split(",")
-    with Runner(recipe, open_store(cache), replace(options, device=devices[0])) as runner:
-        look = Look(runner, brief)
-        source = iter(clips)
-        held: list[Clip] = []
-        for clip in source:
-            outcome = look(clip)
-            if outcome is not None:
-                yield outcome
-            elif jobs == 1:
-                yield runner.run(clip)
-            else:
-                held.append(clip)
-                if jobs > 1 or len(held) > _WORTH_A_POOL:
-                    yield from _Pool(runner, jobs or max(_cores(), len(devices)), look, devices).run(
-                        itertools.chain(held, source)
-                    )
-                    return
-        for clip in held:
+    devices = runner.options.device.split(",")
+    look = Look(runner, brief)
+    source = iter(clips)
+    held: list[Clip] = []
+    for clip in source:
+        outcome = look(clip)
+        if outcome is not None:
+            yield outcome
+        elif jobs == 1:
             yield runner.run(clip)
+        else:
+            held.append(clip)
+            if jobs > 1 or len(held) > _WORTH_A_POOL:
+                everything = itertools.chain(held, source)
+                yield from _Pool(runner, jobs or max(_cores(), len(devices)), look, devices).run(everything)
+                return
+    for clip in held:
+        yield runner.run(clip)
 
 
 def _cores() -> int:

@@ -16,10 +16,8 @@ import os
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from msapipe.cache import open_store
 from msapipe.engines._cluster import (
     check_nodes,
     connected,
@@ -45,10 +43,8 @@ _MOST_BLOCKS = 20_000
 
 
 def run_clips(
+    runner: Runner,
     clips: Iterable[Clip],
-    recipe: Recipe,
-    cache: str | Path,
-    options: Options,
     address: str | None = None,
     gpus_per_actor: float | None = None,
     brief: bool = False,
@@ -56,30 +52,29 @@ def run_clips(
     """One outcome a clip, in order of completion, as the local engine's.
 
     address: see ``connected``.   gpus_per_actor: the share of a GPU that each actor takes; 0: CPUs only; None: a whole
-    one where the cluster has any. What is stored is looked up in this process first; brief: without reading it.
+    one where the cluster has any. What is stored is looked up by ``runner`` first; brief: without reading it.
     Outcomes that come from the cluster, or are brief, carry no features (the cache does).
     Raises EndsRun when no clip can succeed, MissingLibrary without ray, RecipeError for what a cluster cannot do.
     """
-    store = open_store(cache)
-    if options.device not in ("auto", "cpu"):
-        raise RecipeError(f"--device {options.device}: Ray says which GPU an actor gets; type --device auto")
+    device = runner.options.device
+    if device not in ("auto", "cpu"):
+        raise RecipeError(f"--device {device}: Ray says which GPU an actor gets; type --device auto")
     import_ray()
-    with Runner(recipe, store, options) as runner:
-        look = Look(runner, brief)
-        held: list[Clip] = []
-        for clip in clips:
-            outcome = look(clip)
-            if outcome is None:
-                held.append(clip)
-            else:
-                yield outcome
-        if held:
-            try:
-                with folder_of_run(runner.store) as folder, connected(address) as ray:
-                    check_nodes(ray, folder)
-                    yield from _outcomes(ray, _dataset(ray, runner, held, folder, gpus_per_actor), held)
-            finally:
-                runner.store.sweep()
+    look = Look(runner, brief)
+    held: list[Clip] = []
+    for clip in clips:
+        outcome = look(clip)
+        if outcome is None:
+            held.append(clip)
+        else:
+            yield outcome
+    if held:
+        try:
+            with folder_of_run(runner.store) as folder, connected(address) as ray:
+                check_nodes(ray, folder)
+                yield from _outcomes(ray, _dataset(ray, runner, held, folder, gpus_per_actor), held)
+        finally:
+            runner.store.sweep()
 
 
 def _outcomes(ray: Any, dataset: Any, clips: list[Clip]) -> Iterator[Outcome]:

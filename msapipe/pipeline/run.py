@@ -166,7 +166,7 @@ class Runner:
         for weights in stage.own_weights():
             make_ready(weights, self.recipe.accept_licences, self.options.offline)
         try:
-            stage.load(resolve_device(self.options.device) if type(stage).on_device else "cpu")
+            stage.load(resolve_device(self.options.device.partition(",")[0]) if type(stage).on_device else "cpu")
         except ImportError as error:
             raise MissingLibrary(f"{step.name} cannot be loaded: {error}; type: msapipe doctor") from error
         self._loaded.add(id(stage))
