@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from msapipe.api import Pipeline, load
     from msapipe.errors import MsapipeError
-    from msapipe.pipeline.pipeline import Pipeline, load
     from msapipe.types import Clip, FeatureSequence, Prediction, Recording
 
 # What each public name is imported from when it is first used, so that `import msapipe` costs nothing.
@@ -23,10 +23,10 @@ _WHERE = {
     "Clip": "msapipe.types",
     "FeatureSequence": "msapipe.types",
     "MsapipeError": "msapipe.errors",
-    "Pipeline": "msapipe.pipeline.pipeline",
+    "Pipeline": "msapipe.api",
     "Prediction": "msapipe.types",
     "Recording": "msapipe.types",
-    "load": "msapipe.pipeline.pipeline",
+    "load": "msapipe.api",
 }
 
 __all__ = ["Clip", "FeatureSequence", "MsapipeError", "Pipeline", "Prediction", "Recording", "__version__", "load"]

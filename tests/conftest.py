@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from msapipe.pipeline.pipeline import Pipeline, load
+from msapipe.api import Pipeline, load
 from msapipe.pipeline.run import Outcome
 from tests.outside import OUTSIDE, left_out
 

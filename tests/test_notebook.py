@@ -11,10 +11,10 @@ import pytest
 
 import msapipe
 from msapipe import Pipeline, Prediction, Recording
+from msapipe.api import clip_of
 from msapipe.errors import EndsRun, MediaError, MissingWeights, NothingToScore
 from msapipe.media import Decoder, MediaOptions, write_recording
 from msapipe.pipeline import bar
-from msapipe.pipeline.pipeline import clip_of
 from msapipe.pipeline.run import Outcome
 from msapipe.types import Clip, Contribution, FrameBatch, Transcript, Word
 

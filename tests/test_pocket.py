@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from msapipe.pipeline.pipeline import Pipeline
+from msapipe.api import Pipeline
 from msapipe.pipeline.run import Outcome
 from msapipe.types import Clip, FeatureSequence, Prediction
 

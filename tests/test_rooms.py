@@ -19,6 +19,7 @@ FLOORS = (
     ("stages", "fusion", "datasets", "exchange"),
     ("pipeline",),
     ("engines", "train"),
+    ("api",),
     ("report",),
     ("serve",),
     ("testing",),

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import msapipe
+from msapipe.api import Pipeline
 from msapipe.cache import Store
 from msapipe.errors import CacheError, MissingLibrary, MissingWeights, MsapipeError, NothingToScore, RecipeError
 from msapipe.pipeline.device import resolve_device
-from msapipe.pipeline.pipeline import Pipeline
 from msapipe.pipeline.recipe import load_recipe, parse_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.testing.media import make_clip
@@ -340,3 +340,19 @@ def test_a_source_whose_weights_are_not_here_is_passed_over_and_noted(samples: P
     assert any(
         note.startswith("transcript/whisper was passed over: Systran/faster-whisper-small") for note in outcome.notes
     )
+
+
+def test_a_folder_and_workers_give_what_one_by_one_gives(samples: Path, tmp_path: Path) -> None:
+    for name in ("positive", "negative", "no_face"):
+        shutil.copy(samples / f"{name}.mp4", tmp_path)
+    with msapipe.load("pocket", cache=tmp_path / "one") as pipeline:
+        wanted = pipeline.predict([tmp_path / f"{name}.mp4" for name in ("positive", "negative", "no_face")])
+    with msapipe.load("pocket", cache=tmp_path / "two") as pipeline:
+        outcomes = {outcome.clip.id: outcome for outcome in pipeline.run([tmp_path], jobs=2)}
+        assert {name: outcome.computed for name, outcome in outcomes.items()} == {
+            "negative.mp4": True,
+            "no_face.mp4": True,
+            "positive.mp4": True,
+        }
+        found = pipeline.predict([tmp_path / f"{name}.mp4" for name in ("positive", "negative", "no_face")], jobs=2)
+    assert [repr(one) for one in found] == [repr(one) for one in wanted]

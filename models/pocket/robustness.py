@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from speech import CLEAR, SAMPLE_MEDIA, VARIED, hear, noisy, speeches
 from train import CORPORA, DATA, EVERY, HERE, LIMIT, MODALITIES, RECIPE, heard_samples, log
 
+from msapipe.api import Pipeline, load
 from msapipe.datasets import Row
 from msapipe.fusion._base import collate
 from msapipe.pipeline.card import read_card
 from msapipe.pipeline.network import load_network
-from msapipe.pipeline.pipeline import Pipeline, load
 from msapipe.pipeline.recipe import parse_recipe
 from msapipe.pipeline.run import Outcome
 from msapipe.train.transcripts import TextStages, read_texts, score_texts

@@ -9,12 +9,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def with_bar(items: Iterable[T], wanted: bool | None = None) -> Iterator[T]:
+def with_bar(items: Iterable[T], wanted: bool | None = None, total: int | None = None) -> Iterator[T]:
     """The items, and on standard error how many are done.
 
-    wanted: None for a bar where somebody looks: more than one item, and a terminal or a notebook.
+    wanted: None for a bar where somebody looks: more than one item, and a terminal or a notebook.   total: how many
+    items there are, where they do not tell it themselves.
     """
-    total = len(items) if isinstance(items, Sized) else None
+    total = len(items) if isinstance(items, Sized) else total
     if wanted is None:
         wanted = total is not None and total > 1 and _watched()
     if not wanted:

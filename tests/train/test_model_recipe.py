@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import msapipe
+from msapipe.api import Pipeline
 from msapipe.errors import FeatureMismatch, RecipeError
 from msapipe.exchange import FORMATS
 from msapipe.pipeline.card import read_card
 from msapipe.pipeline.model_recipe import made_by
-from msapipe.pipeline.pipeline import Pipeline
 from msapipe.pipeline.recipe import load_recipe
 from msapipe.testing import fakes
 from msapipe.types import Sample

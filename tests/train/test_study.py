@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from msapipe.api import Pipeline
 from msapipe.errors import FeatureMismatch, MsapipeError, RecipeError
 from msapipe.exchange import FORMATS
 from msapipe.pipeline.card import read_card, signature
-from msapipe.pipeline.pipeline import Pipeline
 from msapipe.pipeline.recipe import load_recipe, parse_recipe
 from msapipe.pipeline.run import Options
 from msapipe.testing import fakes

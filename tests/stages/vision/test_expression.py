@@ -16,8 +16,8 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from msapipe.api import Pipeline
 from msapipe.errors import WeightsError
-from msapipe.pipeline.pipeline import Pipeline
 from msapipe.pipeline.run import Outcome
 from msapipe.stages._neutral import centred
 from msapipe.stages.faces.mtcnn import MTCNN

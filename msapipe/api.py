@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import overload
 
 from msapipe.cache import open_store
+from msapipe.engines.local import run_clips
 from msapipe.errors import EndsRun, MediaError, MsapipeError
 from msapipe.media import write_recording
 from msapipe.pipeline.bar import with_bar
 from msapipe.pipeline.explain import Explanation, explain
+from msapipe.pipeline.inputs import find_clips, only_clips
 from msapipe.pipeline.model_recipe import choose_recipe
 from msapipe.pipeline.plan import Plan, plan
 from msapipe.pipeline.predict import Model
@@ -59,14 +62,16 @@ class Pipeline:
         model = self.model.name if self.model is not None else None
         return f"Pipeline(recipe {self.recipe.name!r}, model {model!r}, device {self._runner.options.device!r})"
 
-    def run(self, clips: Iterable[Given], progress: bool | None = None) -> Iterator[Outcome]:
+    def run(self, clips: Iterable[Given], progress: bool | None = None, jobs: int = 1) -> Iterator[Outcome]:
         """Bring the features of clips into the cache, one outcome each; what is wrong with a clip is in it.
 
-        progress: draw a bar on standard error; None: of more than one clip, on a terminal and in a notebook.
+        A folder stands for the media files in it. progress: draw a bar on standard error; None: of more than one clip,
+        on a terminal and in a notebook. jobs: worker processes, as ``msapipe extract --jobs``; 0: one a core, if that
+        pays. Several answer in order of completion, and their outcomes carry no features (the cache does).
         """
-        for given in with_bar(clips, progress):
-            with clip_of(given) as clip:
-                yield self._runner.run(clip)
+        with ExitStack() as written:
+            named = [written.enter_context(clip_of(one)) for given in clips for one in _below(given)]
+            yield from with_bar(run_clips(self._runner, named, jobs), progress, len(named))
 
     def features(self, clip: Given) -> dict[str, FeatureSequence]:
         """Features by modality ("text", "audio", "vision"); a modality without its source is left out.
@@ -77,23 +82,32 @@ class Pipeline:
             return self._checked(one).features
 
     @overload
-    def predict(self, clip: Given, progress: bool | None = None) -> Prediction: ...
+    def predict(self, clip: Given, progress: bool | None = None, jobs: int = 1) -> Prediction: ...
 
     @overload
     def predict(
-        self, clip: list[Given] | list[str] | list[Path] | list[Clip], progress: bool | None = None
+        self, clip: list[Given] | list[str] | list[Path] | list[Clip], progress: bool | None = None, jobs: int = 1
     ) -> list[Prediction | MsapipeError]: ...
 
     def predict(
-        self, clip: Given | list[Given] | list[str] | list[Path] | list[Clip], progress: bool | None = None
+        self,
+        clip: Given | list[Given] | list[str] | list[Path] | list[Clip],
+        progress: bool | None = None,
+        jobs: int = 1,
     ) -> Prediction | list[Prediction | MsapipeError]:
         """The sentiment of a clip. Raises MediaError, or NothingToScore when no modality is there.
 
-        Of a list: one entry a clip, in order; where a clip cannot be scored, the error that tells why stands in its
-        place. progress: as in ``run``.
+        Of a list: one entry a clip, in order, of a folder in it those of its media files; where a clip cannot be
+        scored, the error that tells why stands in its place. progress, jobs: as in ``run``.
         """
         if isinstance(clip, list):
-            return [self._predict_or_why(one) for one in with_bar(clip, progress)]
+            if jobs != 1:
+                deque(self.run(clip, progress, jobs), 0)  # into the cache, from which they are scored here
+                progress = False
+            return [
+                self._predict_or_why(one)
+                for one in with_bar([one for given in clip for one in _below(given)], progress)
+            ]
         with clip_of(clip) as one:
             return self.score(self._checked(one))
 
@@ -148,6 +162,14 @@ def clip_of(given: Given) -> Iterator[Clip]:
             yield Clip(given.id, path, text=given.text)
     else:
         yield given if isinstance(given, Clip) else Clip(Path(given).name, Path(given))
+
+
+def _below(given: Given) -> Iterator[Given]:
+    """The clips of a folder, or what was given."""
+    if isinstance(given, (str, Path)) and Path(given).is_dir():
+        yield from only_clips(find_clips([str(given)]))
+    else:
+        yield given
 
 
 def load(
