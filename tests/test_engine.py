@@ -133,5 +133,5 @@ def test_two_runs_on_one_cache_share_the_work(clips: list[Clip], tmp_path: Path)
 
 def test_several_devices_are_dealt_out_to_the_workers(tmp_path: Path) -> None:
     with Runner(RECIPE, Store(tmp_path)) as runner:
-        pool = _Pool(runner, 3, runner.look_up, ["cuda:0", "cuda:1"])
+        pool = _Pool(runner, 3, runner.stored, ["cuda:0", "cuda:1"])
     assert [start["options"]["device"] for start in pool._starts] == ["cuda:0", "cuda:1", "cuda:0"]

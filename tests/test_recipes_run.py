@@ -116,7 +116,7 @@ def extracted(recipe: Recipe, cache: Path, clips: list[Clip]) -> list[Outcome]:
 def looked_up(recipe: Recipe, cache: Path, clips: list[Clip]) -> list[Outcome]:
     """What workers left in the cache, nothing computed."""
     with Runner(recipe, Store(cache), OPTIONS) as runner:
-        found = [runner.look_up(clip) for clip in clips]
+        found = [runner.stored(clip) for clip in clips]
     assert all(found)
     return [outcome for outcome in found if outcome is not None]
 

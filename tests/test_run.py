@@ -122,13 +122,13 @@ def test_a_damaged_entry_is_computed_again(outcomes: dict[str, Outcome], sample_
 def test_a_glance_says_what_reading_everything_says(outcomes: dict[str, Outcome], sample_cache: Path) -> None:
     with Runner(load_recipe("pocket"), Store(sample_cache)) as runner:
         for name, outcome in outcomes.items():
-            glance, whole = runner.glance(outcome.clip), runner.look_up(outcome.clip)
+            glance, whole = runner.stored(outcome.clip, "summary"), runner.stored(outcome.clip)
             assert glance is not None, name
             assert whole is not None, name
             for part in ("status", "missing", "notes", "coverage", "keys", "computed"):
                 assert getattr(glance, part) == getattr(whole, part), (name, part)
             assert not glance.features, name
-            brief = runner.look_up(outcome.clip, brief=True)
+            brief = runner.stored(outcome.clip, "notes")
             assert brief is not None, name
             for part in ("status", "missing", "notes", "coverage", "keys", "computed"):
                 assert getattr(brief, part) == getattr(whole, part), (name, part)
@@ -145,9 +145,9 @@ def test_a_glance_misses_what_was_taken_away(
     shutil.rmtree(cache / slot)
     clip = outcomes["positive"].clip
     with Runner(load_recipe("pocket"), Store(cache)) as runner:
-        assert runner.glance(clip) is None
+        assert runner.stored(clip, "summary") is None
         assert runner.run(clip).computed == (slot != "summary")
-        assert runner.glance(clip) is not None
+        assert runner.stored(clip, "summary") is not None
         assert (cache / slot).is_dir()
 
 

@@ -21,9 +21,9 @@ class Look:
 
     def __call__(self, clip: Clip) -> Outcome | None:
         if not self._brief:
-            return self._runner.look_up(clip)
-        outcome = self._runner.glance(clip)
+            return self._runner.stored(clip)
+        outcome = self._runner.stored(clip, "summary")
         if outcome is None and self._left:
             self._left -= 1
-            outcome = self._runner.look_up(clip, brief=True)
+            outcome = self._runner.stored(clip, "notes")
         return outcome

@@ -50,7 +50,7 @@ def answer(runner: Runner, clip: dict[str, Any]) -> dict[str, Any]:
     """Run the clip of a message; what came of it without features, or why the run must end."""
     asked = Clip(**{**clip, "path": Path(clip["path"])})
     try:
-        outcome = runner.look_up(asked, brief=True) or runner.run(asked)
+        outcome = runner.stored(asked, "notes") or runner.run(asked)
     except EndsRun as error:
         return ended(error)
     return {name: getattr(outcome, name) for name in _ANSWERED}

@@ -35,6 +35,7 @@ from msapipe.weights import make_ready
 log = logging.getLogger("msapipe")
 
 Status = Literal["ok", "partial", "error", "skipped"]
+Depth = Literal["features", "notes", "summary"]
 
 
 @dataclass(frozen=True)
@@ -108,19 +109,22 @@ class Runner:
         """Bring a clip's results into the cache. Whatever is wrong with the clip is in the outcome, never raised."""
         return self._outcome(clip, compute=True)
 
-    def look_up(self, clip: Clip, brief: bool = False) -> Outcome | None:
-        """The outcome (brief: without values) of a clip that is stored, or cannot be read; None when there is work."""
+    def stored(self, clip: Clip, read: Depth = "features") -> Outcome | None:
+        """The outcome of a clip that is stored, or cannot be read; None when there is work.
+
+        read: "features": with values and features. "notes": without them, though all results are read. "summary":
+        without them, by a summary alone; its results are only seen to be whole.
+        """
         if self.options.overwrite or self.options.retry:
             return None
+        if read == "summary":
+            return self._summed_up(clip)
         try:
-            return self._outcome(clip, compute=False, brief=brief)
+            return self._outcome(clip, compute=False, brief=read == "notes")
         except _NotStored:
             return None
 
-    def glance(self, clip: Clip) -> Outcome | None:
-        """As ``look_up``, without features: a summary is read, its results are only seen to be whole; or None."""
-        if self.options.overwrite or self.options.retry:
-            return None
+    def _summed_up(self, clip: Clip) -> Outcome | None:
         begun = time.perf_counter()
         try:
             planned = plan(clip, self.recipe, self.store)

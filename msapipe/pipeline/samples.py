@@ -18,6 +18,6 @@ def samples_of(examples: Iterable[Example], runner: Runner) -> Iterator[Sample]:
     """One after the other, features from the cache; what is not in it is computed."""
     for example in examples:
         # Looking needs no claim, and no question to a storage service.
-        outcome = runner.look_up(example.clip) or runner.run(example.clip)
+        outcome = runner.stored(example.clip) or runner.run(example.clip)
         words = outcome.values.get("transcript")
         yield bare_sample(example, outcome.features, words.text if words is not None else "")
