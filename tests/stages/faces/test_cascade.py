@@ -17,6 +17,7 @@ def test_both_forms_say_the_same(net: int, shape: tuple[int, ...]) -> None:
     in_torch = nets_in_torch([weights.path() for weights in MTCNN.weights], "cpu")  # type: ignore[attr-defined]
     for said, want in zip(nets_on_cpu()[net](pixels), in_torch[net](pixels), strict=True):
         assert said.shape == want.shape
+        assert len(said) == shape[0]
         assert said.dtype == np.float32
         assert np.abs(said - want).max() < 1e-5
 
