@@ -68,41 +68,49 @@ class Reader(nn.Module):
         return out
 
 
-def learned(reader: Reader, base: Path, rank: int) -> dict[str, torch.Tensor]:
-    """What fine-tuning has added to the encoder in ``base``, as a file holds it, in float16.
+class LowRank(nn.Module):
+    """A frozen linear map and a trained one of low rank beside it (LoRA; Hu et al., 2022)."""
 
-    Of each matrix the difference as ``up`` and ``down``, the product of low rank that is nearest to it; vectors and
-    the head as they are. Embeddings are not trained.
-    """
-    before = AutoModel.from_pretrained(base, dtype=torch.float32, add_pooling_layer=False).state_dict()
-    kept = {}
-    for name, value in reader.state_dict().items():
-        old = before.get(name.removeprefix("encoder.")) if name.startswith("encoder.") else None
-        if old is None:
-            kept[name] = value
-        elif torch.equal(value, old):
-            continue
-        elif value.ndim == 2 and min(value.shape) > rank:
-            left, size, right = torch.linalg.svd(value - old, full_matrices=False)
-            root = size[:rank].sqrt()
-            layer = name.removesuffix(".weight")
-            kept[f"{layer}.up"], kept[f"{layer}.down"] = left[:, :rank] * root, root[:, None] * right[:rank]
-        else:
-            kept[name] = value
-    return {name: value.half().contiguous() for name, value in kept.items()}
+    def __init__(self, linear: nn.Linear, rank: int) -> None:
+        super().__init__()
+        self.linear = linear.to(torch.bfloat16).requires_grad_(False)
+        self.down = nn.Parameter(torch.randn(rank, linear.in_features) / math.sqrt(linear.in_features))
+        self.up = nn.Parameter(torch.zeros(linear.out_features, rank))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x (..., in) to (..., out)."""
+        return self.linear(x) + functional.linear(functional.linear(x, self.down), self.up)
 
 
-def load_taught(base: Path, file: Path) -> Reader:
-    """A reader over ``base`` with what ``learned`` has left in ``file``."""
+def adapt(reader: Reader, rank: int) -> None:
+    """Freeze the encoder but its norms and biases of position, and put a map of low rank beside each linear layer."""
+    for name, value in reader.encoder.named_parameters():
+        value.requires_grad_("LayerNorm" in name or "relative_attention_bias" in name)
+    for module in list(reader.encoder.encoder.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Linear):
+                setattr(module, name, LowRank(child, rank))
+
+
+def merge(reader: Reader) -> None:
+    """Turn every map of low rank into part of its linear layer, in float32."""
+    for module in list(reader.encoder.encoder.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, LowRank):
+                child.linear.float().weight.data += (child.up @ child.down).detach()
+                setattr(module, name, child.linear)
+
+
+def load_taught(base: Path, file: Path, rank: int) -> Reader:
+    """A reader over ``base`` with what a training of maps of low rank has left in ``file``, merged."""
     reader = Reader(base)
-    state = reader.state_dict()
-    stored = {name: value.float() for name, value in load_file(file).items()}
-    for name, value in stored.items():
-        if name.endswith(".up"):
-            state[f"{name.removesuffix('.up')}.weight"] += value @ stored[f"{name.removesuffix('.up')}.down"]
-        elif not name.endswith(".down"):
-            state[name] = value
-    reader.load_state_dict(state)
+    adapt(reader, rank)
+    learned = {name: value.float() for name, value in load_file(file).items()}
+    wanted = {name for name, value in reader.named_parameters() if value.requires_grad}
+    if wanted != set(learned):
+        raise ValueError(f"{file}: holds other names than a reader of rank {rank}: {sorted(wanted ^ set(learned))[:4]}")
+    reader.load_state_dict(reader.state_dict() | learned)
+    merge(reader)
     return reader.eval()
 
 

@@ -1,4 +1,4 @@
-"""Fine-tune all-mpnet-base-v2: the reader of ``text/studio``, and the teacher of ``text/pocket``.
+"""Fine-tune all-mpnet-base-v2 by maps of low rank: the reader of ``text/studio``, and the teacher of ``text/pocket``.
 
     uv run python models/pocket_text/teacher.py MPNET_FOLDER [--data ../shared/data] [--seed 0] [--out FOLDER]
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from corpora import MELD_CLASSES, Noise, Row, read_rows
-from finetune import Reader, batches, fit, learned, load_taught, say
+from finetune import Reader, adapt, batches, fit, merge, say
 from measure import report
 from numpy.typing import NDArray
 from safetensors.torch import save_file
@@ -22,7 +22,7 @@ from torch.nn import functional
 
 WEIGHTS = {"mosi": 4.0, "mosei": 1.0, "sims_v2": 0.3, "meld": 0.4, "everyday": 2.0}
 SCALE_OF = {"mosi": 0, "mosei": 1, "sims_v2": 2, "meld": 0, "everyday": 0}
-RANK, STEPS, RATE, HEAD_RATE = 32, 1000, 3e-5, 1e-3
+RANK, STEPS, RATE, HEAD_RATE = 16, 1000, 5e-4, 1e-3
 
 
 class Lesson:
@@ -52,7 +52,6 @@ def main() -> None:
     options.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[3] / "shared" / "data")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--steps", type=int, default=STEPS)
-    options.add_argument("--ranks", type=int, nargs="*", default=[], help="others to try than the one that ships")
     options.add_argument("--out", type=Path, required=True)
     given = options.parse_args()
     torch.manual_seed(given.seed)
@@ -60,7 +59,7 @@ def main() -> None:
     train = [row for row in rows if row.train]
     say(f"{len(train)} rows to learn from")
     reader = Reader(given.base)
-    reader.encoder.embeddings.requires_grad_(False)
+    adapt(reader, RANK)
     weight = np.array([WEIGHTS[row.corpus] for row in train])
     lengths = np.array([len(row.text) for row in train])
     inside = [value for value in reader.encoder.parameters() if value.requires_grad]
@@ -74,14 +73,12 @@ def main() -> None:
         lambda step: report(reader.scores, rows, quick=step < given.steps),
     )
     given.out.mkdir(parents=True, exist_ok=True)
-    torch.save(reader.state_dict(), given.out / "whole.pt")
+    learned = {
+        name: value.detach().half().contiguous() for name, value in reader.named_parameters() if value.requires_grad
+    }
+    save_file(learned, given.out / "studio_text.safetensors")
+    merge(reader)
     reader.fast = False
-    for rank in sorted({RANK, *given.ranks}):
-        file = given.out / f"studio_text_{rank}.safetensors"
-        save_file(learned(reader, given.base, rank), file)
-        say(f"rank {rank}, {file.stat().st_size} bytes:")
-        report(load_taught(given.base, file).scores, rows, quick=True)
-    say("whole:")
     report(reader.scores, rows)
 
 

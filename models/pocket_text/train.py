@@ -21,7 +21,7 @@ from finetune import Reader, batches, fit, load_taught, say
 from measure import report
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
-from teacher import SCALE_OF
+from teacher import RANK, SCALE_OF
 from torch.nn import functional
 
 from msapipe.stages.text._sentence_reader import SentenceReader, pack
@@ -53,7 +53,7 @@ def taught(rows: list[Row], teacher: Path, base: Path, seed: int, kept: Path) ->
     if kept.is_file():
         score = np.load(kept)["score"]
     else:
-        reader = load_taught(base, teacher)
+        reader = load_taught(base, teacher, RANK)
         reader.fast = True
         score = reader.scores(texts).astype(np.float32)
         np.savez(kept, score=score)
