@@ -39,7 +39,6 @@ def test_nothing_is_a_server_error_and_all_is_as_described(tmp_path: Path) -> No
 
             ask()
         assert process.poll() is None
-    print(sorted(answered.items()))
     assert max(answered) < 500
     assert answered[200]
     assert sum(answered.values()) >= 5 * _EACH
