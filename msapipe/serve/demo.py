@@ -91,7 +91,7 @@ class _Policy(BaseHTTPMiddleware):
         return response
 
 
-def _page(desk: Desk, recipes: Sequence[str], models: Sequence[str]) -> gr.Blocks:
+def _page(desk: Desk, recipes: Sequence[str], models: Sequence[str]) -> Any:
     with gr.Blocks(title="msapipe", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(_ABOUT)
         with gr.Row():
