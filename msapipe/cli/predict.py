@@ -29,6 +29,15 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    window: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=1.0,
+            help="A timeline of scores in windows of this length; the score of the clip stays what it is.",
+            show_default="30 for clips of more than a minute, else no timeline",
+        ),
+    ] = None,
     timings: Annotated[
         bool, typer.Option("--timings", help="Say of every step how long it took (--json always does).")
     ] = False,
@@ -70,7 +79,7 @@ def predict(
     console = options.console(quiet, verbose)
     recipe = choose_recipe(pipeline, model)
     options.accept_licences(accept_licence, recipe)
-    scorer, reduced = model_of(model, recipe, without or [], allow_mismatch)
+    scorer, reduced = model_of(model, recipe, without or [], allow_mismatch, window)
     if device not in ("auto", "cpu"):
         resolve_device(device)
     run_options = Options(device, retry=retry, must_keep=False, offline=offline)
