@@ -69,6 +69,7 @@ def predict(
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
     from msapipe.cli._teller import Teller
+    from msapipe.cli._within import Within
     from msapipe.engines.local import run_clips
     from msapipe.errors import MsapipeError
     from msapipe.pipeline.device import resolve_device
@@ -92,8 +93,10 @@ def predict(
         for error in tally.errors:
             console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
         told_at_once = teller.expect(len(clips))
-        outcomes = scored(run_clips(clips, reduced, folder, run_options, jobs), scorer, runner)
-        for outcome in batch.with_progress(outcomes, len(clips), tally, console, printing=told_at_once):
+        within = Within(console)
+        run = run_clips(clips, reduced, folder, run_options, jobs, listener=within)
+        outcomes = scored(run, scorer, runner)
+        for outcome in batch.with_progress(outcomes, len(clips), tally, console, told_at_once, within):
             teller.tell(outcome)
         teller.finish()
     if len(clips) > 1 and not quiet:

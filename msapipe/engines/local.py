@@ -20,6 +20,7 @@ from msapipe.cache import open_store
 from msapipe.engines._look import Look
 from msapipe.engines._wire import clip_message, outcome_of, start_message
 from msapipe.errors import EndsRun
+from msapipe.pipeline.progress import Listener
 from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.types import Clip
@@ -30,18 +31,24 @@ _SECONDS_TO_STOP = 1.0
 
 
 def run_clips(
-    clips: Iterable[Clip], recipe: Recipe, cache: str | Path, options: Options, jobs: int = 0, brief: bool = False
+    clips: Iterable[Clip],
+    recipe: Recipe,
+    cache: str | Path,
+    options: Options,
+    jobs: int = 0,
+    brief: bool = False,
+    listener: Listener | None = None,
 ) -> Generator[Outcome]:
     """One outcome a clip, in order of completion.
 
     jobs: worker processes; 0: one a core when enough clips are left to compute to pay for starting them. What is
     stored is looked up in this process; brief: without reading it. Outcomes that come from a worker, or are brief,
     carry no features (the cache does). Several devices ("cuda:0,cuda:1") are dealt out to the workers in turn.
-    cache: a folder or an address, see ``open_store``.
+    cache: a folder or an address, see ``open_store``.   listener: told how far clips are that are run in this process.
     Raises EndsRun when no clip can succeed: results must be kept and cannot be, or weights are missing.
     """
     devices = options.device.split(",")
-    with Runner(recipe, open_store(cache), replace(options, device=devices[0])) as runner:
+    with Runner(recipe, open_store(cache), replace(options, device=devices[0]), listener) as runner:
         look = Look(runner, brief)
         source = iter(clips)
         held: list[Clip] = []

@@ -159,9 +159,10 @@ def test_the_demo_takes_what_the_camera_records(browser: Browser, tmp_path: Path
         page.goto(address)
         page.get_by_role("tab", name="Record").click()
         page.get_by_role("button", name="Click to Access Webcam").click()
-        page.locator("button[aria-label='start recording'], button:has-text('Record')").first.click()
+        page.locator(".capture-button", has_text="Record").click()
+        page.locator(".capture-button", has_text="Stop").wait_for()
         page.wait_for_timeout(2500)
-        page.locator("button[aria-label='stop recording'], button:has-text('Stop')").first.click()
+        page.locator(".capture-button", has_text="Stop").click()
         page.locator("video[src]").first.wait_for()
         page.click("#score")
         # A made-up picture without a face, and a beep: whatever is said of it, it was read.
