@@ -46,6 +46,17 @@ def test_where_a_clip_is_cut(seconds: float, starts: list[int]) -> None:
     assert windows_of(seconds)[:, 0].tolist() == list(starts)
 
 
+@given(SECONDS, st.floats(1, 100))
+def test_windows_of_a_length_that_was_asked_for(seconds: float, length: float) -> None:
+    windows = windows_of(seconds, length)
+    assert (windows[0, 0], windows[-1, 1]) == (0, seconds)
+    assert np.array_equal(windows[1:, 0], windows[:-1, 1])
+    lengths = windows[:, 1] - windows[:, 0]
+    assert np.allclose(lengths[:-1], length)
+    assert lengths[-1] <= length * 4 / 3 + 1e-6
+    assert len(windows) == 1 or lengths[-1] >= length / 3 - 1e-6
+
+
 @given(st.integers(0, 10**6), st.floats(1, 600), st.integers(0, 200), st.integers(1, 50))
 def test_every_valid_row_is_in_exactly_one_window(seed: int, seconds: float, one: int, other: int) -> None:
     features = {"text": sequence(seed, seconds, one), "vision": sequence(seed + 1, seconds, other)}

@@ -11,6 +11,7 @@ from msapipe.cli import (
     compare,
     convert,
     data,
+    demo,
     doctor,
     embed,
     evaluate,
@@ -59,6 +60,7 @@ app.command("predict")(predict.predict)
 app.command("report")(report.report)
 app.command("render")(render.render)
 app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
 app.command("extract")(extract.extract)
 app.command("plan")(plan.plan)
 app.command("train")(train.train)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+    from msapipe.cli._within import Within
     from msapipe.datasets import Example, Refused
     from msapipe.pipeline.run import Outcome
     from msapipe.pipeline.shard import Shard
@@ -120,14 +121,22 @@ def report_file(path: Path | None) -> Iterator[IO[str] | None]:
 
 
 def with_progress(
-    outcomes: Iterable[Outcome], total: int, tally: Tally, console: Console, printing: bool = False
+    outcomes: Iterable[Outcome],
+    total: int,
+    tally: Tally,
+    console: Console,
+    printing: bool = False,
+    within: Within | None = None,
 ) -> Iterator[Outcome]:
     """Hand outcomes on, counted, under a progress bar on standard error.
 
     printing: the caller prints each outcome; on a terminal the bar makes room for it.
+    within: tells how far a clip is.
     """
     with _progress(console) as progress:
-        task = progress.add_task("clips", total=total, cached=0, failed=tally.status["error"], rate="")
+        task = progress.add_task("clips", total=total, more=_more(0, tally), rate="")
+        if within is not None:
+            within.show_on(progress)
         cached = 0
         said = time.perf_counter()
         for done, outcome in enumerate(outcomes, 1):
@@ -137,7 +146,9 @@ def with_progress(
             if outcome.status == "error":
                 progress.console.print(f"[red]error[/red] {escape(outcome.error or '')}", soft_wrap=True)
             rate = f"{done / max(time.perf_counter() - tally.begun, 1e-6):.1f} clips/s"
-            progress.update(task, advance=1, cached=cached, failed=tally.status["error"], rate=rate)
+            progress.update(task, advance=1, more=_more(cached, tally), rate=rate)
+            if within is not None:
+                within.hide()
             if not console.is_terminal and time.perf_counter() - said > _SAY_EVERY_SECONDS:
                 said = time.perf_counter()
                 console.print(f"{done}/{total} clips, {cached} cached, {tally.status['error']} failed, {rate}")
@@ -149,13 +160,17 @@ def with_progress(
                 yield outcome
 
 
+def _more(cached: int, tally: Tally) -> str:
+    return f", {cached} cached, {tally.status['error']} failed"
+
+
 def _progress(console: Console) -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.description}, {task.fields[cached]} cached, {task.fields[failed]} failed"),
+        TextColumn("{task.description}{task.fields[more]}"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         console=console,

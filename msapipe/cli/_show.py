@@ -10,7 +10,6 @@ from rich.padding import Padding
 from rich.table import Table
 
 from msapipe.cli._batch import escape
-from msapipe.pipeline.windows import LENGTH
 from msapipe.report.marks import on_one_line
 
 if TYPE_CHECKING:
@@ -87,10 +86,12 @@ def _show_timeline(out: Console, found: Prediction) -> None:
 def _line(found: Prediction) -> str:
     """A block a window, the higher the better its score, and a dot for one in which there was nothing to score."""
     low, high = found.scale
+    first = found.timeline[0]
+    length = first.end - first.start
     blocks = {}
     for window in found.timeline:
         step = int((window.score - low) / (high - low) * len(_BLOCKS))
-        blocks[int(window.start // LENGTH)] = _BLOCKS[min(step, len(_BLOCKS) - 1)]
+        blocks[round(window.start / length)] = _BLOCKS[min(step, len(_BLOCKS) - 1)]
     return "".join(blocks.get(number, "·") for number in range(min(blocks), max(blocks) + 1))
 
 

@@ -29,6 +29,15 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    window: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=1.0,
+            help="A timeline of scores in windows of this length; the score of the clip stays what it is.",
+            show_default="30 for clips of more than a minute, else no timeline",
+        ),
+    ] = None,
     timings: Annotated[
         bool, typer.Option("--timings", help="Say of every step how long it took (--json always does).")
     ] = False,
@@ -60,6 +69,7 @@ def predict(
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
     from msapipe.cli._teller import Teller
+    from msapipe.cli._within import Within
     from msapipe.engines.local import run_clips
     from msapipe.errors import MsapipeError
     from msapipe.pipeline.device import resolve_device
@@ -70,12 +80,13 @@ def predict(
     console = options.console(quiet, verbose)
     recipe = choose_recipe(pipeline, model)
     options.accept_licences(accept_licence, recipe)
-    scorer, reduced = model_of(model, recipe, without or [], allow_mismatch)
+    scorer, reduced = model_of(model, recipe, without or [], allow_mismatch, window)
     if device not in ("auto", "cpu"):
         resolve_device(device)
     run_options = Options(device, retry=retry, must_keep=False, offline=offline)
     folder = options.cache_folder(cache)
-    with batch.report_file(report) as lines, Runner(reduced, open_store(folder), run_options) as runner:
+    within = Within(console)
+    with batch.report_file(report) as lines, Runner(reduced, open_store(folder), run_options, within) as runner:
         teller = Teller(scorer, runner, console, as_json, explain, timings, output, html)
         teller.check()
         tally = batch.Tally(lines)
@@ -84,7 +95,7 @@ def predict(
             console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
         told_at_once = teller.expect(len(clips))
         outcomes = scored(run_clips(runner, clips, jobs), scorer, runner)
-        for outcome in batch.with_progress(outcomes, len(clips), tally, console, printing=told_at_once):
+        for outcome in batch.with_progress(outcomes, len(clips), tally, console, told_at_once, within):
             teller.tell(outcome)
         teller.finish()
     if len(clips) > 1 and not quiet:

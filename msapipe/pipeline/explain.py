@@ -94,7 +94,7 @@ def explain(outcome: Outcome, found: Prediction, model: Model, runner: Runner) -
     words = outcome.values.get("words") or outcome.values.get("transcript") or Transcript()
     reader, why_not = _reader(outcome, model, runner)
     effects, method = _effects(words, reader, why_not)
-    diagnostics = _diagnostics(model, features, bool(found.timeline))
+    diagnostics = _diagnostics(model, features, bool(found.timeline) and length_of(features) > LONG)
     share = diagnostics.get("share")
     trust = (
         {name: float(share[number]) for number, name in enumerate(model.card.dims)}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from msapipe.cache import Store, digest
 from msapipe.cache.key import SCHEMA
-from msapipe.errors import CacheError, FeatureMismatch, NothingToScore
+from msapipe.errors import CacheError, FeatureMismatch, NothingToScore, RecipeError
 from msapipe.fusion._said import Said, Scorer
 from msapipe.pipeline import network
 from msapipe.pipeline.card import Card, check_features, model_folder, read_card
@@ -34,10 +34,14 @@ class Model:
     """A model folder, checked against a recipe; its numbers are read when a score is first computed.
 
     Raises FeatureMismatch when the recipe makes other features than it was trained on, unless ``allow_mismatch``.
+    window: seconds of the windows of the timeline, of short clips too; the score does not depend on it.
     ``loading`` is the seconds that this took so far, libraries included.
     """
 
-    def __init__(self, name: str, recipe: Recipe, allow_mismatch: bool = False) -> None:
+    def __init__(self, name: str, recipe: Recipe, allow_mismatch: bool = False, window: float | None = None) -> None:
+        if window is not None and not 1 <= window < float("inf"):
+            raise RecipeError(f"a window of {window:g} s: expected a number of seconds, 1 or more")
+        self.window = window
         beside = recipe.source.parent if recipe.source else None
         self.name = name
         self.recipe = recipe
@@ -125,7 +129,8 @@ class Model:
     def _recipe_of(self, outcome: Outcome, features: Mapping[str, FeatureSequence]) -> dict[str, Any]:
         """What the key of a prediction is the hash of."""
         aligned = () if self.recipe.align is None else (*outcome.features, "words")
-        return {
+        asked = {} if self.window is None else {"window": self.window}
+        return asked | {
             "schema": SCHEMA,
             "slot": "prediction",
             "version": _VERSION,
@@ -162,11 +167,21 @@ class Model:
                 name: _contribution(name, features.get(name), clips, scored, whole, self._ask(clips, name))
                 for name in self.card.dims
             },
-            notes=(*self._notes(), *notes),
+            notes=(*self._notes(), *notes, *self._why_no_timeline()),
             keys=keys,
             interval=interval,
-            timeline=self._timeline(clips, scored, whole) if len(windows) > 1 else (),
+            timeline=self._asked_timeline(features)
+            or (self._timeline(clips, scored, whole) if len(windows) > 1 else ()),
         )
+
+    def _asked_timeline(self, features: Mapping[str, FeatureSequence]) -> tuple[Window, ...]:
+        """Scores in windows of the length that was asked for; () where none was, or they cannot be cut."""
+        if self.window is None or why_whole(self.recipe):
+            return ()
+        windows = windows_of(length_of(features), self.window)
+        parts = cut(features, windows)
+        clips = list(parts.values())
+        return self._timeline(clips, windows[list(parts)], self._ask(clips))
 
     def _windows(self, features: Mapping[str, FeatureSequence]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         """Where the clip is cut, float64 (N, 2) seconds, and what is to be said about it."""
@@ -179,6 +194,12 @@ class Model:
             note = f"scored at once, not in windows of {LENGTH:g} s: the model reads {reason} of the whole clip"
             return at_once, (note,)
         return windows_of(seconds), ()
+
+    def _why_no_timeline(self) -> tuple[str, ...]:
+        reason = why_whole(self.recipe)
+        if self.window is None or not reason:
+            return ()
+        return (f"no timeline: the model reads {reason} of the whole clip",)
 
     def _ask(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Said:
         """What the network says of clips, some at a time, with one modality switched off or none."""

@@ -11,13 +11,15 @@ from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Outcome, Runner
 
 
-def model_of(name: str | None, recipe: Recipe, without: list[str], allow_mismatch: bool) -> tuple[Model, Recipe]:
-    """The model, checked against the whole recipe, and the recipe without what is switched off."""
+def model_of(
+    name: str | None, recipe: Recipe, without: list[str], allow_mismatch: bool, window: float | None = None
+) -> tuple[Model, Recipe]:
+    """The model, checked against the whole recipe, and the recipe without what is switched off.   window: see Model."""
     name = name or recipe.model
     if name is None:
         raise RecipeError(f"recipe {recipe.name} names no model; give one with --model (msapipe list models)")
     reduced = recipe.without(without) if without else recipe
-    model = Model(name, recipe, allow_mismatch)
+    model = Model(name, recipe, allow_mismatch, window)
     if without and not set(model.card.dims) & set(reduced.modalities):
         raise RecipeError(f"--without {', '.join(without)}: model {name} reads only {', '.join(model.card.dims)}")
     return model, reduced

@@ -20,12 +20,16 @@ LONG, LENGTH, SHORTEST = 60.0, 30.0, 10.0
 _SECONDS_A_WORD = 3.0
 
 
-def windows_of(seconds: float) -> NDArray[np.float64]:
-    """Where the windows of a clip of this length lie: float64 (N, 2) seconds, without gap or overlap, N >= 1."""
-    if seconds <= LONG:
+def windows_of(seconds: float, length: float | None = None) -> NDArray[np.float64]:
+    """Where the windows of a clip of this length lie: float64 (N, 2) seconds, without gap or overlap, N >= 1.
+
+    length: seconds of a window, whose last one is no shorter than a third of that; None: the model's own windows.
+    """
+    if seconds <= (LONG if length is None else length):
         return np.array([[0.0, seconds]])
-    count = int(seconds // LENGTH) + int(seconds % LENGTH >= SHORTEST)
-    edges = np.append(np.arange(count) * LENGTH, seconds)
+    size, shortest = (LENGTH, SHORTEST) if length is None else (length, length / 3)
+    count = int(seconds // size) + int(seconds % size >= shortest)
+    edges = np.append(np.arange(count) * size, seconds)
     return np.stack([edges[:-1], edges[1:]], axis=1)
 
 
