@@ -258,7 +258,7 @@ def read_entry(path: Path, pictures: bool = True) -> Entry:
         if whole and _checksum(head, arrays) != stated:
             raise ValueError("checksum does not match")
         return Entry(decode(head["type"], arrays, head["plain"]), tuple(head["notes"]), head["recipe"])
-    except (SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -69,8 +69,11 @@ class Tally:
             self.errors.append(error)
         if self.report is not None:
             line = {"file": str(path), "status": status, "computed": computed, "error": error}
-            self.report.write(json.dumps({**line, "seconds": round(seconds, 3), **more}) + "\n")
-            self.report.flush()
+            try:
+                self.report.write(json.dumps({**line, "seconds": round(seconds, 3), **more}) + "\n")
+                self.report.flush()
+            except OSError as problem:
+                raise _unwritable(Path(self.report.name), problem) from problem
 
     @property
     def good(self) -> int:
@@ -114,9 +117,16 @@ def report_file(path: Path | None) -> Iterator[IO[str] | None]:
     try:
         file = path.open("w", encoding="utf-8")
     except OSError as error:
-        raise MsapipeError(f"--report {path} cannot be written: {error.strerror}; name another file") from error
-    with file:
+        raise _unwritable(path, error) from error
+    try:
         yield file
+    finally:
+        with suppress(OSError):  # what could not be written was told
+            file.close()
+
+
+def _unwritable(path: Path, error: OSError) -> MsapipeError:
+    return MsapipeError(f"--report {path} cannot be written: {error.strerror}; free space, or name another file")
 
 
 def with_progress(

@@ -192,7 +192,7 @@ def _write(
 
     with Runner(recipe, open_store(folder)) as runner:
         count = writer.write(output, samples_of(examples, runner), made_by(recipe))
-    console.print(f"wrote the features of {count} clips to {output}")
+    console.print(f"wrote the features of {count} clips to {output}", markup=False, soft_wrap=True)
 
 
 def _save_crops(target: Path, clips: list[Clip], recipe: Recipe, folder: str, console: Console) -> None:
@@ -202,7 +202,7 @@ def _save_crops(target: Path, clips: list[Clip], recipe: Recipe, folder: str, co
 
     with Runner(recipe, open_store(folder)) as runner:
         count = sum(save_crops(runner.run(clip), target) for clip in clips)
-    console.print(f"wrote {count} face crops below {target}")
+    console.print(f"wrote {count} face crops below {target}", markup=False, soft_wrap=True)
 
 
 def _save_tracks(target: Path, clips: list[Clip], recipe: Recipe, folder: str, console: Console) -> None:
@@ -212,4 +212,4 @@ def _save_tracks(target: Path, clips: list[Clip], recipe: Recipe, folder: str, c
 
     with Runner(recipe, open_store(folder)) as runner:
         count = sum(save_tracks(runner.run(clip), target) for clip in clips)
-    console.print(f"wrote {count} tracks of faces below {target}")
+    console.print(f"wrote {count} tracks of faces below {target}", markup=False, soft_wrap=True)

@@ -86,8 +86,8 @@ def test_no_room_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
     monkeypatch.setattr(_held, "MOST_IN_MEMORY", 8000)
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: open("/dev/full", "wb"))
     held = Held()
-    with pytest.raises(MediaError, match="TMPDIR"):
-        for _ in range(100):
-            held.add(bytes(100_000))
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
+        with pytest.raises(MediaError, match="TMPDIR"):
+            held.silence(10_000_000)
