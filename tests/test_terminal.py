@@ -30,14 +30,13 @@ def printed(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_print_and_rich(capsys: pytest.CaptureFixture[str]) -> None:
     with cleaned():
-        print(f"a{ESC}b\tc")
+        sys.stdout.write(f"a{ESC}b\tc\n")
         sys.stderr.write(f"a{ESC}\r\n")
         console().print(f"[bold]x{ESC}[/bold] y")
         console(stderr=True).print(f"x{ESC}", markup=False)
     text = printed(capsys)
     assert r"a\x1b]0;owned\x07" in text
     assert "\tc" in text
-    print("after")
     assert not isinstance(sys.stdout, Cleaned)
 
 

@@ -6,14 +6,14 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from msapipe.cli._exit import stop_if_asked
-from msapipe.errors import MsapipeError
+from msapipe.errors import EndsRun, MsapipeError
 from msapipe.report.extraction import RunNumbers, by_modality
 from msapipe.report.marks import marked
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from msapipe.datasets import Example, Refused
-    from msapipe.pipeline.run import Outcome
+    from msapipe.pipeline.recipe import Recipe
+    from msapipe.pipeline.run import Options, Outcome
     from msapipe.pipeline.shard import Shard
-    from msapipe.types import Prediction
+    from msapipe.types import Clip, Prediction
 
 
 # Where there is no terminal to draw a bar on, a line now and then says that the run lives.
@@ -127,6 +128,30 @@ def report_file(path: Path | None) -> Iterator[IO[str] | None]:
 
 def _unwritable(path: Path, error: OSError) -> MsapipeError:
     return MsapipeError(f"--report {path} cannot be written: {error.strerror}; free space, or name another file")
+
+
+@contextmanager
+def every_clip_told(
+    tally: Tally, clips: list[Clip], told: Container[str], recipe: Recipe, cache: str, how: Options
+) -> Iterator[None]:
+    """When something ends the run (a cache that cannot be written, say), clips not yet told get their lines too.
+
+    told: ids of those that have one. What is stored is served, whatever ended the run.
+    """
+    try:
+        yield
+    except EndsRun as error:
+        from msapipe.cache import open_store
+        from msapipe.pipeline.run import Outcome, Runner
+
+        with Runner(recipe, open_store(cache), how) as runner:
+            for clip in clips:
+                if clip.id not in told:
+                    found = None
+                    with suppress(EndsRun):
+                        found = runner.look_up(clip, brief=True)
+                    tally.add(found or Outcome(clip, "error", error=f"{clip.path}: {error}"))
+        raise
 
 
 def with_progress(

@@ -115,8 +115,13 @@ def extract(
         else:
             outcomes = _here(clips, recipe, folder, how, jobs)
         done: set[str] = set()
-        with contextlib.closing(outcomes):  # stopped early, it ends its processes at once
+        told: set[str] = set()
+        with (
+            batch.every_clip_told(tally, clips, told, recipe, folder, how),
+            contextlib.closing(outcomes),  # stopped early, it ends its processes at once
+        ):
             for outcome in batch.with_progress(outcomes, len(clips), tally, console):
+                told.add(outcome.clip.id)
                 if outcome.status != "error":
                     done.add(outcome.clip.id)
                 elif fail_fast:
