@@ -51,6 +51,7 @@ class Store:
         self._files = Files(self.root)
         self._seals = Seals(self.root)
         self._mine: Path | None = None
+        self._begun: Path | None = None
         self._alive: FileLock | None = None
         self._owner = 0
 
@@ -191,11 +192,11 @@ class Store:
 
     def close(self) -> None:
         """Take away this process's folder for unfinished files."""
-        if self._mine is not None and self._owner == os.getpid():
+        if self._begun is not None and self._owner == os.getpid():
             if self._alive is not None:
                 self._alive.release()
-            shutil.rmtree(self._mine, ignore_errors=True)
-        self._mine = self._alive = None
+            shutil.rmtree(self._begun, ignore_errors=True)
+        self._mine = self._begun = self._alive = None
 
     def sweep(self) -> int:
         """Remove what killed processes left half-written; returns how many such folders there were."""
@@ -218,7 +219,8 @@ class Store:
             self.sweep()
             self._mine = None
         while self._mine is None:
-            folder = self.root / "writing" / uuid.uuid4().hex
+            # Kept before it is there: an interrupt in the middle must not leave it behind.
+            self._begun = folder = self.root / "writing" / uuid.uuid4().hex
             folder.mkdir(parents=True)
             self._alive = FileLock(folder / "alive.lock")
             with suppress(FileNotFoundError):  # another process swept the folder away before it was locked
@@ -258,7 +260,7 @@ def read_entry(path: Path, pictures: bool = True) -> Entry:
         if whole and _checksum(head, arrays) != stated:
             raise ValueError("checksum does not match")
         return Entry(decode(head["type"], arrays, head["plain"]), tuple(head["notes"]), head["recipe"])
-    except (SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 

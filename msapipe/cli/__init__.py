@@ -15,8 +15,10 @@ def main() -> None:
     """Entry point of the program ``msapipe``: errors made on purpose become a sentence and an exit code."""
     from msapipe.cli._app import app
     from msapipe.cli._exit import INTERRUPTED, run
+    from msapipe.cli._streams import cleaned
 
-    code = run(app)
+    with cleaned():
+        code = run(app)
     if code == INTERRUPTED:
         # An interrupt that passed through an exec() makes Python end by the signal after all; scripts want the code.
         sys.stdout.flush()

@@ -6,14 +6,14 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from msapipe.cli._exit import stop_if_asked
-from msapipe.errors import MsapipeError
+from msapipe.errors import EndsRun, MsapipeError
 from msapipe.report.extraction import RunNumbers, by_modality
 from msapipe.report.marks import marked
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from msapipe.cli._within import Within
     from msapipe.datasets import Example, Refused
-    from msapipe.pipeline.run import Outcome
+    from msapipe.pipeline.run import Outcome, Runner
     from msapipe.pipeline.shard import Shard
-    from msapipe.types import Prediction
+    from msapipe.types import Clip, Prediction
 
 
 # Where there is no terminal to draw a bar on, a line now and then says that the run lives.
@@ -70,8 +70,11 @@ class Tally:
             self.errors.append(error)
         if self.report is not None:
             line = {"file": str(path), "status": status, "computed": computed, "error": error}
-            self.report.write(json.dumps({**line, "seconds": round(seconds, 3), **more}) + "\n")
-            self.report.flush()
+            try:
+                self.report.write(json.dumps({**line, "seconds": round(seconds, 3), **more}) + "\n")
+                self.report.flush()
+            except OSError as problem:
+                raise _unwritable(Path(self.report.name), problem) from problem
 
     @property
     def good(self) -> int:
@@ -115,9 +118,36 @@ def report_file(path: Path | None) -> Iterator[IO[str] | None]:
     try:
         file = path.open("w", encoding="utf-8")
     except OSError as error:
-        raise MsapipeError(f"--report {path} cannot be written: {error.strerror}; name another file") from error
-    with file:
+        raise _unwritable(path, error) from error
+    try:
         yield file
+    finally:
+        with suppress(OSError):  # what could not be written was told
+            file.close()
+
+
+def _unwritable(path: Path, error: OSError) -> MsapipeError:
+    return MsapipeError(f"--report {path} cannot be written: {error.strerror}; free space, or name another file")
+
+
+@contextmanager
+def every_clip_told(tally: Tally, clips: list[Clip], told: Container[str], runner: Runner) -> Iterator[None]:
+    """When something ends the run (a cache that cannot be written, say), clips not yet told get their lines too.
+
+    told: ids of those that have one. What is stored is served, whatever ended the run.
+    """
+    try:
+        yield
+    except EndsRun as error:
+        from msapipe.pipeline.run import Outcome
+
+        for clip in clips:
+            if clip.id not in told:
+                found = None
+                with suppress(EndsRun):
+                    found = runner.stored(clip, "notes")
+                tally.add(found or Outcome(clip, "error", error=f"{clip.path}: {error}"))
+        raise
 
 
 def with_progress(

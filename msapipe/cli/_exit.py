@@ -46,6 +46,12 @@ def run(app: typer.Typer) -> int:
         show = getattr(error, "show", None)
         show() if show is not None else _say(error.format_message())
         return USAGE
+    except OSError as error:
+        return _of_system(error)
+    except (MemoryError, RecursionError) as error:
+        what = "there is not enough memory" if isinstance(error, MemoryError) else "something is nested too deeply"
+        _say(f"{what} for what this was asked to read; set MSAPIPE_DEBUG=1 to see where")
+        return FAILED
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a traceback
         return _internal(error)
 
@@ -62,6 +68,19 @@ def _internal(error: Exception) -> int:
     if os.environ.get("MSAPIPE_DEBUG"):
         raise error
     _say(f"internal error: {type(error).__name__}: {error}; set MSAPIPE_DEBUG=1 to see where, and please report it")
+    return FAILED
+
+
+def _of_system(error: OSError) -> int:
+    """A disk that is full, a file without permission: no mistake of ours."""
+    if os.environ.get("MSAPIPE_DEBUG"):
+        raise error
+    where = f"{error.filename}: " if error.filename else ""
+    _say(f"{where}{error.strerror or error}; free space, or name another file or folder")
+    try:
+        sys.stdout.flush()
+    except OSError:  # it was the output itself; Python would try again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return FAILED
 
 

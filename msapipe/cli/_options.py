@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from msapipe.cli import _streams
 from msapipe.report.marks import marked
 
 if TYPE_CHECKING:
@@ -105,10 +106,9 @@ class _Marking(logging.Formatter):
 
 def console(quiet: bool = False, verbose: bool = False) -> Console:
     """The console on standard error, and logging through it. Standard output is for results."""
-    from rich.console import Console
     from rich.logging import RichHandler
 
-    err = Console(stderr=True, quiet=quiet, highlight=False)
+    err = _streams.console(stderr=True, quiet=quiet)
     level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING
     logger = logging.getLogger("msapipe")
     handler = RichHandler(console=err, show_path=False, rich_tracebacks=False)

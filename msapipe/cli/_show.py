@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from msapipe.cli import _streams
 from msapipe.cli._batch import escape
 from msapipe.report.marks import on_one_line
 
@@ -47,7 +48,7 @@ def show(outcome: Outcome, found: Prediction, steps: Sequence[Step] | None = Non
 
 def standard_output() -> Console:
     """The console on standard output: results, without a bar."""
-    return Console(highlight=False)
+    return _streams.console()
 
 
 def line_of(out: Console, text: str) -> None:

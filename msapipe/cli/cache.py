@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from msapipe.cli import _options as options
+from msapipe.cli import _streams
 from msapipe.report.marks import marked
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ def stat(
     ] = False,
 ) -> int:
     """Entries and bytes of each slot."""
-    from rich.console import Console
     from rich.table import Table
 
     from msapipe.cache import index
@@ -49,7 +49,7 @@ def stat(
     for slot, sizes in sorted(counts.items()):
         table.add_row(slot, str(len(sizes)), f"{sum(sizes) / 1e6:.1f}")
     table.add_row("all", str(len(found)), f"{sum(found.values()) / 1e6:.1f}")
-    out = Console(highlight=False)
+    out = _streams.console()
     out.print(f"{store.root}", markup=False, soft_wrap=True)
     out.print(table)
     return 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from msapipe.cli import _options as options
+from msapipe.cli import _streams
 from msapipe.cli import _training as training
 from msapipe.errors import RecipeError
 
@@ -209,13 +210,12 @@ def _write(found: Comparison, files: Mapping[str, list[Path | None]], console: C
 
 def _show(found: Comparison) -> None:
     """The table: drawn in a terminal, Markdown where the output goes elsewhere."""
-    from rich.console import Console
     from rich.table import Table
 
     from msapipe.cli._batch import escape
     from msapipe.report.comparison import about, cells, markdown
 
-    out = Console(highlight=False)
+    out = _streams.console()
     if not out.is_terminal:
         print(markdown(found))
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from msapipe.cli import _options as options
+from msapipe.cli import _streams
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,13 +99,12 @@ def _left_out(reader: Reader, examples: list[Example]) -> list[str]:
 
 def _show(numbers: DataSetNumbers) -> None:
     """The numbers as tables, on standard output."""
-    from rich.console import Console
     from rich.table import Table
 
     from msapipe.cli._batch import escape
     from msapipe.report.dataset_page import caption, facts, splits, warnings
 
-    out = Console(highlight=False)
+    out = _streams.console()
     out.print(f"[bold]{escape(numbers.root)}[/bold]", soft_wrap=True)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for row in facts(numbers):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msapipe.cli import _options as options
+from msapipe.cli import _streams
 from msapipe.stages import CHAINS
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ _SYSTEM_LIBRARIES = {
 
 def doctor(cache: options.Cache = None, device: options.Device = "auto") -> int:
     """Check Python, packages, ffmpeg, device, cache, decoder and weights; say how to mend what is wrong."""
-    from rich.console import Console
 
     from msapipe.cli._batch import escape
 
@@ -68,7 +68,7 @@ def doctor(cache: options.Cache = None, device: options.Device = "auto") -> int:
         _recipes,
         _models,
     )
-    out = Console(highlight=False)
+    out = _streams.console()
     bad = 0
     for check in checks:
         for line in check():

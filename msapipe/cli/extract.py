@@ -113,8 +113,13 @@ def extract(
         runner = ending.enter_context(Runner(recipe, open_store(folder), how))
         outcomes = _on_ray(runner, clips, address, gpus_per_actor) if engine == "ray" else _here(runner, clips, jobs)
         done: set[str] = set()
-        with contextlib.closing(outcomes):  # stopped early, it ends its processes at once
+        told: set[str] = set()
+        with (
+            batch.every_clip_told(tally, clips, told, runner),
+            contextlib.closing(outcomes),  # stopped early, it ends its processes at once
+        ):
             for outcome in batch.with_progress(outcomes, len(clips), tally, console):
+                told.add(outcome.clip.id)
                 if outcome.status != "error":
                     done.add(outcome.clip.id)
                 elif fail_fast:
@@ -122,13 +127,13 @@ def extract(
         good = [example for name, example in examples.items() if name in done]
         if writer is not None and output is not None:
             count = writer.write(output, samples_of(good, runner), made_by(recipe))
-            console.print(f"wrote the features of {count} clips to {output}")
+            console.print(f"wrote the features of {count} clips to {output}", markup=False, soft_wrap=True)
         if save_crops is not None:
             count = sum(save_face_crops(runner.run(example.clip), save_crops) for example in good)
-            console.print(f"wrote {count} face crops below {save_crops}")
+            console.print(f"wrote {count} face crops below {save_crops}", markup=False, soft_wrap=True)
         if save_tracks is not None:
             count = sum(save_face_tracks(runner.run(example.clip), save_tracks) for example in good)
-            console.print(f"wrote {count} tracks of faces below {save_tracks}")
+            console.print(f"wrote {count} tracks of faces below {save_tracks}", markup=False, soft_wrap=True)
     if html is not None:
         write_run(html, tally.numbers, recipe.name, tally.seconds)
         console.print(f"wrote {html}", markup=False)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from msapipe.cli import _streams
+
 Row = tuple[str, ...]
 # Columns behind the first line of a fusion model's file; the last ones of other kinds are named below.
 FACTS = ("paper", "year", "inputs", "aligned", "tasks", "parameters")
@@ -17,7 +19,6 @@ def listing(
     kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}, or all.", show_default=True)] = "all",
 ) -> int:
     """List recipes, stages, models, fusion models with their presets, ablations, data sets and file formats."""
-    from rich.console import Console
     from rich.table import Table
 
     from msapipe.cli._batch import escape
@@ -35,7 +36,7 @@ def listing(
     }
     if kind not in (*rows, "all"):
         raise UnknownName(f"nothing to list is called {kind!r}{did_you_mean(kind, (*rows, 'all'))}")
-    out = Console(highlight=False)
+    out = _streams.console()
     for name in rows if kind == "all" else (kind,):
         last = {"fusion": (*FACTS, "presets"), "ablations": ("preset",)}.get(name, ("licence",))
         table = Table(name, "", *last, box=None, padding=(0, 2, 0, 0), title_justify="left")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from msapipe.cli import _options as options
+from msapipe.cli import _streams
 
 
 def plan(
@@ -17,7 +18,6 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line and clip.")] = False,
 ) -> int:
     """Show every step, its key, and whether its result is cached. Nothing is computed."""
-    from rich.console import Console
     from rich.table import Table
 
     from msapipe.cache import open_store
@@ -28,7 +28,7 @@ def plan(
     from msapipe.report.marks import on_one_line
 
     recipe, store = load_recipe(pipeline), open_store(options.cache_folder(cache))
-    out = Console(highlight=False)
+    out = _streams.console()
     for clip in only_clips(find_clips(paths)):
         planned = plan_clip(clip, recipe, store)
         if as_json:

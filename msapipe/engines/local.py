@@ -140,6 +140,7 @@ class _Pool:
         self._done: SimpleQueue[Outcome | EndsRun] = SimpleQueue()
         self._workers: dict[int, Worker] = {}
         self._stopping = False
+        self._starting = threading.Lock()
 
     def run(self, clips: Iterator[Clip]) -> Generator[Outcome]:
         """Outcomes as they come; no more than two clips a worker are waiting, however many there are."""
@@ -162,15 +163,22 @@ class _Pool:
             for _ in range(flying):
                 yield self._landed()
         finally:
-            self._stopping = True
-            stoppers = [threading.Thread(target=worker.stop) for worker in self._workers.values()]
-            for stopper in stoppers:
-                stopper.start()
+            self.end()
             for _ in threads:
                 self._tasks.put(None)
-            for thread in (*stoppers, *threads):
+            for thread in threads:
                 thread.join(2 * _SECONDS_TO_STOP)
             self.runner.store.sweep()
+
+    def end(self) -> None:
+        """Stop all workers, also one that is just being started; no other starts any more."""
+        with self._starting:
+            self._stopping = True
+        stoppers = [threading.Thread(target=worker.stop) for worker in list(self._workers.values())]
+        for stopper in stoppers:
+            stopper.start()
+        for stopper in stoppers:
+            stopper.join(2 * _SECONDS_TO_STOP)
 
     def _landed(self) -> Outcome:
         outcome = self._done.get()
@@ -191,8 +199,11 @@ class _Pool:
     def _try(self, number: int, clip: Clip) -> Outcome | None:
         """The outcome of a clip, by a new worker if need be; None when all is being stopped."""
         for _ in range(_TRIES):
-            if number not in self._workers:
-                self._workers[number] = Worker(self._starts[number])
+            with self._starting:
+                if self._stopping:
+                    return None
+                if number not in self._workers:
+                    self._workers[number] = Worker(self._starts[number])
             outcome = self._workers[number].run(clip)
             if outcome is not None:
                 return outcome

@@ -28,7 +28,10 @@ VERSION = 3
 
 
 class Scorer:
-    """A trained ``Late``, by the names of its numbers; dims, limit, calibrated: as there."""
+    """A trained ``Late``, by the names of its numbers; dims, limit, calibrated: as there.
+
+    Raises ValueError for other numbers than those of this model, or of other shapes.
+    """
 
     by_video = False
 
@@ -39,6 +42,9 @@ class Scorer:
         limit: float = 3.0,
         calibrated: Sequence[str] = (),
     ) -> None:
+        _check(numbers, dims)
+        if not limit > 0 or any(name not in dims for name in calibrated):
+            raise ValueError(f"found limit {limit} and calibrated {', '.join(calibrated)}")
         self._numbers, self._dims, self._limit = numbers, dims, limit
         self._calibrated = np.array([name in calibrated for name in dims])
         root = numbers["root"].astype(np.float64)
@@ -87,6 +93,20 @@ class Scorer:
         straight = STRAIGHT * self._limit
         beyond, rest = (np.abs(value) - straight).clip(0), self._limit - straight
         return np.asarray(value.clip(-straight, straight) + np.sign(value) * rest * np.tanh(beyond / rest))
+
+
+def _check(numbers: Mapping[str, NDArray[np.float32]], dims: Mapping[str, int]) -> None:
+    """Raise ValueError unless the numbers are those of a model that reads ``dims``."""
+    size = 1 + len(dims)
+    wanted: dict[str, tuple[int, ...]] = {"log_trust": (len(dims),), "mean": (size,), "root": (size, size), "reach": ()}
+    for name, width in dims.items():
+        columns = 2 * width + 1
+        shapes = {"center": (columns,), "spread": (columns,), "linear.weight": (1, columns), "linear.bias": (1,)}
+        wanted |= {f"heads.{name}.{part}": shape for part, shape in shapes.items()}
+        wanted[f"heads.{name}.trust.weight"] = (1, columns)
+    found = {name: value.shape for name, value in numbers.items()}
+    if odd := sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)):
+        raise ValueError(f"{odd[0]} has the shape {found.get(odd[0])}, expected {wanted.get(odd[0])}")
 
 
 def _pooled(values: Floats | None, width: int) -> Floats:

@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -25,6 +24,7 @@ from msapipe.errors import RecipeError, WeightsError
 from msapipe.fusion._base import present
 from msapipe.weights import Download, Weights, choose
 from msapipe.weights.encoders import SWIN_BASE, SWIN_TINY
+from msapipe.weights.torch_file import load_tensors
 
 # Colours of Kinetics-400, as torchvision normalises them.
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -130,7 +130,5 @@ def _nearest(rows: Tensor, faces: Tensor) -> Tensor:
 
 
 def _read(file: Path) -> dict[str, Tensor]:
-    if file.suffix == ".safetensors":
-        return load_file(file)
-    found: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    found: dict[str, Tensor] = load_tensors(file)
     return found

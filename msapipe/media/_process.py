@@ -10,10 +10,12 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import FileIO
 from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
 import numpy as np
@@ -67,6 +69,29 @@ class Watch:
         """Count waiting time."""
         self._waited += seconds
         self._idle = 0.0 if progress else self._idle + seconds
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """SIGINT and SIGTERM wait until the end of the block: what was started in it is then known to whoever ends it.
+
+    Only the main thread is ever interrupted, so others pass through.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ours = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in ours:
+        signal.signal(number, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        for signalled, handler in ours.items():
+            signal.signal(signalled, handler)
+        for number, frame in came[:1]:
+            ours[signal.Signals(number)](number, frame)
 
 
 class Child:

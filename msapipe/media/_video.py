@@ -78,6 +78,13 @@ class Painter:
 _RESIZED = "The size of the pictures changes on the way; later ones are scaled to the first size."
 
 
+# Formats that are cut anywhere; in others a first packet that is no key frame may be the file's way.
+_CUT_ANYWHERE = {"mpegts", "mpegtsraw", "mpeg", "mpegvideo", "h264", "hevc"}
+_MID_GROUP = (
+    "The video begins in the middle of a group of pictures; what comes before its first whole picture cannot be seen."
+)
+
+
 def pictures(
     opened: Opened, start: float, end: float | None, options: MediaOptions, report: Report
 ) -> Iterator[Picture]:
@@ -130,9 +137,13 @@ def _timed(
     """Frames with their time in seconds from the start of the file and their length in seconds."""
     use_threads(stream)
     base = float(stream.time_base or 0)
-    reached, stamped = 0.0, False
+    reached, stamped, begun = 0.0, False, False
     for packet in packets(opened.container, [stream], damage):
         report(reached)
+        if not begun and packet.size:
+            begun = True
+            if not packet.is_keyframe and opened.container.format.name in _CUT_ANYWHERE:
+                opened.notes.append(_MID_GROUP)
         for frame in frames_of(packet, damage):
             stamp = _stamp(frame, stamped)
             stamped = stamped or frame.pts is not None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from msapipe.errors import DecoderDied, MediaError, NotMedia
 from msapipe.media._held import Held
-from msapipe.media._process import Child, ChildFailed, Watch
+from msapipe.media._process import Child, ChildFailed, Watch, uninterrupted
 from msapipe.media._protocol import Header, unpack_info
 from msapipe.media._tracks import Heard, choose
 from msapipe.media.options import Limits, MediaOptions
@@ -82,6 +82,7 @@ class Decoder:
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits.from_environment()
         self._idle: list[Child] = []
+        self._all: set[Child] = set()
         self._lock = threading.Lock()
         self._owner = os.getpid()
 
@@ -94,10 +95,10 @@ class Decoder:
         self.close()
 
     def close(self) -> None:
-        """End the waiting children; a later call starts another one."""
+        """End all children, also one whose call was interrupted; a later call starts another one."""
         with self._lock:
-            idle, self._idle = self._idle, []
-        for child in idle:
+            children, self._idle, self._all = self._all if self._owner == os.getpid() else set(), [], set()
+        for child in children:
             child.kill()
 
     def probe(self, path: Path) -> MediaInfo:
@@ -189,26 +190,32 @@ class Decoder:
             if job.finished:
                 self._give(child)
             else:
-                child.kill()
+                self._end(child)
 
     def _take(self) -> Child:
         """An idle child that still lives, or a new one."""
         while (idle := self._pop()) is not None:
             if idle.answers():
                 return idle
-            idle.kill()
-        child = Child(self._limits)
+            self._end(idle)
+        with uninterrupted():
+            child = Child(self._limits)
+            self._all.add(child)
         try:
             child.wait_ready()
         except BaseException:
-            child.kill()
+            self._end(child)
             raise
         return child
+
+    def _end(self, child: Child) -> None:
+        child.kill()
+        self._all.discard(child)
 
     def _pop(self) -> Child | None:
         with self._lock:
             if self._owner != os.getpid():  # after a fork the children are the other process's
-                self._idle, self._owner = [], os.getpid()
+                self._idle, self._all, self._owner = [], set(), os.getpid()
             return self._idle.pop() if self._idle else None
 
     def _give(self, child: Child) -> None:
@@ -217,7 +224,7 @@ class Decoder:
             if keep:
                 self._idle.append(child)
         if not keep:
-            child.kill()
+            self._end(child)
 
 
 def _size(path: Path) -> int:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from msapipe.cache import digest, file_digest
 from msapipe.documents import MOST_YAML, read_yaml, shown, text_of
 from msapipe.errors import FeatureMismatch, RecipeError, UnknownName, WeightsError
+from msapipe.inside import leads_out
 from msapipe.pipeline.recipe import Recipe
 from msapipe.registry import did_you_mean
 from msapipe.resources import bundled
@@ -111,6 +112,8 @@ def model_folder(name: str, beside: Path | None = None) -> Path:
 def read_card(folder: Path) -> Card:
     """Read model.yaml strictly and check the hash of the weights beside it."""
     path = folder / "model.yaml"
+    if leads_out(path, folder):
+        raise RecipeError(f"{path} is a link that leads out of the model's folder; put the file itself there")
     try:
         card = Card.model_validate(read_yaml(text_of(path, MOST_YAML)))
     except ValidationError as error:
@@ -124,6 +127,8 @@ def read_card(folder: Path) -> Card:
     weights = folder / card.weights.file
     if weights.parent != folder or not weights.is_file():
         raise WeightsError(f"{weights} is missing; model.yaml names it")
+    if leads_out(weights, folder):
+        raise WeightsError(f"{weights} is a link that leads out of the model's folder; put the file itself there")
     found = file_digest(weights)
     if found != card.weights.sha256:
         raise WeightsError(f"{weights} has sha256 {found[:16]}..., model.yaml states {card.weights.sha256[:16]}...")

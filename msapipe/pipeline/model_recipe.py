@@ -10,6 +10,7 @@ from typing import Any
 
 from msapipe.cache import digest
 from msapipe.errors import FeatureMismatch, RecipeError
+from msapipe.inside import leads_out
 from msapipe.pipeline.card import Card, check_features, foreign, model_folder, no_raw_clip, read_card, signature
 from msapipe.pipeline.recipe import DEFAULT, Recipe, load_recipe, portable_text, recipe_names
 
@@ -82,4 +83,6 @@ def _within(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.is_file():
         raise RecipeError(f"{path} is missing; {folder / 'model.yaml'} names it")
+    if leads_out(path, folder):
+        raise RecipeError(f"{path} is a link that leads out of the model's folder; put the file itself there")
     return path

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from msapipe.errors import FeatureMismatch, WeightsError
+from msapipe.errors import FeatureMismatch, MsapipeError, WeightsError
 from msapipe.fusion._said import Said, Scorer
 from msapipe.pipeline.card import Card
 from msapipe.types import FeatureSequence
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from msapipe.fusion._base import FusionModel
+
+# A network may have so many times the numbers of its file (what is drawn anew, or frozen and kept elsewhere), but
+# these few in any case.
+_SPARE, _SMALL = 16, 10_000_000
 
 
 def load_network(folder: Path, card: Card, name: str) -> FusionModel:
@@ -22,6 +29,7 @@ def load_network(folder: Path, card: Card, name: str) -> FusionModel:
 
     Raises FeatureMismatch when another version of the code made it, WeightsError when the numbers do not fit.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from msapipe.fusion import fusion_models
@@ -33,13 +41,47 @@ def load_network(folder: Path, card: Card, name: str) -> FusionModel:
         )
     # YAML has no tuples.
     params = {key: tuple(value) if isinstance(value, list) else value for key, value in card.params.items()}
-    network = cls(card.dims, **params)
     try:
-        network.load_state_dict(load_file(folder / card.weights.file), strict=True)
+        stored = load_file(folder / card.weights.file)
+        _check_size(cls, card, params, stored)
+        network = cls(card.dims, **params)
+    except MsapipeError:
+        raise
+    except (TypeError, ValueError, SafetensorError, OSError, RuntimeError, LookupError) as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"{folder / 'model.yaml'}: no {card.use} can be made of it: {reason}") from error
+    try:
+        network.load_state_dict(stored, strict=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise WeightsError(f"{folder / card.weights.file} does not fit {card.use}: {reason}") from error
     return network.eval()
+
+
+def _check_size(cls: type[FusionModel], card: Card, params: Mapping[str, Any], stored: Mapping[str, Tensor]) -> None:
+    """Raise ValueError where the card asks for a network that is far larger than the numbers that are there.
+
+    It is only laid out, without memory of its own, and only when two of the card's numbers multiply to more.
+    """
+    import torch
+
+    has = sum(tensor.numel() for tensor in stored.values())
+    two = sorted((number for item in (card.dims, params) for number in _numbers(item)), reverse=True)[:2]
+    if math.prod(two) <= _SPARE * max(has, _SMALL):
+        return
+    with torch.device("meta"):
+        asked = sum(part.numel() for part in cls(card.dims, **params).parameters())
+    if asked > _SPARE * max(has, _SMALL):
+        raise ValueError(f"it asks for {asked} numbers, {card.weights.file} holds {has}")
+
+
+def _numbers(item: Any) -> Iterator[int]:
+    """The whole numbers in plain values."""
+    if isinstance(item, int):
+        yield item
+    elif isinstance(item, dict | list | tuple):
+        for part in item.values() if isinstance(item, dict) else item:
+            yield from _numbers(part)
 
 
 def load_scorer(folder: Path, card: Card, name: str) -> Scorer:
@@ -51,9 +93,15 @@ def load_scorer(folder: Path, card: Card, name: str) -> Scorer:
     if card.use.isidentifier() and find_spec(without_torch) is not None:
         form = import_module(without_torch)
         if card.version == form.VERSION:
+            from safetensors import SafetensorError
             from safetensors.numpy import load_file
 
-            return cast("Scorer", form.Scorer(load_file(folder / card.weights.file), card.dims, **card.params))
+            file = folder / card.weights.file
+            try:
+                return cast("Scorer", form.Scorer(load_file(file), card.dims, **card.params))
+            except (TypeError, ValueError, SafetensorError, OSError) as error:
+                reason = " ".join(str(error).split())
+                raise WeightsError(f"{file} does not fit {card.use}, or model.yaml does not: {reason}") from error
     return InTorch(load_network(folder, card, name), card.dims)
 
 

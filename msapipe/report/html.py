@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NewType
 
 from msapipe.errors import RecipeError
+from msapipe.report.marks import marked, without_controls
 
 Html = NewType("Html", str)
 """Text in which everything is escaped already; made by the functions of this module."""
@@ -46,7 +47,7 @@ def write_page(path: Path, title: str, parts: Iterable[Html]) -> None:
     ]
     try:
         # A file's name may hold bytes that are no text.
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
+        path.write_text(without_controls("\n".join(lines) + "\n"), encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise RecipeError(f"{path} cannot be written: {error.strerror}; name another file") from error
 
@@ -86,4 +87,4 @@ def bars(counts: Mapping[str, int], caption: str) -> Html:
 
 
 def _text(value: object) -> str:
-    return html.escape(str(value))
+    return html.escape(marked(str(value)))

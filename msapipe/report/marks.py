@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 # Controls, formats, halves of surrogate pairs, private and unassigned characters, separators of lines.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# What a terminal obeys, in a page that is looked at with `less` or `cat`.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # Line breaks are layout; joiners make emoji of families, and words of Persian and Hindi, what they are.
 _NEEDED = frozenset("\n\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}")
 
@@ -26,3 +29,8 @@ def _hidden(char: str) -> bool:
 def on_one_line(text: str) -> str:
     """The same, with line breaks written out too: for what must stay one row."""
     return marked(text).replace("\n", "\\n")
+
+
+def without_controls(page: str) -> str:
+    """A whole page with control characters written out; tabs and line breaks stay. Its texts are marked before."""
+    return _CONTROLS.sub(lambda match: repr(match[0])[1:-1], page)

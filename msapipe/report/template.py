@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from msapipe.errors import RecipeError
-from msapipe.report.marks import marked
+from msapipe.report.marks import marked, without_controls
 
 _FOLDER = Path(__file__).with_name("templates")
 
@@ -44,7 +44,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a page, whole or not at all; raises RecipeError when the file cannot be written."""
     try:
         with tempfile.NamedTemporaryFile("wb", dir=path.absolute().parent, prefix=".page-", delete=False) as file:
-            file.write(text.encode("utf-8", "backslashreplace"))
+            file.write(without_controls(text).encode("utf-8", "backslashreplace"))
         os.chmod(file.name, 0o666 & ~_umask())
         os.replace(file.name, path)
     except OSError as error:

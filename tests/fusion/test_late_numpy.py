@@ -78,6 +78,19 @@ def test_shipped_models_are_scored_by_it(name: str) -> None:
     assert np.abs(scorer(some).score - want.score).max() < 1e-5
 
 
+def test_numbers_of_another_model_are_refused() -> None:
+    numbers = {name: value.numpy() for name, value in network(0, ()).state_dict().items()}
+    for wrong in (
+        {**numbers, "more": numbers["mean"]},
+        {**numbers, "mean": numbers["mean"][:2]},
+        {name: value for name, value in numbers.items() if name != "heads.text.linear.bias"},
+    ):
+        with pytest.raises(ValueError, match="has the shape"):
+            Scorer(wrong, DIMS)
+    with pytest.raises(ValueError, match="found limit"):
+        Scorer(numbers, DIMS, calibrated=("speech",))
+
+
 def test_a_clip_is_scored_without_torch(samples: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from msapipe.cli import main\n"

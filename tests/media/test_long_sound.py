@@ -87,7 +87,7 @@ def test_no_room_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip("needs /dev/full")
     monkeypatch.setattr(_held, "MOST_IN_MEMORY", 8000)
     held = Held()
-    with Path("/dev/full").open("wb") as full:
+    with Path("/dev/full").open("wb", buffering=0) as full:
         monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
         with pytest.raises(MediaError, match="TMPDIR"):
-            held.add(bytes(10_000_000))
+            held.silence(10_000_000)

@@ -14,6 +14,7 @@ import msapipe.stages.speaker._lr_asd as lr_asd
 import msapipe.stages.speaker._talknet as talknet
 from msapipe.errors import WeightsError
 from msapipe.stages.speaker._asd_input import FPS, HEARD
+from msapipe.weights.torch_file import load_tensors
 
 Floats = NDArray[np.float32]
 
@@ -74,9 +75,9 @@ def _state(file: Path) -> dict[str, Any]:
     import torch
 
     try:
-        state = torch.load(file, weights_only=True, map_location="cpu")
-    except Exception as error:  # a file that is something else makes torch raise nearly anything
-        raise WeightsError(f"{file} is not a file of weights that torch reads: {str(error)[:200]}") from error
+        state = load_tensors(file)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{file} is not a file of weights that torch reads: {error}") from error
     if not (isinstance(state, dict) and all(isinstance(item, torch.Tensor) for item in state.values())):
         raise WeightsError(f"{file} holds {type(state).__name__}, expected names with tensors (a state_dict)")
     return {str(name).removeprefix("module."): item for name, item in state.items()}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from msapipe.errors import WeightsError
 from msapipe.stages.vision._units import UNITS, Floats, validity
 from msapipe.types import FaceClip
+from msapipe.weights.torch_file import load_tensors
 
 # The outputs of the two heads; 24 (lips pressed) is none of OpenFace's.
 RATED = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
@@ -145,12 +146,9 @@ def read_net(path: Path) -> Any:
 
 
 def _read(path: Path) -> Any:
-    import torch
-    from safetensors.torch import load_file
-
+    whole = load_tensors(path)
     if path.suffix == ".safetensors":
-        return load_file(path)
-    whole = torch.load(path, map_location="cpu", weights_only=True)
+        return whole
     if not isinstance(whole, dict) or "model" not in whole:
         raise ValueError(f"it holds {', '.join(map(str, whole)) if isinstance(whole, dict) else type(whole).__name__}")
     return whole["model"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 from msapipe.errors import WeightsError
 from msapipe.stages.vision._weights_file import only_file
+from msapipe.weights.torch_file import load_tensors
 
 _ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
 
@@ -43,13 +43,10 @@ def load_body(path: Path) -> Any:
 def _read(file: Path) -> dict[str, Any]:
     """Every tensor of the file, as float32 on the CPU."""
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     try:
-        safe = file.suffix == ".safetensors"
-        found = load_file(file) if safe else torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, LookupError, UnpicklingError, SafetensorError) as error:
+        found = load_tensors(file)
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{file} cannot be read: {reason}; expected a state dict or safetensors") from error
     state = found

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from math import isqrt
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 from msapipe.errors import WeightsError
 from msapipe.stages.vision._weights_file import only_file
+from msapipe.weights.torch_file import load_tensors
 
 _ENDINGS = (".pth", ".pt", ".bin", ".safetensors")
 
@@ -19,18 +19,15 @@ def load_model(path: Path) -> Any:
     Raises WeightsError when the file is not the state dict of one.
     """
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
     from torchvision.models.video import SwinTransformer3d
 
     file = only_file(path, _ENDINGS)
     try:
-        safe = file.suffix == ".safetensors"
-        state = load_file(file) if safe else torch.load(file, map_location="cpu", weights_only=True)
+        state = load_tensors(file)
         with torch.device("meta"):  # draws no random numbers only to overwrite them
             model = SwinTransformer3d(**architecture(state))
         model.load_state_dict(state, strict=True, assign=True)
-    except (OSError, EOFError, RuntimeError, ValueError, LookupError, UnpicklingError, SafetensorError) as error:
+    except (OSError, RuntimeError, ValueError, LookupError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(
             f"{file} cannot be read as Video Swin: {reason}; "

@@ -260,7 +260,7 @@ def test_speech_is_cut_at_the_windows() -> None:
     class Told:
         """Says that there is speech from 1 s to 9 s, and from 9.5 s to 9.6 s."""
 
-        def spans(self, samples: Floats) -> list[tuple[float, float]]:
+        def spans(self, samples: Floats, gain: float = 1.0) -> list[tuple[float, float]]:
             return [(1.0, 9.0), (9.5, 9.6)]
 
     told: Any = Told()

@@ -1,0 +1,69 @@
+"""The one way to the terminal: whatever is printed, by us or by a library, has its control characters written out.
+
+Names, words and errors of strangers may hold sequences that move the cursor, set the title or hide text. Colours and
+bars are rich's own; its text is cleaned before they are added.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from msapipe.report.marks import marked
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Cleaned:
+    """A text stream that writes marks for what cannot be seen; all else is the stream's own."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write the text; returns its length."""
+        self.stream.write(clean(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def clean(text: str) -> str:
+    """The text with marks for what cannot be seen; tabs and line breaks stay."""
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return "\t".join(marked(part) for part in text.split("\t"))
+
+
+@contextmanager
+def cleaned() -> Iterator[None]:
+    """Standard output and standard error are cleaned inside."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (Cleaned(stream) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def console(stderr: bool = False, quiet: bool = False) -> Console:
+    """A console of rich on standard output or error; its colours pass, what it prints is cleaned."""
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class _Console(Console):
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else clean(text), style, control)
+
+    stream: Any = sys.stderr if stderr else sys.stdout
+    return _Console(file=getattr(stream, "stream", stream), quiet=quiet, highlight=False)
