@@ -27,7 +27,7 @@ FLOORS = (
     ("__main__",),
 )
 # Every folder of the repository with code of ours.
-WRITTEN = ("msapipe", "models", "benchmarks", "sample_media", "tests")
+WRITTEN = ("msapipe", "models", "benchmarks", "sample_media", "tests", "examples", "docs")
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from griffe import Extension, Object
 
-_FIELD = re.compile(r"^(?P<names>\w+(?:, \w+)*): (?P<rest>\S.*)$")
+_FIELD = re.compile(r"^(?P<names>[a-z]\w*(?:, [a-z]\w*)*): (?P<rest>\S.*)$")
 _SEVERAL = re.compile(r" {3}(?=\w+(?:, \w+)*: )")
 
 
