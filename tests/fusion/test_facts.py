@@ -57,6 +57,8 @@ def test_a_preset_is_one_that_the_model_takes(name: str, corpus: str) -> None:
         ("self_mm", "sims_v2", 382_452),
         ("misa", "sims_v2", 20_804_909),
         ("tetfn", "sims", 1_529_968),
+        ("tetfn", "sims_v2", 1_522_352),
+        ("tetfn", "mosei", 1_257_360),
         ("mfm", "mosei", 5_996_541),
         ("mfm", "sims", 3_478_888),
     ],
