@@ -98,7 +98,7 @@ def theirs(python: Path, seeds: list[int], folder: Path) -> list[dict[str, float
     found = []
     for seed in seeds:
         parts = [json.loads((there / f"{fold}-{seed}.json").read_text()) for fold in range(FOLDS)]
-        found.append({clip: value for part in parts for clip, value in part.items()})
+        found.append({clip.partition("$_$")[2]: value for part in parts for clip, value in part.items()})
     return found
 
 
