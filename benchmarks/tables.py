@@ -64,8 +64,7 @@ RESULTS = (
     Result(
         "BoostingMSA",
         "table 2",
-        "compare FEATURES --preset mosi --models "
-        "mag_bert,boosting:fusion=sf,boosting:fusion=tfn,boosting:fusion=mult",
+        "compare FEATURES --preset mosi --models mag_bert,boosting:fusion=sf,boosting:fusion=tfn,boosting:fusion=mult",
     ),
     Result(
         "BoostingMSA",

@@ -41,7 +41,9 @@ def test_they_are_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     monkeypatch.setenv("COLUMNS", "80")
     assert run_program("list", "fusion") == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "Yu et al. 2021; inputs tokens, audio, vision; aligned no; tasks M, guessed T A V; 159,332 parameters" in said
+    assert (
+        "Yu et al. 2021; inputs tokens, audio, vision; aligned no; tasks M, guessed T A V; 159,332 parameters" in said
+    )
 
 
 PRESETS = [(name, corpus) for name in NAMES for corpus in fusion_models().keys(name, "presets")]
