@@ -77,11 +77,11 @@ def written(setting: str, folder: Path) -> Path:
     return path
 
 
-def variants(setting: str) -> list[str]:
-    """The models of a setting as ``--models`` takes them; what cannot be trained there is said."""
+def variants(setting: str, names: Sequence[str] = ()) -> list[str]:
+    """The models of a setting as ``--models`` takes them, or those of ``names``; what cannot be trained is said."""
     registry = fusion_models()
     found = []
-    for name in registry.where():
+    for name in names or registry.where():
         cls = registry.get(name)
         if name == "late" or (setting == "t" and (not cls.reads_tokens or name in OTHER_FAMILY)):
             continue
@@ -118,7 +118,15 @@ def command(setting: str, features: Path, asked: argparse.Namespace) -> str:
     """What is typed after ``msapipe``."""
     options: Sequence[str] = ("--folds", "5") if setting == "a" else ()
     epochs = {"a": asked.epochs_a, "b": asked.epochs_b, "t": asked.epochs_t}[setting]
-    words = ["compare", str(features), "--models", ",".join(variants(setting)), *options, "--seeds", asked.seeds]
+    words = [
+        "compare",
+        str(features),
+        "--models",
+        ",".join(variants(setting, asked.models)),
+        *options,
+        "--seeds",
+        asked.seeds,
+    ]
     words += ["--set", f"epochs={epochs}", "--set", "patience=6", "--scale", "-3,3", "--device", "cpu", "--overwrite"]
     words += ["-o", str(asked.folder / setting), "--latex", str(asked.folder / f"{setting}.tex")]
     if setting == "t":
@@ -132,6 +140,7 @@ def command(setting: str, features: Path, asked: argparse.Namespace) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", default="abt")
+    parser.add_argument("--models", type=lambda text: text.split(","), default=[], help="these only, by commas")
     parser.add_argument("--seeds", default="1111")
     parser.add_argument("--epochs-a", type=int, default=30)
     parser.add_argument("--epochs-b", type=int, default=12)
