@@ -6,6 +6,7 @@ Argument: a folder. Every model's weights go to ``NAME/weight/...`` of ``models.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -19,6 +20,15 @@ from easydict import EasyDict
 from transformers import BertConfig, BertModel
 
 STEPS, CLIPS, DIMS, WORDS = 12, 4, (768, 5, 20), 50
+MODELS = ("self_mm", "misa", "mag_bert", "mfm", "mctn", "mfn", "tfn", "lf_dnn", "lmf", "ef_lstm", "mult")
+# Settings of MMSA's repository for MOSI. Its release 2.2.1 has neither these nor the model.
+TETFN = {"a_lstm_hidden_size": 16, "v_lstm_hidden_size": 64, "dst_feature_dims": 50, "nheads": 5}
+TETFN |= {f"conv1d_kernel_size_{letter}": 1 for letter in "lav"}
+TETFN |= {f"{letter}_lstm_{what}": value for letter in "av" for what, value in (("layers", 1), ("dropout", 0.0))}
+TETFN |= {f"post_{name}_dim": size for name, size in (("fusion", 64), ("text", 32), ("audio", 32), ("video", 16))}
+TETFN |= {f"post_{name}_dropout": 0.0 for name in ("fusion", "text", "audio", "video")}
+TETFN |= {f"{name}_dropout": 0.0 for name in ("attn", "relu", "embed", "res")}
+TETFN |= {"attn_dropout_a": 0.0, "attn_dropout_v": 0.0, "need_data_aligned": True, "use_finetune": True}
 BERT = {"vocab_size": WORDS, "num_hidden_layers": 2, "intermediate_size": 128, "max_position_embeddings": 64}
 
 
@@ -27,7 +37,10 @@ def configured(name: str, corpus: str = "mosi") -> EasyDict:
     import MMSA
 
     folder = Path(MMSA.__file__).parent / "config" / "config_regression.json"
-    found = json.loads(folder.read_text())[name]
+    if name == "tetfn":
+        found = {"commonParams": {**TETFN, "transformers": "bert"}, "datasetParams": {corpus: {}}}
+    else:
+        found = json.loads(folder.read_text())[name]
     more = {"feature_dims": list(DIMS), "seq_lens": [STEPS] * 3, "train_mode": "regression", "device": "cpu"}
     more |= {"pretrained": "bert-base-uncased", "language": "en"}
     return EasyDict(
@@ -78,9 +91,18 @@ def run(name: str, given: dict[str, torch.Tensor]) -> tuple[Any, dict[str, torch
         return model, {"M": said, "rebuilt": rebuilt}
     if name == "mctn":
         return translated(zoo.singleTask.MCTN(args).eval(), text, audio, vision)
-    if name in ("tfn", "lf_dnn"):
-        model = (zoo.singleTask.TFN if name == "tfn" else zoo.singleTask.LF_DNN)(args).eval()
-        return model, model(text, audio.mean(1, keepdim=True), vision.mean(1, keepdim=True))
+    if name == "tetfn":
+        from MMSA.models.multiTask.TETFN import TETFN as Tetfn
+
+        model = Tetfn(args).eval()
+        return model, {k: part for k, part in model(tokens, (audio, ends), (vision, ends)).items() if len(k) == 1}
+    if name in ("tfn", "lf_dnn", "lmf"):
+        model = getattr(zoo.singleTask, name.upper())(args).eval()
+        return model, {"M": model(text, audio.mean(1, keepdim=True), vision.mean(1, keepdim=True))["M"]}
+    if name in ("ef_lstm", "mult"):
+        args.update(seq_lens=STEPS)
+        model = getattr(zoo.singleTask, name.upper())(args).eval()
+        return model, {"M": model(text, audio, vision)["M"]}
     model = zoo.singleTask.MFN(args).eval()
     return model, model(text, audio, vision)
 
@@ -111,7 +133,8 @@ def main() -> None:
     bert_here()
     given = inputs()
     found = {f"inputs/{name}": part.numpy() for name, part in given.items()}
-    for name in ("self_mm", "misa", "mag_bert", "mfm", "mctn", "mfn", "tfn", "lf_dnn"):
+    lacking = importlib.util.find_spec("MMSA.models.multiTask.TETFN") is None
+    for name in MODELS if lacking else (*MODELS, "tetfn"):
         torch.manual_seed(3)
         with torch.no_grad():
             model, said = run(name, given)

@@ -127,6 +127,7 @@ def _measured(
     from msapipe.train.comparison import compare_runs, cross_validation, joined
 
     parts = cross_validation(data, how.folds) if how.folds else [data]
+    _check_all(parts[0], variants, how)
     runs: dict[str, list[Trained]] = {}
     for variant in variants:
         of_parts = [_trained(part, variant, how) for part in parts]
@@ -137,13 +138,25 @@ def _measured(
     return compare_runs(data, runs, printed, parts, command)
 
 
+def _check_all(data: DataSet, variants: list[Variant], how: _How) -> None:
+    """Refuse what cannot be built or trained before hours are spent on what stands before it."""
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    silent = replace(how, console=Console(quiet=True))
+    for variant in variants:
+        try:
+            _study(data, variant, silent).build(0)
+        except RecipeError as error:
+            raise RecipeError(f"{variant.label}: {error}; nothing was trained") from error
+
+
 def _trained(data: DataSet, variant: Variant, how: _How) -> list[Trained]:
     """One variant, once a seed; its models are deleted unless they are to be kept."""
-    from msapipe.train.channels import only_channels
     from msapipe.train.comparison import drop_models, forget_without_models
 
-    modalities = ",".join(variant.modalities) or how.modalities
-    study = _study(only_channels(data, variant.channels), variant, modalities, how)
+    study = _study(data, variant, how)
     if how.keep_models:
         forget_without_models(study, training.seed_list(how.seeds))
     runs = training.run_seeds(study, how.seeds, how.device, "32-true", how.console)
@@ -152,10 +165,12 @@ def _trained(data: DataSet, variant: Variant, how: _How) -> list[Trained]:
     return runs
 
 
-def _study(data: DataSet, variant: Variant, modalities: str, how: _How) -> Study:
+def _study(whole: DataSet, variant: Variant, how: _How) -> Study:
     from msapipe.cli._batch import escape
     from msapipe.errors import UnknownName
+    from msapipe.train.channels import only_channels
 
+    data, modalities = only_channels(whole, variant.channels), ",".join(variant.modalities) or how.modalities
     assignments = list(variant.assignments)
     try:
         return training.open_study(data, variant.model, assignments, modalities, how.folder, variant.preset)

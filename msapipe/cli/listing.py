@@ -12,6 +12,8 @@ from msapipe.cli import _streams
 Row = tuple[str, ...]
 # Columns behind the first line of a fusion model's file; the last ones of other kinds are named below.
 FACTS = ("paper", "year", "inputs", "aligned", "tasks", "parameters")
+# Below so many columns these facts stand under the line of their model.
+WIDE = 150
 KINDS = ("recipes", "stages", "models", "fusion", "ablations", "datasets", "formats")
 
 
@@ -38,11 +40,14 @@ def listing(
         raise UnknownName(f"nothing to list is called {kind!r}{did_you_mean(kind, (*rows, 'all'))}")
     out = _streams.console()
     for name in rows if kind == "all" else (kind,):
+        narrow = name == "fusion" and out.width < WIDE
         last = {"fusion": (*FACTS, "presets"), "ablations": ("preset",)}.get(name, ("licence",))
-        table = Table(name, "", *last, box=None, padding=(0, 2, 0, 0), title_justify="left")
+        table = Table(name, "", *(() if narrow else last), box=None, padding=(0, 2, 0, 0), title_justify="left")
         for row in rows[name]():
-            table.add_row(*(escape(cell) for cell in row))
+            table.add_row(*(escape(cell) for cell in (_below(row) if narrow else row)))
         out.print(table)
+        if name == "models":
+            out.print("To be trained: msapipe list fusion")
         out.print()
     return 0
 
@@ -83,6 +88,13 @@ def _fusion() -> Iterator[Row]:
         known = [facts.get(key, "-") for key in FACTS]
         cells = [f"{fact:,}" if isinstance(fact, int) and fact > 9999 else str(fact) for fact in known]
         yield name, models.about(name), *cells, ", ".join(models.keys(name, "presets")) or "-"
+
+
+def _below(row: Row) -> Row:
+    """A fusion model's name, and its line with its facts under it."""
+    name, about, paper, year, inputs, aligned, tasks, parameters, presets = row
+    facts = f"{paper} {year}; inputs {inputs}; aligned {aligned}; tasks {tasks}; {parameters} parameters"
+    return name, f"{about}\n{facts}; presets {presets}\n"
 
 
 def _ablations() -> Iterator[Row]:

@@ -159,7 +159,8 @@ class Encoder(nn.Module):
     """``depth`` layers over a sequence, or of a sequence over another: (B, T, width) stays, zero where masked out.
 
     scale: what the input is multiplied by before sine positions are added.   positions: whether they are.
-    causal: a step sees only what is not after it (see ``causal``).   A pre-norm encoder ends with a norm.
+    first: the first one.   causal: a step sees only what is not after it (see ``causal``).   A pre-norm encoder ends
+    with a norm.
     """
 
     def __init__(
@@ -173,11 +174,12 @@ class Encoder(nn.Module):
         dropout: Dropout = NO_DROPOUT,
         scale: float = 1.0,
         positions: bool = True,
+        first: int = 0,
         causal: bool = False,
     ) -> None:
         super().__init__()
         check_sizes(layers=depth)
-        self.scale, self.positions, self.causal = scale, positions, causal
+        self.scale, self.positions, self.first, self.causal = scale, positions, first, causal
         self.drop = nn.Dropout(dropout.embed)
         self.layers = nn.ModuleList(Layer(width, heads, hidden, norm=norm, dropout=dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
@@ -197,16 +199,19 @@ class Encoder(nn.Module):
         if self.scale != 1.0:
             x = x * self.scale
         if self.positions:
-            x = x + sine_positions(x)
+            x = x + sine_positions(x, self.first)
         return self.drop(x)  # type: ignore[no-any-return]
 
 
-def sine_positions(like: Tensor) -> Tensor:
-    """Sines, then cosines, of wavelengths from 2 pi to 20,000 pi steps: for (B, T, D), (T, D); an odd column is 0."""
+def sine_positions(like: Tensor, first: int = 0) -> Tensor:
+    """Sines, then cosines, of wavelengths from 2 pi to 20,000 pi steps: for (B, T, D), (T, D); an odd column is 0.
+
+    first: the position of the first step.
+    """
     steps, width = like.shape[1:]
     half = width // 2
     rates = torch.exp(-math.log(10_000) / max(1, half - 1) * torch.arange(half, device=like.device))
-    angles = torch.arange(steps, device=like.device).unsqueeze(1) * rates
+    angles = torch.arange(first, first + steps, device=like.device).unsqueeze(1) * rates
     waves = torch.cat([angles.sin(), angles.cos(), angles.new_zeros(steps, width % 2)], dim=1)
     return waves.to(like.dtype)
 

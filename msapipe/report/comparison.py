@@ -43,11 +43,13 @@ def cells(found: Comparison) -> list[dict[str, str]]:
 def about(found: Comparison) -> list[str]:
     """What a reader must know beside the numbers."""
     seeds = next((row.seeds for row in found.rows if row.seeds), ())
+    printed = any(row.published for row in found.rows)
     return [
         f"{found.data}, {found.split}: {found.clips} clips of {found.videos} videos; mean ± sample deviation over "
         f"{len(seeds)} seed{'s' * (len(seeds) != 1)} ({', '.join(map(str, seeds))}).",
         "difference: of the mean absolute error from that of the first model. p: t-test of the paired errors, clustered"
         " by video, against the first model; corrected for the number of models by Holm's method.",
+        *["published: as printed there, of the paper's own features and split, which are others than here."] * printed,
         f"Command: {found.command}",
     ]
 

@@ -116,6 +116,7 @@ def test_sine_positions_by_hand() -> None:
     assert float(found[3, 1]) == pytest.approx(math.sin(3 / 100))
     assert float(found[3, 5]) == pytest.approx(math.cos(3 / 10_000))
     assert all(sine_positions(torch.zeros(1, 3, width)).isfinite().all() for width in (1, 2, 3))
+    assert torch.equal(sine_positions(torch.zeros(1, 4, 7), first=1), found[1:])
 
 
 def test_what_a_causal_query_may_see() -> None:

@@ -38,6 +38,12 @@ def test_they_are_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     row = next(line for line in said.splitlines() if line.startswith("self_mm "))
     for part in ("Yu et al.", "2021", "tokens, audio, vision", "guessed T A V", "159,332"):
         assert part in row
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run_program("list", "fusion") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "Yu et al. 2021; inputs tokens, audio, vision; aligned no; tasks M, guessed T A V; 159,332 parameters" in said
+    )
 
 
 PRESETS = [(name, corpus) for name in NAMES for corpus in fusion_models().keys(name, "presets")]
@@ -57,6 +63,8 @@ def test_a_preset_is_one_that_the_model_takes(name: str, corpus: str) -> None:
         ("self_mm", "sims_v2", 382_452),
         ("misa", "sims_v2", 20_804_909),
         ("tetfn", "sims", 1_529_968),
+        ("tetfn", "sims_v2", 1_522_352),
+        ("tetfn", "mosei", 1_257_360),
         ("mfm", "mosei", 5_996_541),
         ("mfm", "sims", 3_478_888),
     ],

@@ -250,6 +250,16 @@ def test_variants_are_compared_and_leave_no_models(
     assert len(list(out.rglob("model.safetensors"))) == 2
 
 
+def test_what_cannot_be_built_is_refused_before_anything_is_trained(
+    features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run_program("compare", features, "--models", "sf,agfn:d=8:heads=3", *QUICK, "-o", out) == 2
+    said = capsys.readouterr().err
+    assert "agfn:d=8:heads=3: heads: found 3, expected a divisor" in said
+    assert not list(out.rglob("result.json"))
+
+
 def test_a_bundled_ablation_in_one_command(features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     published = tmp_path / "published.csv"
     published.write_text("paper,table,dataset,model,metric,value\n000,3,CMU-MOSI,AGFN w/ IEG,MAE,0.73\n")
@@ -259,6 +269,7 @@ def test_a_bundled_ablation_in_one_command(features: Path, tmp_path: Path, capsy
     printed = capsys.readouterr().out
     assert "| AGFN w/o GFM |" in printed
     assert "published MAE" in printed
+    assert "published: as printed there" in printed
     for wrong, said in (
         (("--models", "tfn", "--ablation", "agfn_table3"), "one of them"),
         ((), "one of them"),
