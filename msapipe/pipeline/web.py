@@ -118,7 +118,7 @@ def _download(address: str, folder: Path, most: int, report: Report | None) -> N
     os.environ.setdefault("YTDLP_NO_PLUGINS", "1")  # no code from the user's folders
     import yt_dlp
 
-    def told(state: dict[str, Any]) -> None:
+    def progress(state: dict[str, Any]) -> None:
         done = int(state.get("downloaded_bytes") or 0)
         total = state.get("total_bytes") or state.get("total_bytes_estimate")
         if done > most or (total or 0) > most:
@@ -140,7 +140,7 @@ def _download(address: str, folder: Path, most: int, report: Report | None) -> N
         "no_warnings": True,
         "noprogress": True,
         "logger": _Silent(),
-        "progress_hooks": [told],
+        "progress_hooks": [progress],
         "socket_timeout": _SECONDS_OF_SILENCE,
         "retries": 3,
         # No program of the machine is run, no file of the user's settings is read.
@@ -158,7 +158,12 @@ def _download(address: str, folder: Path, most: int, report: Report | None) -> N
     except yt_dlp.utils.YoutubeDLError as error:
         if isinstance(error.__cause__, _TooLarge) or any(isinstance(part, _TooLarge) for part in error.args):
             raise MediaError(_too_large(address, most)) from None
-        because = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).removeprefix("ERROR: ").split("; please report")[0]
+        because = (
+            re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+            .removeprefix("ERROR: ")
+            .split("; please report")[0]
+            .split(" (caused by")[0]
+        )
         raise MediaError(f"{address}: it cannot be fetched: {because}") from None
     if not any(folder.iterdir()):
         raise MediaError(f"{address}: nothing was fetched: it is larger than {most / 1e6:g} MB, or no clip")
