@@ -104,6 +104,20 @@ def test_a_modality_that_is_switched_off_is_not_computed_and_not_remembered(
     assert (mute["missing"], mute["timings"].keys()) == (["audio"], {"fusion", "loading"})
 
 
+def test_a_timeline_that_was_asked_for_leaves_the_score_as_it_is(
+    mine: dict[str, str], samples: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = samples / "subtitled.mp4"
+    before = scored(mine, capsys, clip)
+    found = scored(mine, capsys, clip, window=1.0)
+    assert before["timeline"] == []
+    assert found["score"] == before["score"]
+    windows = found["timeline"]
+    assert len(windows) > 1
+    assert all(window["end"] - window["start"] <= 4 / 3 for window in windows)
+    assert scored(mine, capsys, clip)["timeline"] == []
+
+
 def test_workers_compute_no_more_than_they_are_asked(mine: dict[str, str], samples: Path, tmp_path: Path) -> None:
     clips = [str(samples / name) for name in ("subtitled.mp4", "no_face.mp4")]
     fresh = {**mine, "cache": tmp_path / "fresh"}

@@ -63,8 +63,15 @@ class Tally:
         status = "skipped" if item.skipped else "error"
         self._line(item.path, status, False, item.reason if item.skipped else f"{item.path}: {item.reason}", 0.0, {})
 
+    def refuse_address(self, address: str, error: str) -> None:
+        """Count an address behind which there is no clip."""
+        from msapipe.datasets import Refused
+
+        self.numbers.refuse(Refused(Path(address), error.removeprefix(f"{address}: "), skipped=False))
+        self._line(address, "error", False, error, 0.0, {})
+
     def _line(
-        self, path: Path, status: str, computed: bool, error: str | None, seconds: float, more: dict[str, Any]
+        self, path: Path | str, status: str, computed: bool, error: str | None, seconds: float, more: dict[str, Any]
     ) -> None:
         if status == "error" and error:
             self.errors.append(error)

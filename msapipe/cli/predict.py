@@ -69,6 +69,7 @@ def predict(
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
     from msapipe.cli._teller import Teller
+    from msapipe.cli._web import from_web
     from msapipe.cli._within import Within
     from msapipe.engines.local import run_clips
     from msapipe.errors import MsapipeError
@@ -90,7 +91,8 @@ def predict(
         teller = Teller(scorer, runner, console, as_json, explain, timings, output, html)
         teller.check()
         tally = batch.Tally(lines)
-        clips = [example.clip for example in batch.sort_out(paths, tally, limit)]
+        here = from_web(paths, folder, offline, tally, console)
+        clips = [example.clip for example in batch.sort_out(here, tally, limit)]
         for error in tally.errors:
             console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
         told_at_once = teller.expect(len(clips))
