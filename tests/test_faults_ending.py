@@ -1,4 +1,4 @@
-"""Runs that end early: every clip is told, no process and no half-made folder stays; and what a model folder may ask."""
+"""Runs that end early tell every clip and leave no process or half-made folder; and what a model folder may ask."""
 
 from __future__ import annotations
 

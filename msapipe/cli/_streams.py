@@ -48,7 +48,7 @@ def clean(text: str) -> str:
 def cleaned() -> Iterator[None]:
     """Standard output and standard error are cleaned inside."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (Cleaned(stream) for stream in before)  # type: ignore[assignment]  # as they are used
+    sys.stdout, sys.stderr = (Cleaned(stream) for stream in before)
     try:
         yield
     finally:
