@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import namedtuple
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import pytest
 from msapipe.errors import MissingWeights, WeightsError
 from msapipe.weights import Checkpoint, Download, _http, _hub, choose, make_ready
 from msapipe.weights import fetch as fetch_module
+from msapipe.weights._http import Failed
 from msapipe.weights.fetch import fetch
 from msapipe.weights.folder import MANIFEST
 from tests.loopback import Page, Site, serving
@@ -55,11 +57,11 @@ def checkpoint(**fields: Any) -> Checkpoint:
 
 
 def left(folder: Path) -> list[str]:
-    """Names of all files in and beside the folder of some weights, but for the lock."""
+    """Names of all files in and beside the folder of some weights, but for the lock and what it says."""
     return sorted(
         path.relative_to(folder.parent).as_posix()
         for path in folder.parent.rglob("*")
-        if path.is_file() and path.suffix != ".lock"
+        if path.is_file() and path.suffix not in (".lock", ".failed")
     )
 
 
@@ -313,6 +315,43 @@ def test_two_processes_download_once(site: Site) -> None:
     assert [process.returncode for process in both] == [0, 0], said
     assert site.sent("/net.pth") == [len(DATA)]
     assert sum("another process is fetching it" in text for text in said) == 1
+
+
+def test_what_failed_for_one_fails_for_who_waited(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second asks for nothing; who comes later tries anew."""
+    wanted, asked, release = weights(site), [], threading.Event()
+    waits = threading.Event()
+
+    def fails(*_: object) -> None:
+        asked.append(threading.current_thread().name)
+        assert release.wait(60)
+        raise Failed("no way to the server")
+
+    monkeypatch.setattr(fetch_module, "_fetch", fails)
+    monkeypatch.setattr(fetch_module, "_SECONDS_WITHOUT_A_WORD", 0)
+    monkeypatch.setattr(fetch_module.log, "warning", lambda *_: waits.set())
+    said: list[str] = []
+
+    def run() -> None:
+        try:
+            fetch(wanted)
+        except MissingWeights as error:
+            said.append(str(error))
+
+    first, second = threading.Thread(target=run, name="first"), threading.Thread(target=run, name="second")
+    first.start()
+    while not asked:
+        first.join(0.01)
+    second.start()
+    assert waits.wait(60)
+    release.set()
+    first.join(60)
+    second.join(60)
+    assert asked == ["first"]
+    assert len(said) == 2
+    assert said[0] == said[1]
+    run()
+    assert len(asked) == 2
 
 
 # A checkpoint of a hub

@@ -6,12 +6,12 @@ import io
 from pathlib import Path
 
 import pytest
+from msapipe.pipeline.pipeline import as_clip
 from rich.console import Console
 
 from msapipe.cache import Store
 from msapipe.cli import _within
 from msapipe.cli._within import Within, told_of
-from msapipe.pipeline.pipeline import as_clip
 from msapipe.pipeline.progress import Progress
 from msapipe.pipeline.recipe import load_recipe
 from msapipe.pipeline.run import Runner

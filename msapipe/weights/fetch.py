@@ -21,6 +21,9 @@ from msapipe.weights.kinds import Checkpoint, Download, size_in_words
 
 log = logging.getLogger("msapipe")
 
+# Most downloads that fail do so at once: nothing is said of waiting for those.
+_SECONDS_WITHOUT_A_WORD = 1.0
+
 # Bytes of the weights that are here, and bytes in all where they are known.
 Progress = Callable[[int, int | None], None]
 
@@ -178,12 +181,18 @@ def _adding(progress: Progress | None, before: int, total: int | None) -> Report
 
 @contextmanager
 def _alone(folder: Path, name: str) -> Iterator[None]:
-    """Hold the right to download into a folder, waiting for the process that has it."""
+    """Hold the right to download into a folder, waiting for the process that has it; what failed there fails here."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    failed = folder.with_name(f"{folder.name}.failed")
+    waited = False
     try:
-        lock.acquire(timeout=0)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waited = True
+            lock.acquire(timeout=_SECONDS_WITHOUT_A_WORD)
     except Timeout:
         log.warning("%s: another process is fetching it; waiting", name)
         lock.acquire()
@@ -191,6 +200,13 @@ def _alone(folder: Path, name: str) -> Iterator[None]:
         yield
         return
     try:
+        if waited and failed.is_file():  # while we waited: it would fail for us too
+            raise Failed(failed.read_text(encoding="utf-8", errors="replace"))
+        failed.unlink(missing_ok=True)
         yield
+    except Failed as error:
+        with suppress(OSError):
+            failed.write_text(str(error), encoding="utf-8", errors="backslashreplace")
+        raise
     finally:
         lock.release()

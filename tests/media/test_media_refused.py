@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import socket
-import time
 import zipfile
 from pathlib import Path
 
@@ -84,12 +83,10 @@ def test_what_is_no_regular_file(tmp_path: Path) -> None:
         "x" * 300 + ".mp4": "too long",
         "nul\0byte.mp4": "null",
     }
-    begun = time.monotonic()
-    for name, said in cases.items():
+    for name, said in cases.items():  # opening the pipe would wait for ever
         with pytest.raises(NotMedia, match=said) as caught:
             check_regular_file(tmp_path / name)
         assert name in str(caught.value)
-    assert time.monotonic() - begun < 1
 
 
 def test_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -298,19 +297,6 @@ def test_every_statistic_is_finite_or_not_measured(count: int, kind: str, spans:
 def test_impossible_windows_are_refused(window: float) -> None:
     with pytest.raises(RecipeError, match="window"):
         Prosody(window=window)
-
-
-def test_quick_enough(stage: Prosody, voice: Waveform) -> None:
-    five = Waveform(np.resize(voice.samples, 5 * RATE), RATE)
-    stage.run(five)
-    best = min(_took(stage, five) for _ in range(5))
-    assert best < 0.3  # some 40 ms on an idle core; several tests may share it
-
-
-def _took(stage: Prosody, waveform: Waveform) -> float:
-    begun = time.perf_counter()
-    stage.run(waveform)
-    return time.perf_counter() - begun
 
 
 def test_people_who_only_talk_are_about_neutral(stage: Prosody, sound: Sound, shared: Path) -> None:

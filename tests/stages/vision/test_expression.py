@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -274,11 +273,9 @@ def test_the_file_is_small_and_the_card_beside_it() -> None:
     assert (SHIPPED.path().parent / "README.md").is_file()
 
 
-def test_loading_leaves_the_random_state_alone_and_is_fast() -> None:
+def test_loading_draws_no_random_numbers() -> None:
     state = torch.random.get_rng_state()
-    begun = time.perf_counter()
     Expression().load("cpu")
-    assert time.perf_counter() - begun < 2
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
