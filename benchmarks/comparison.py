@@ -22,7 +22,7 @@ from mosi import changes, data_of, official, refused, utterances
 from tables import msapipe
 
 from msapipe.errors import RecipeError
-from msapipe.exchange import FORMATS
+from msapipe.formats import FORMATS
 from msapipe.fusion import fusion_models
 from msapipe.stages.text.tokens import Tokens
 from msapipe.train.data import DataSet

@@ -22,7 +22,7 @@ from mosi import data_of, splits
 from torch import nn
 
 from msapipe.cli._training import markdown
-from msapipe.exchange import FORMATS
+from msapipe.formats import FORMATS
 from msapipe.fusion._base import FusionModel, Phase, owners
 from msapipe.fusion._subnet import Subnets
 from msapipe.train import loop

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from msapipe.exchange import FORMATS
-from msapipe.train.table import Table
+from msapipe.formats import FORMATS
+from msapipe.train.table import TensorTable
 from msapipe.types import FeatureSequence, Sample
 
 CLIPS, SIDE = 4403, 128
@@ -59,7 +59,7 @@ def main() -> None:
         before = anonymous()
         samples = list(FORMATS.get("safetensors")().read(path))
         read = anonymous() - before
-        table = Table.of(samples, DIMS)
+        table = TensorTable.of(samples, DIMS)
         kept = anonymous() - before
         steps = {name: max(len(s.features[name].values) for s in samples) for name in DIMS}
         padded = sum(4 * CLIPS * steps[name] * DIMS[name] for name in DIMS) / 2**30

@@ -1,4 +1,4 @@
-"""Pickles written by ``msapipe.exchange`` in MMSA's own data loader: is every array there, and the same?
+"""Pickles written by ``msapipe.formats`` in MMSA's own data loader: is every array there, and the same?
 
 ``--mmsa /path/to/python``: an interpreter that has MMSA (``uv venv there; uv pip install --python there/bin/python
 MMSA``). Random clips of CMU-MOSI's and CH-SIMS's sizes are written once aligned and once not, loaded there by
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from msapipe.cli._training import markdown
-from msapipe.exchange.mmsa import Mmsa
+from msapipe.formats.mmsa import Mmsa
 from msapipe.types import FeatureSequence, Sample
 
 MODALITIES = ("text", "audio", "vision")

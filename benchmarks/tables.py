@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from msapipe.cli._training import markdown
-from msapipe.exchange import FORMATS
+from msapipe.formats import FORMATS
 from msapipe.train.labels import read_labels
 from msapipe.types import FeatureSequence, Sample
 

@@ -33,7 +33,7 @@ from msapipe.train.data import load_data
 from msapipe.train.loop import Line, Loop
 from msapipe.train.settings import Settings
 from msapipe.train.study import make_fabric
-from msapipe.train.table import Table
+from msapipe.train.table import TensorTable
 
 # Steps and columns of MMSA's two files of MOSI.
 COLUMNS = {"text": 768, "audio": 5, "vision": 20}
@@ -100,7 +100,7 @@ def ours(model: str, path: Path, epochs: int, threads: int, folder: Path) -> Non
     """Train one of ours; one JSON line as ``_mmsa_epoch`` prints it."""
     torch.set_num_threads(threads)
     data = load_data(path)
-    tables = [Table.of(data.split(name), data.dims) for name in ("train", "valid")]
+    tables = [TensorTable.of(data.split(name), data.dims) for name in ("train", "valid")]
     torch.manual_seed(1111)
     built = fusion_models().get(model)(data.dims, **PARAMS[model])
     ends: list[Epoch] = []

@@ -98,7 +98,7 @@ def test_extract_reports_every_file(samples: Path, cache: str, tmp_path: Path) -
     assert "broken.mp4" in lines["broken.mp4"]["error"]
     crops = sorted(path.name for path in (tmp_path / "crops" / "silent_face.mp4").iterdir())
     assert crops[:2] == ["000000_aligned.png", "000000_loose.png"]
-    from msapipe.exchange import FORMATS
+    from msapipe.formats import FORMATS
 
     read = {sample.id: sample.features for sample in FORMATS.get("safetensors")().read(features)}
     assert list(read) == ["no_face.mp4", "silent_face.mp4"]

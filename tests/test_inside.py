@@ -8,7 +8,7 @@ import pytest
 
 from msapipe.datasets import Example, Refused, reader_of
 from msapipe.errors import CacheError, MsapipeError
-from msapipe.exchange.csd import Csd
+from msapipe.formats.csd import Csd
 from msapipe.inside import leads_out
 from msapipe.pipeline.crops import below
 from msapipe.pipeline.inputs import find_clips
@@ -135,10 +135,10 @@ def test_words_of_the_data_sets_own_files(root: Path, outside: Path) -> None:
 
 
 def test_readers_of_others_are_looked_after(root: Path, outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from msapipe.datasets import Reader
+    from msapipe.datasets import DatasetReader
     from msapipe.types import Clip
 
-    class Trusting(Reader):
+    class Trusting(DatasetReader):
         def read(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
             yield Example(Clip("1", self.root / "1.mp4"))
 

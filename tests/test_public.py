@@ -39,7 +39,7 @@ def test_every_stage_reader_and_format_imports_without_heavy_packages() -> None:
     _run(
         "from msapipe.stages import STAGES\n"
         "from msapipe.datasets import READERS\n"
-        "from msapipe.exchange import FORMATS\n"
+        "from msapipe.formats import FORMATS\n"
         "for registry in (*STAGES.values(), READERS, FORMATS):\n"
         "    for name in registry.where(): registry.get(name); assert registry.about(name)\n"
     )

@@ -16,7 +16,7 @@ FLOORS = (
     ("align", "registry", "resources", "sidecars"),
     ("weights",),
     ("media", "cache"),
-    ("stages", "fusion", "datasets", "exchange"),
+    ("stages", "fusion", "datasets", "formats"),
     ("pipeline",),
     ("engines", "train"),
     ("api",),

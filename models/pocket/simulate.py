@@ -25,7 +25,7 @@ from msapipe.fusion.late import Late
 from msapipe.train.evaluate import predict
 from msapipe.train.loop import Loop
 from msapipe.train.settings import Settings
-from msapipe.train.table import Table
+from msapipe.train.table import TensorTable
 from msapipe.types import FeatureSequence, Sample
 
 SEEDS = (0, 1, 2)
@@ -116,7 +116,7 @@ def learned(train: list[Sample], valid: list[Sample], seed: int) -> Late:
     torch.manual_seed(seed)
     model = Late(dims)
     settings = Settings(seed=seed, lr=0.02, epochs=25, batch=256)
-    Loop(model, Table.of(train, dims), Table.of(valid, dims), settings, cpu()).run()
+    Loop(model, TensorTable.of(train, dims), TensorTable.of(valid, dims), settings, cpu()).run()
     return model
 
 
@@ -156,7 +156,7 @@ def simulation(data: Path) -> Iterator[str]:
         for seed in SEEDS:
             random = np.random.default_rng(seed)
             train, valid = (simulated(labels, condition, deviation, random) for labels in parts.values())
-            table = Table.of(valid, dict.fromkeys(MODALITIES, 2))
+            table = TensorTable.of(valid, dict.fromkeys(MODALITIES, 2))
             free, fixed = predict(learned(train, valid, seed), table, cpu()), stated(train, condition)
             errors = [error(part.score, table.whole) for part in (free, predict(fixed, table, cpu()))]
             found.append([text_alone(train, valid), *errors, float(within(free.interval, table.whole).float().mean())])

@@ -37,7 +37,7 @@ from msapipe.pipeline.recipe import Recipe, parse_recipe
 from msapipe.testing import fakes
 from msapipe.train.evaluate import predict
 from msapipe.train.metrics import score
-from msapipe.train.table import Table
+from msapipe.train.table import TensorTable
 from msapipe.train.transcripts import TextStages, read_texts
 from msapipe.types import FaceClip, FeatureSequence, Frames, Sample, Transcript
 
@@ -166,12 +166,12 @@ def voice_head(data: Path) -> Measured:
     return measured(valence(said), [clip.emotion for clip in clips])
 
 
-def texts(recipe: Recipe, data: Path, corpus: str, dims: Mapping[str, int]) -> Table:
+def texts(recipe: Recipe, data: Path, corpus: str, dims: Mapping[str, int]) -> TensorTable:
     """The valid part of a corpus through the recipe's text stages, voice and face missing."""
     path = data / corpus / "label.csv"
     rows, _ = read_texts(path, (-LIMIT, LIMIT))
     samples = list(TextStages(recipe).samples((row for row in rows if row.split == "valid"), path))
-    return Table.of(samples, dims)
+    return TensorTable.of(samples, dims)
 
 
 def heard_samples(stages: TextStages, rows: Iterable[Row], transcripts: Iterable[Transcript]) -> list[Sample]:
@@ -182,12 +182,12 @@ def heard_samples(stages: TextStages, rows: Iterable[Row], transcripts: Iterable
     ]
 
 
-def spoken(recipe: Recipe, data: Path, dims: Mapping[str, int]) -> Table:
+def spoken(recipe: Recipe, data: Path, dims: Mapping[str, int]) -> TensorTable:
     """Two thirds of MOSI's valid part spoken by eSpeak NG in six voices and heard by the recipe's recogniser."""
     rows, _ = read_texts(data / "mosi" / "label.csv", (-LIMIT, LIMIT))
     rows = [row for number, row in enumerate(row for row in rows if row.split == "valid") if number % EVERY]
     heard = hear(recipe, speeches([row.text for row in rows], VARIED))
-    return Table.of(heard_samples(TextStages(recipe), rows, heard), dims)
+    return TensorTable.of(heard_samples(TextStages(recipe), rows, heard), dims)
 
 
 def assembled(
@@ -265,14 +265,14 @@ def reach(model: Late, tables: Mapping[str, Batch]) -> torch.Tensor:
     return TUNED_ON * candidates[int((held >= 0.9).float().argmax())]
 
 
-def halves(table: Table) -> tuple[torch.Tensor, torch.Tensor]:
+def halves(table: TensorTable) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows of every second video, and the others."""
     number = {video: i for i, video in enumerate(sorted(set(table.videos)))}
     odd = torch.tensor([number[video] % 2 == 1 for video in table.videos])
     return odd.nonzero()[:, 0], (~odd).nonzero()[:, 0]
 
 
-def held_out(model: Late, columns: tuple[str, ...], tables: Mapping[str, Table]) -> dict[str, dict[str, float]]:
+def held_out(model: Late, columns: tuple[str, ...], tables: Mapping[str, TensorTable]) -> dict[str, dict[str, float]]:
     """Of each corpus: error, correlation and two-class accuracy of its text, and the share of labels that lie in the
     interval, its noise and reach fitted on the other half of the videos.
     """

@@ -66,7 +66,7 @@ def open_data(
     from msapipe.cli._batch import escape
     from msapipe.cli._clips import extracted
     from msapipe.errors import RecipeError
-    from msapipe.exchange import is_known
+    from msapipe.formats import is_known
     from msapipe.pipeline.recipe import load_recipe
     from msapipe.pipeline.run import Options
     from msapipe.train.data import data_of_clips, load_data

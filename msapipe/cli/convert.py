@@ -12,7 +12,7 @@ import typer
 from msapipe.cli import _options as options
 
 if TYPE_CHECKING:
-    from msapipe.exchange import Exchange
+    from msapipe.formats import Format
     from msapipe.types import Sample
 
 
@@ -48,7 +48,7 @@ def convert(
     """
     from msapipe.cli._batch import escape
     from msapipe.errors import RecipeError
-    from msapipe.exchange import format_of
+    from msapipe.formats import format_of
     from msapipe.train.missing import Missing
 
     console = options.console(quiet)
@@ -77,11 +77,11 @@ def convert(
     return 0
 
 
-def _writer(target: Path, steps: str | None, per_split: bool) -> Exchange:
+def _writer(target: Path, steps: str | None, per_split: bool) -> Format:
     from msapipe.errors import RecipeError
-    from msapipe.exchange import format_of
-    from msapipe.exchange.mmsa import Mmsa
-    from msapipe.exchange.safetensors import Safetensors
+    from msapipe.formats import format_of
+    from msapipe.formats.mmsa import Mmsa
+    from msapipe.formats.safetensors import Safetensors
 
     writer = format_of(target, to_write=True)
     if steps is not None:
@@ -99,7 +99,7 @@ def _writer(target: Path, steps: str | None, per_split: bool) -> Exchange:
 
 
 def _given(
-    reader: Exchange, source: Path, labels: Path | None, make_splits: bool, only_labelled: bool
+    reader: Format, source: Path, labels: Path | None, make_splits: bool, only_labelled: bool
 ) -> tuple[list[Sample] | None, list[str]]:
     """Every clip without its features, with the labels and splits that the options ask for, and remarks."""
     from msapipe.errors import RecipeError
@@ -121,7 +121,7 @@ def _given(
     return bare, notes
 
 
-def _samples(reader: Exchange, source: Path, given: list[Sample] | None, only_labelled: bool) -> Iterator[Sample]:
+def _samples(reader: Format, source: Path, given: list[Sample] | None, only_labelled: bool) -> Iterator[Sample]:
     """The clips to write."""
     for number, sample in enumerate(reader.read(source)):
         if given is not None:

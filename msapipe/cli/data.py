@@ -14,7 +14,7 @@ from msapipe.cli import _streams
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msapipe.datasets import Example, Reader
+    from msapipe.datasets import DatasetReader, Example
     from msapipe.report.dataset import DataSetNumbers
     from msapipe.report.probing import Probed
 
@@ -88,7 +88,7 @@ def _probed(examples: list[Example], console: Console) -> list[Probed]:
     return list(track(found, "looking into files", len(examples), console=console, disable=quiet, transient=True))
 
 
-def _left_out(reader: Reader, examples: list[Example]) -> list[str]:
+def _left_out(reader: DatasetReader, examples: list[Example]) -> list[str]:
     """Media files below the root that are no clip of the data set."""
     from msapipe.datasets import READERS, Example
 

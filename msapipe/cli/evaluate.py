@@ -118,7 +118,7 @@ def _kind(data: Path, dataset: str) -> Literal["features", "clips", "texts", "he
     """What is to be measured, by what lies at ``data``."""
     from msapipe.datasets import reader_of
     from msapipe.datasets.folder import Folder
-    from msapipe.exchange import is_known
+    from msapipe.formats import is_known
 
     if not data.is_dir():
         return "texts" if data.suffix.lower() == ".csv" else "features"

@@ -78,7 +78,7 @@ def extract(
     from msapipe.cache import open_store
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
-    from msapipe.exchange import format_of
+    from msapipe.formats import format_of
     from msapipe.pipeline.crops import save_crops as save_face_crops
     from msapipe.pipeline.model_recipe import made_by
     from msapipe.pipeline.recipe import load_recipe

@@ -113,7 +113,7 @@ def _datasets() -> Iterator[Row]:
 
 
 def _formats() -> Iterator[Row]:
-    from msapipe.exchange import FORMATS
+    from msapipe.formats import FORMATS
 
     for name in FORMATS.where():
         yield name, FORMATS.about(name), "-"

@@ -2,21 +2,21 @@
 
 from pathlib import Path
 
-from msapipe.datasets._base import Example, Reader, Refused, Split
+from msapipe.datasets._base import DatasetReader, Example, Refused, Split
 from msapipe.datasets._columns import LABELS
 from msapipe.datasets._lines import Unreadable
 from msapipe.datasets._rows import Row, rows
 from msapipe.registry import Registry
 
-READERS: Registry[Reader] = Registry(
+READERS: Registry[DatasetReader] = Registry(
     "data set",
     __name__,
-    Reader,  # type: ignore[type-abstract]  # the registry hands out classes, it makes none
+    DatasetReader,  # type: ignore[type-abstract]  # the registry hands out classes, it makes none
     "msapipe.datasets",
 )
 
 
-def reader_of(root: Path, name: str = "") -> Reader:
+def reader_of(root: Path, name: str = "") -> DatasetReader:
     """The reader called ``name``, or the one that recognises the folder; a folder that none does is just a folder."""
     if name:
         return READERS.get(name)(root)
@@ -27,4 +27,15 @@ def reader_of(root: Path, name: str = "") -> Reader:
     return READERS.get("folder")(root)
 
 
-__all__ = ["LABELS", "READERS", "Example", "Reader", "Refused", "Row", "Split", "Unreadable", "reader_of", "rows"]
+__all__ = [
+    "LABELS",
+    "READERS",
+    "DatasetReader",
+    "Example",
+    "Refused",
+    "Row",
+    "Split",
+    "Unreadable",
+    "reader_of",
+    "rows",
+]

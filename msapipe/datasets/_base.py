@@ -41,7 +41,7 @@ class Refused:
     skipped: bool
 
 
-class Reader(ABC):
+class DatasetReader(ABC):
     """Reads a data set from its root. Making one reads nothing; iterating opens no video, and nothing outside the root.
 
     scale: lowest and highest label, None when it has no labels, or when they may have any scale.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from msapipe.datasets._base import Example, Reader, Refused
+from msapipe.datasets._base import DatasetReader, Example, Refused
 from msapipe.datasets._media import MEDIA_SUFFIXES, is_apple_double
 from msapipe.inside import leads_out
 from msapipe.sidecars import sidecars_of
@@ -16,7 +16,7 @@ from msapipe.types import Clip
 PLAYLIST_SUFFIXES = frozenset({".m3u8", ".m3u", ".mpd", ".pls", ".ffconcat", ".sdp"})
 
 
-class Folder(Reader):
+class Folder(DatasetReader):
     """Every media file below ``root``, in order of path.
 
     The clip's id is its path below the root. Links are followed to files inside the root only; folders that are
@@ -24,7 +24,7 @@ class Folder(Reader):
     """
 
     def read(self) -> Iterator[Example | Refused]:
-        """Walk the tree; see Reader."""
+        """Walk the tree; see DatasetReader."""
         top = self.root.resolve()
         for folder, folders, files in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")

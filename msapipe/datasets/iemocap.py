@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from msapipe.datasets._base import Example, Reader, Refused
+from msapipe.datasets._base import DatasetReader, Example, Refused
 from msapipe.types import Clip
 
 # [6.2901 - 8.2357]	Ses01F_impro01_F000	neu	[2.5000, 2.5000, 2.5000]
@@ -16,7 +16,7 @@ _TURN = re.compile(r"\[([\d.]+) - ([\d.]+)\]\t(\S+)\t(\S+)\t\[([\d.]+), ([\d.]+)
 _WORDS = re.compile(r"(\S+) \[[\d.]+-[\d.]+\]: (.*)")
 
 
-class Iemocap(Reader):
+class Iemocap(DatasetReader):
     """10,039 turns of five sessions of two actors (Busso et al., 2008), stretches of one video a dialogue.
 
     Session<N>/dialog/EmoEvaluation/<dialogue>.txt says start, end, turn, emotion and [valence, activation, dominance];
@@ -33,7 +33,7 @@ class Iemocap(Reader):
         return (root / "Session1" / "dialog" / "EmoEvaluation").is_dir()
 
     def read(self) -> Iterator[Example | Refused]:
-        """Dialogue by dialogue; see Reader."""
+        """Dialogue by dialogue; see DatasetReader."""
         for evaluation in sorted(self.root.glob("Session*/dialog/EmoEvaluation/*.txt")):
             dialog = evaluation.parents[1]
             video = dialog / "avi" / "DivX" / f"{evaluation.stem}.avi"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
-from msapipe.datasets._base import Example, Reader, Refused, Split
+from msapipe.datasets._base import DatasetReader, Example, Refused, Split
 from msapipe.types import Clip
 
 # Table, split, and the folders in which the clips of its archive come to lie.
@@ -19,7 +19,7 @@ PARTS = (
 SENTIMENTS = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
 
 
-class Meld(Reader):
+class Meld(DatasetReader):
     """13,708 utterances of the series Friends (Poria et al., 2019): Dialogue_ID, Utterance_ID, Utterance, Sentiment.
 
     A clip is dia<D>_utt<U>.mp4; its id is "split/dia<D>_utt<U>", its video the dialogue. The faces and voices of a
@@ -35,7 +35,7 @@ class Meld(Reader):
         return (root / PARTS[0][0]).is_file()
 
     def read(self) -> Iterator[Example | Refused]:
-        """Split by split; see Reader."""
+        """Split by split; see DatasetReader."""
         for name, split, folders in PARTS:
             table = self.root / name
             if not table.is_file():

@@ -39,7 +39,7 @@ class Mosei(Table):
         return (root / TRANSCRIPTS).is_dir() and not super().recognises(root)
 
     def read(self) -> Iterator[Example | Refused]:
-        """Video by video; see Reader."""
+        """Video by video; see DatasetReader."""
         if not type(self).recognises(self.root):
             yield from super().read()
             return

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import cast
 
-from msapipe.datasets._base import Example, Reader, Refused, Split
+from msapipe.datasets._base import DatasetReader, Example, Refused, Split
 from msapipe.datasets._files import Files
 from msapipe.datasets._rows import Row, rows
 from msapipe.types import Clip
@@ -16,7 +16,7 @@ from msapipe.types import Clip
 TABLES = ("label.csv", "labels.csv", "label.tsv", "label.parquet", "labels.parquet")
 
 
-class Table(Reader):
+class Table(DatasetReader):
     """Clips of the lines of a table, in its order; for its columns see ``rows``.
 
     A clip lies where ``file`` says, else at Raw/video_id/clip_id or video_id/clip_id below the root, with any ending
@@ -31,7 +31,7 @@ class Table(Reader):
         return cls is Table and _table_of(root) is not None
 
     def read(self) -> Iterator[Example | Refused]:
-        """Line by line; see Reader."""
+        """Line by line; see DatasetReader."""
         table = _table_of(self.root)
         if table is None:
             yield Refused(self.root, f"no table of clips is there; expected one of {', '.join(TABLES)}", skipped=False)

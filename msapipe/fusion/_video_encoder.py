@@ -27,7 +27,7 @@ from msapipe.weights.encoders import SWIN_BASE, SWIN_TINY
 from msapipe.weights.torch_file import load_tensors
 
 # Colours of Kinetics-400, as torchvision normalises them.
-MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # Pictures, lines and columns of a token.
 PATCH = [2, 4, 4]
@@ -85,7 +85,7 @@ class VideoEncoder(nn.Module):
         self.net.head = nn.Identity()
         self.width: int = self.net.num_features
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("spread", torch.tensor(SPREAD).view(3, 1, 1), persistent=False)
+        self.register_buffer("spread", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
     def load(self) -> None:
         """Take the numbers of the checkpoint that was named; raises MissingWeights when it is not on this machine."""

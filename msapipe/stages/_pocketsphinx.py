@@ -62,7 +62,7 @@ class Heard:
     confidence: float
 
 
-class Decoder:
+class SphinxDecoder:
     """A pocketsphinx decoder; ``language_model`` for recognition, without it for alignment.
 
     Opening takes 0.3 s (0.1 s without the language model). What a decoder heard before changes its results through
@@ -158,7 +158,7 @@ def utterances(spans: list[Span], pad: float, longest: float) -> list[list[Span]
     return groups
 
 
-def hear_stretches(decoder: Decoder, samples: NDArray[np.float32], stretches: list[Span]) -> list[Heard]:
+def hear_stretches(decoder: SphinxDecoder, samples: NDArray[np.float32], stretches: list[Span]) -> list[Heard]:
     """The words in these stretches of 16 kHz sound, heard as one utterance; times count as in ``samples``.
 
     One long utterance is understood better than several short ones: the decoder levels each by its own mean.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msapipe.cache import digest, stage_key
-from msapipe.datasets import Example, Reader
+from msapipe.datasets import DatasetReader, Example
 from msapipe.stages import CHAINS, MODALITIES, Stage
 from msapipe.testing import fakes
 from msapipe.types import FaceTracks, FeatureSequence, PassedOver, Speaker, Transcript
@@ -227,7 +227,7 @@ def _learned(model: FusionModel, steps: int, rate: float) -> float:
     return best
 
 
-def check_reader(reader: Reader) -> list[Example]:
+def check_reader(reader: DatasetReader) -> list[Example]:
     """Unique ids, labels in scale, no video in two splits, the same order twice; returns the examples."""
     examples = [item for item in reader.read() if isinstance(item, Example)]
     again = [item.clip.id for item in reader.read() if isinstance(item, Example)]

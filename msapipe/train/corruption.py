@@ -34,7 +34,7 @@ def noisy(samples: Sequence[Sample], decibel: Mapping[str, float], reads: Sequen
     all samples: at 0 dB the noise varies as much as the column itself. The noise hangs on the seed and the clip's name
     only. Raises RecipeError for a modality that the model does not read, or that is made of token ids.
     """
-    spread = {}
+    std = {}
     for name in decibel:
         _check(name, reads, "--noise")
         rows = [s.features[name].values[s.features[name].valid] for s in samples if name in s.features]
@@ -43,18 +43,16 @@ def noisy(samples: Sequence[Sample], decibel: Mapping[str, float], reads: Sequen
             raise RecipeError(f"--noise {name}: no clip has any")
         if name == "text" and _are_ids(samples):
             raise RecipeError("--noise text: the text is made of token ids, which cannot be more or less so")
-        spread[name] = together.astype(np.float64).std(axis=0)
-    return [_noisy(sample, decibel, spread, seed) for sample in samples]
+        std[name] = together.astype(np.float64).std(axis=0)
+    return [_noisy(sample, decibel, std, seed) for sample in samples]
 
 
-def _noisy(
-    sample: Sample, decibel: Mapping[str, float], spread: Mapping[str, NDArray[np.float64]], seed: int
-) -> Sample:
+def _noisy(sample: Sample, decibel: Mapping[str, float], std: Mapping[str, NDArray[np.float64]], seed: int) -> Sample:
     features = dict(sample.features)
     for name, ratio in decibel.items():
         if name in features:
             random = np.random.default_rng([seed, *f"{name} {sample.id}".encode()])
-            features[name] = _louder(features[name], spread[name] * 10 ** (-ratio / 20), random)
+            features[name] = _louder(features[name], std[name] * 10 ** (-ratio / 20), random)
     return replace(sample, features=features)
 
 

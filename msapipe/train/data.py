@@ -9,7 +9,7 @@ from typing import Any
 
 from msapipe.cache import digest, file_digest
 from msapipe.errors import MsapipeError
-from msapipe.exchange import format_of
+from msapipe.formats import format_of
 from msapipe.pipeline.model_recipe import made_by as made_by_recipe
 from msapipe.pipeline.recipe import Recipe
 from msapipe.train.labels import read_labels, with_labels

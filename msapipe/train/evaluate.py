@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from msapipe.fusion._base import FusionModel, Output, Phase, neutral_band
 from msapipe.train.metrics import Scores, class_scores, pearson, scheme_of, score
-from msapipe.train.table import Table, to_device
+from msapipe.train.table import TensorTable, to_device
 from msapipe.types import Sample
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ CLIPS_OF_A_VIDEO = 16
 
 
 def predict(
-    model: FusionModel, table: Table, fabric: Fabric, size: int = SCORED_AT_ONCE, diagnostics: bool = False
+    model: FusionModel, table: TensorTable, fabric: Fabric, size: int = SCORED_AT_ONCE, diagnostics: bool = False
 ) -> Output:
     """What a model says of every clip of a table, in order, on the CPU; ``size`` clips at a time.
 
@@ -46,7 +46,7 @@ def predict_samples(model: FusionModel, samples: Sequence[Sample]) -> Output:
     """What a model says of samples, in order, on the CPU."""
     from lightning_fabric import Fabric
 
-    return predict(model, Table.of(samples, model.dims), Fabric(accelerator="cpu", devices=1), diagnostics=True)
+    return predict(model, TensorTable.of(samples, model.dims), Fabric(accelerator="cpu", devices=1), diagnostics=True)
 
 
 def scores_of(model: FusionModel, said: Output, labels: Mapping[str, Tensor], scale: tuple[float, float]) -> Scores:
@@ -80,7 +80,7 @@ def _of_score(said: Tensor, label: Tensor, scale: tuple[float, float]) -> Scores
 
 
 def evaluate(
-    model: FusionModel, table: Table, fabric: Fabric, phase: Phase, size: int = SCORED_AT_ONCE
+    model: FusionModel, table: TensorTable, fabric: Fabric, phase: Phase, size: int = SCORED_AT_ONCE
 ) -> dict[str, float]:
     """Error, correlation, accuracy and F1 over a split, and the mean loss of the phase; ``size`` clips at a time."""
     model.eval()

@@ -18,7 +18,7 @@ from msapipe.errors import MsapipeError, RecipeError
 from msapipe.fusion._base import Batch, FusionModel, Output, Phase, owners
 from msapipe.train.evaluate import evaluate
 from msapipe.train.settings import Settings
-from msapipe.train.table import Table, to_device
+from msapipe.train.table import TensorTable, to_device
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -58,8 +58,8 @@ class Loop:
     def __init__(
         self,
         model: FusionModel,
-        train: Table,
-        valid: Table,
+        train: TensorTable,
+        valid: TensorTable,
         settings: Settings,
         fabric: Fabric,
         folder: Path | None = None,

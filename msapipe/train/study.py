@@ -23,7 +23,7 @@ from msapipe.train.fitness import check_fit
 from msapipe.train.loop import Line, Loop
 from msapipe.train.metrics import Scores
 from msapipe.train.settings import Settings
-from msapipe.train.table import Table
+from msapipe.train.table import TensorTable
 from msapipe.train.tokens import fitting
 from msapipe.types import Sample
 from msapipe.weights import Own
@@ -87,7 +87,7 @@ class Study:
         self.dims = {name: width for name, width in data.dims.items() if not modalities or name in modalities}
         if not self.dims:
             raise MsapipeError(f"{data.name} has none of the modalities {', '.join(modalities)}")
-        self.tables = {name: Table.of(self.data.split(name), self.dims) for name in ("train", "valid", "test")}
+        self.tables = {name: TensorTable.of(self.data.split(name), self.dims) for name in ("train", "valid", "test")}
         self.folder = folder / digest(self._identity())[:12]
 
     def _identity(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ LABELS = ("M", "T", "A", "V")
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class TensorTable:
     """Clips of a split, padded to the longest; what is large is padded batch by batch.
 
     whole: all clips as one batch, without the values of ``ragged``; ``index`` counts its rows, ``video`` the videos.
@@ -34,7 +34,7 @@ class Table:
     _statistics: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, samples: Sequence[Sample], dims: Mapping[str, int]) -> Table:
+    def of(cls, samples: Sequence[Sample], dims: Mapping[str, int]) -> TensorTable:
         """Put the features of ``dims``' modalities and all labels side by side."""
         parts = {name: [sample.features.get(name) for sample in samples] for name in dims}
         ragged = {name: Ragged.of(own, dims[name]) for name, own in parts.items() if is_large(own, dims[name])}
@@ -133,8 +133,8 @@ class Table:
         """
         if not self.whole.standard:
             for name in self.ragged.keys() - model.raw:
-                center, spread = (model.get_buffer(f"{kind}_{name}").clone().cpu() for kind in ("center", "spread"))
-                self._scales[name] = center, spread
+                center, std = (model.get_buffer(f"{kind}_{name}").clone().cpu() for kind in ("center", "spread"))
+                self._scales[name] = center, std
             for name in model.dims.keys() - self.ragged.keys():
                 values, mask = self.whole.values[name], self.whole.mask[name]
                 self.whole.values[name] = model.standardized_values(name, values, mask)
@@ -154,8 +154,8 @@ def _mean_and_deviation(rows: Tensor) -> tuple[Tensor, Tensor]:
         width = rows.shape[-1]
         return torch.zeros(width), torch.ones(width)
     rows = rows.double()
-    spread = rows.std(dim=0, correction=0)
-    return rows.mean(dim=0).float(), torch.where(spread > 1e-6, spread, 1.0).float()
+    std = rows.std(dim=0, correction=0)
+    return rows.mean(dim=0).float(), torch.where(std > 1e-6, std, 1.0).float()
 
 
 def _in_parts(ragged: Ragged) -> tuple[Tensor, Tensor]:
@@ -170,8 +170,8 @@ def _in_parts(ragged: Ragged) -> tuple[Tensor, Tensor]:
 
     count = keep.sum().clamp(min=1)
     mean = total(lambda rows: rows) / count
-    spread = (total(lambda rows: (rows - mean) ** 2) / count).sqrt()
-    return mean.float(), torch.where(spread > 1e-6, spread, 1.0).float()
+    std = (total(lambda rows: (rows - mean) ** 2) / count).sqrt()
+    return mean.float(), torch.where(std > 1e-6, std, 1.0).float()
 
 
 def _numbers(names: Sequence[str]) -> Tensor:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from msapipe.datasets import reader_of
 from msapipe.datasets._speakers import groups
-from msapipe.exchange._mmsa_splits import mmsa_id
+from msapipe.formats._mmsa_splits import mmsa_id
 from msapipe.pipeline.samples import bare_sample
 from msapipe.testing.contract import check_reader
 from msapipe.train.labels import read_labels, with_labels

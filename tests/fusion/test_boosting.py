@@ -16,7 +16,7 @@ from msapipe.testing import fakes
 from msapipe.testing.contract import check_fusion
 from msapipe.train.loop import Line, Loop
 from msapipe.train.settings import Settings
-from msapipe.train.table import Table
+from msapipe.train.table import TensorTable
 from msapipe.types import Sample
 
 DIMS = {"text": 6, "audio": 5, "vision": 4}
@@ -209,7 +209,7 @@ def test_extractors_stay_as_the_first_step_left_them(fusion: Any) -> None:
     torch.manual_seed(0)
     model = _Watched(TOKEN_DIMS, fusion=fusion, regime="two_step", features="handcrafted", language_config=BERT)
     first = {name: part.clone() for name, part in model.state_dict().items()}
-    train, valid = (Table.of(labelled(*part), TOKEN_DIMS) for part in ((24, 1), (12, 2)))
+    train, valid = (TensorTable.of(labelled(*part), TOKEN_DIMS) for part in ((24, 1), (12, 2)))
     history: list[Line] = Loop(
         model, train, valid, Settings(epochs=2, lr=1e-3), Fabric(accelerator="cpu", devices=1)
     ).run()

@@ -30,7 +30,7 @@ from msapipe.testing import fakes, tiny
 from msapipe.testing.tiny._speech import CONFIG, write_preprocessor
 from msapipe.train.loop import Loop
 from msapipe.train.settings import Settings
-from msapipe.train.table import Table
+from msapipe.train.table import TensorTable
 from msapipe.types import EncodedImages, FaceClip, FeatureSequence, Sample, Speaker, Waveform
 
 cv2 = pytest.importorskip("cv2")
@@ -242,7 +242,7 @@ def samples(params: dict[str, Any]) -> list[Sample]:
 
 
 def batch_of(samples: list[Sample]) -> Batch:
-    return Table.of(samples, DIMS).whole
+    return TensorTable.of(samples, DIMS).whole
 
 
 def begun(params: Mapping[str, Any], **more: Any) -> Boosting:
@@ -307,7 +307,7 @@ def test_two_steps_learn_from_the_sound_and_are_built_again_without_checkpoints(
     torch.manual_seed(0)
     model = Boosting(DIMS, **params, fusion="sf", regime="two_step")
     before = {name: part.clone() for name, part in model.state_dict().items()}
-    table = Table.of(samples, DIMS)
+    table = TensorTable.of(samples, DIMS)
     ids = table.whole.values["text"].clone()
     rates = {f"group.{name}.lr": 3e-3 for name in ("heads", "language_model", "speech_model", "video_model")}
     settings = Settings(epochs=3, batch=4, single=rates)

@@ -28,7 +28,7 @@ from msapipe.fusion.dec import Dec
 from msapipe.testing import fakes
 from msapipe.train.loop import Loop
 from msapipe.train.settings import Settings
-from msapipe.train.table import Table
+from msapipe.train.table import TensorTable
 from msapipe.types import FeatureSequence, Sample
 
 DIMS = {"text": 6, "audio": 5, "vision": 4}
@@ -203,7 +203,7 @@ def test_batches_that_learn_classes_hold_labelled_clips_only(monkeypatch: pytest
 
     monkeypatch.setattr(Dec, "after_step", watch)
     model = small(labelled_fraction=0.4)
-    train, valid = Table.of(clips, DIMS), Table.of(clips[:10], DIMS)
+    train, valid = TensorTable.of(clips, DIMS), TensorTable.of(clips[:10], DIMS)
     Loop(model, train, valid, Settings(epochs=1), Fabric(accelerator="cpu", devices=1)).run()
     assert sorted(seen["pretrain"]) == sorted(seen["cluster"]) == list(range(60))
     assert len(seen["finetune"]) == len(set(seen["finetune"])) == 16  # of 40
@@ -344,7 +344,7 @@ def found(signal: float, nuisance: float, count: int, steps: int, labelled: floa
     """How much of the classes is in clusters (normalised mutual information): of the raw means by k-means, of the
     auto-encoder's latent vectors by k-means, and of DEC's clusters, in training and on clips held out."""
     parts = [clips(signal, nuisance, count, steps, split) for split in (0, 1)]
-    (train, kind), (held, held_kind) = ((Table.of(samples, WIDTHS), kind) for samples, kind in parts)
+    (train, kind), (held, held_kind) = ((TensorTable.of(samples, WIDTHS), kind) for samples, kind in parts)
     torch.manual_seed(0)
     model = Pretrained(
         WIDTHS, d=32, heads=4, hidden=64, layers=1, z_dim=16, recon_target="mean", labelled_fraction=labelled
@@ -364,7 +364,7 @@ def found(signal: float, nuisance: float, count: int, steps: int, labelled: floa
     return shares | {"held": shared_information(held_kind, clusters(model, held))}
 
 
-def clusters(model: Dec, table: Table) -> Tensor:
+def clusters(model: Dec, table: TensorTable) -> Tensor:
     with still(model):
         return model(table.whole).diagnostics["clusters"]
 

@@ -15,7 +15,7 @@ from msapipe.testing import fakes
 from msapipe.train.evaluate import predict
 from msapipe.train.loop import Loop
 from msapipe.train.settings import Settings
-from msapipe.train.table import Table
+from msapipe.train.table import TensorTable
 from msapipe.types import FeatureSequence, Sample
 
 DIMS = {"text": 1, "audio": 1, "vision": 1}
@@ -186,7 +186,9 @@ def test_no_gradient_is_lost_where_modalities_are_missing() -> None:
         assert parameter.grad.any(), name
 
 
-def samples(count: int, seed: int, noise: tuple[float, float, float] = (1.5, 3.0, 1.0), share: float = 0.9) -> Table:
+def samples(
+    count: int, seed: int, noise: tuple[float, float, float] = (1.5, 3.0, 1.0), share: float = 0.9
+) -> TensorTable:
     """M, T, A, V drawn from the covariance; heads see them through noise, and some modalities are missing."""
     random = np.random.default_rng(seed)
     out = []
@@ -195,7 +197,7 @@ def samples(count: int, seed: int, noise: tuple[float, float, float] = (1.5, 3.0
         seen = labels[1:] + random.normal(size=3) * noise
         features = {name: steps(value) for name, value in zip(DIMS, seen, strict=True) if random.random() < share}
         out.append(Sample(str(i), features, dict(zip("MTAV", labels.tolist(), strict=True))))
-    return Table.of(out, DIMS)
+    return TensorTable.of(out, DIMS)
 
 
 def test_it_begins_with_what_the_labels_say() -> None:

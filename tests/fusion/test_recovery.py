@@ -26,7 +26,7 @@ from msapipe.fusion.raven import Raven
 from msapipe.fusion.self_mm import SelfMm
 from msapipe.fusion.tetfn import Tetfn
 from msapipe.train.loop import Loop, Settings
-from msapipe.train.table import Table
+from msapipe.train.table import TensorTable
 from tests.fusion.test_parity import HIDDEN, events, learned, read
 
 pytestmark = pytest.mark.slow
@@ -82,7 +82,7 @@ def correlation(x: Tensor, y: Tensor) -> float:
 # Pseudo-labels.
 
 
-def residuals(count: int, own: bool, seed: int) -> tuple[Table, dict[str, Tensor], Tensor]:
+def residuals(count: int, own: bool, seed: int) -> tuple[TensorTable, dict[str, Tensor], Tensor]:
     """Each modality has a hidden score, the label is their mean; ``own``: features tell the former, not the latter."""
     random = torch.Generator().manual_seed(seed)
     hidden = {name: torch.randn(count, generator=random) for name in NAMES}
@@ -97,7 +97,7 @@ def residuals(count: int, own: bool, seed: int) -> tuple[Table, dict[str, Tensor
     batch.labels |= {letter: torch.full((count,), float("nan")) for letter in "TAV"}
     lengths = {name: torch.full((count,), 4) for name in NAMES}
     ids = tuple(map(str, range(count)))
-    return Table(batch, ids, ids, lengths), hidden, label
+    return TensorTable(batch, ids, ids, lengths), hidden, label
 
 
 @pytest.mark.parametrize(

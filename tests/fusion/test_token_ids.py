@@ -11,7 +11,7 @@ from torch import Tensor
 from msapipe.fusion import fusion_models
 from msapipe.fusion._base import collate
 from msapipe.testing import fakes
-from msapipe.train.table import Table
+from msapipe.train.table import TensorTable
 from msapipe.types import Sample
 
 BERT = json.dumps(
@@ -36,7 +36,7 @@ def samples() -> list[Sample]:
 def test_a_standardised_split_scores_as_the_features_do(name: str) -> None:
     torch.manual_seed(0)
     model = fusion_models().get(name)(DIMS, language_config=BERT).eval()
-    table = Table.of(samples(), DIMS)
+    table = TensorTable.of(samples(), DIMS)
     for modality in ("audio", "vision"):
         mean, spread = table.statistics(modality)
         model.get_buffer(f"center_{modality}").copy_(mean)

@@ -24,7 +24,7 @@ from msapipe.train.loop import Loop
 from msapipe.train.metrics import class_scores
 from msapipe.train.settings import Settings
 from msapipe.train.study import Study, Trained, make_fabric
-from msapipe.train.table import Table
+from msapipe.train.table import TensorTable
 from msapipe.types import Sample
 
 DIMS = {"text": 4, "audio": 3}
@@ -120,7 +120,9 @@ def test_the_classifier_of_dec_is_counted_apart_in_the_card(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("given", "lacking"), [((), "label_T, label_A"), (("T",), "label_A")])
 def test_tasks_without_labels_are_refused(given: tuple[str, ...], lacking: str) -> None:
-    table = Table.of([replace(item, labels={**item.labels, **dict.fromkeys(given, 0.5)}) for item in samples(12)], DIMS)
+    table = TensorTable.of(
+        [replace(item, labels={**item.labels, **dict.fromkeys(given, 0.5)}) for item in samples(12)], DIMS
+    )
     fabric = Fabric(accelerator="cpu", devices=1)
     joint = Boosting(DIMS, regime="joint")
     with pytest.raises(MsapipeError, match=f"give a table with {lacking} by --labels.*regime=single"):

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from msapipe.errors import RecipeError, UnknownName
-from msapipe.exchange import FORMATS
+from msapipe.formats import FORMATS
 from msapipe.fusion import fusion_models
 from msapipe.report.comparison import csv_text, latex, markdown
 from msapipe.train import presets

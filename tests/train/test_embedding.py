@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from msapipe.errors import MissingLibrary, RecipeError
-from msapipe.exchange import FORMATS
+from msapipe.formats import FORMATS
 from msapipe.fusion._base import Batch, FusionModel, Output
 from msapipe.report import figures
 from msapipe.train import embedding

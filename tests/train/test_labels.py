@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from msapipe.errors import MsapipeError
-from msapipe.exchange import FORMATS
+from msapipe.formats import FORMATS
 from msapipe.testing import fakes
 from msapipe.train.data import load_data
 from msapipe.train.labels import read_labels, with_labels

@@ -20,7 +20,7 @@ from msapipe.testing import fakes
 from msapipe.train.evaluate import predict
 from msapipe.train.loop import Line, Loop
 from msapipe.train.settings import Settings
-from msapipe.train.table import Table
+from msapipe.train.table import TensorTable
 from msapipe.types import Sample
 
 DIMS = {"text": 6, "audio": 4}
@@ -45,7 +45,7 @@ def loop(
     fabric: Fabric, settings: Settings, folder: Path | None = None, model: Late | None = None, **more: object
 ) -> Loop:
     torch.manual_seed(settings.seed)
-    train, valid = (Table.of(samples(*part), DIMS) for part in ((60, 1), (30, 2)))
+    train, valid = (TensorTable.of(samples(*part), DIMS) for part in ((60, 1), (30, 2)))
     return Loop(model or Late(DIMS), train, valid, settings, fabric, folder, **more)  # type: ignore[arg-type]
 
 
@@ -195,7 +195,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_named(fabric: Fabric) ->
 
 
 def test_statistics_are_the_training_splits_and_do_not_count_padding() -> None:
-    table = Table.of(samples(10), DIMS)
+    table = TensorTable.of(samples(10), DIMS)
     rows = np.concatenate([sample.features["audio"].values for sample in samples(10)])
     mean, spread = table.statistics("audio")
     assert np.allclose(mean, rows.mean(0), atol=1e-5)
@@ -203,7 +203,7 @@ def test_statistics_are_the_training_splits_and_do_not_count_padding() -> None:
 
 
 def test_a_split_is_standardised_once_and_its_statistics_stay_those_of_the_features() -> None:
-    table, model = Table.of(samples(10), DIMS), Tfn(DIMS)
+    table, model = TensorTable.of(samples(10), DIMS), Tfn(DIMS)
     before = table.statistics("audio")
     for name in DIMS:
         mean, spread = table.statistics(name)
@@ -218,20 +218,20 @@ def test_a_split_is_standardised_once_and_its_statistics_stay_those_of_the_featu
 
 
 def test_a_standardised_split_does_not_serve_a_model_that_reads_the_features_as_they_are(fabric: Fabric) -> None:
-    train, valid = Table.of(samples(10), DIMS), Table.of(samples(5), DIMS)
+    train, valid = TensorTable.of(samples(10), DIMS), TensorTable.of(samples(5), DIMS)
     Loop(Tfn(DIMS), train, valid, Settings(epochs=1), fabric).run()
     with pytest.raises(ValueError, match="standardised for another model"):
         Loop(Late(DIMS), train, valid, SETTINGS, fabric).run()
 
 
 def test_rows_are_padded_to_the_longest_of_them_only() -> None:
-    table = Table.of(samples(10), DIMS)
+    table = TensorTable.of(samples(10), DIMS)
     short = table.rows(torch.tensor([0]))
     assert short.values["text"].shape[1] == 3 < table.whole.values["text"].shape[1]
 
 
 def test_an_empty_split_and_impossible_settings_are_said(fabric: Fabric) -> None:
-    none, some = Table.of([], DIMS), Table.of(samples(3), DIMS)
+    none, some = TensorTable.of([], DIMS), TensorTable.of(samples(3), DIMS)
     with pytest.raises(MsapipeError, match="a split is empty"):
         Loop(Late(DIMS), none, some, SETTINGS, fabric).run()
     with pytest.raises(RecipeError, match="lr: found -1"):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from msapipe.exchange import FORMATS
+from msapipe.formats import FORMATS
 from msapipe.fusion.boosting import Boosting
 from msapipe.fusion.sf import Sf
 from msapipe.testing import fakes
@@ -20,7 +20,7 @@ from msapipe.testing.tiny import text_bert
 from msapipe.train import _ragged
 from msapipe.train.loop import Loop
 from msapipe.train.settings import Settings
-from msapipe.train.table import Table
+from msapipe.train.table import TensorTable
 from msapipe.types import FeatureSequence, Sample
 
 SIDE = 40
@@ -47,17 +47,17 @@ def clips(unit: float = 255) -> list[Sample]:
     return made
 
 
-def padded(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> Table:
+def padded(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> TensorTable:
     """The table with everything padded to the longest clip."""
     with monkeypatch.context() as patch:
         patch.setattr(_ragged, "WIDE", 10**9)
-        return Table.of(samples, DIMS)
+        return TensorTable.of(samples, DIMS)
 
 
 @pytest.mark.parametrize(("unit", "kind"), [(255, torch.uint8), (200, torch.float32)])
 def test_batches_are_the_same_bit_by_bit(unit: float, kind: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = clips(unit)
-    table, whole = Table.of(samples, DIMS), padded(samples, monkeypatch)
+    table, whole = TensorTable.of(samples, DIMS), padded(samples, monkeypatch)
     assert set(table.ragged) == {"vision"}
     assert table.ragged["vision"].rows.dtype == kind
     assert not whole.ragged
@@ -71,7 +71,7 @@ def test_batches_are_the_same_bit_by_bit(unit: float, kind: torch.dtype, monkeyp
 def test_bytes_and_no_padding(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = clips()
     steps = sum(len(s.features["vision"].values) for s in samples if "vision" in s.features)
-    rows = Table.of(samples, DIMS).ragged["vision"].rows
+    rows = TensorTable.of(samples, DIMS).ragged["vision"].rows
     assert rows.nbytes == steps * DIMS["vision"]
     assert padded(samples, monkeypatch).whole.values["vision"].nbytes > 7 * rows.nbytes
 
@@ -79,7 +79,7 @@ def test_bytes_and_no_padding(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_large_is_standardised_as_what_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = clips()
     whole = padded(samples, monkeypatch)
-    table = Table.of(samples, DIMS)
+    table = TensorTable.of(samples, DIMS)
     model = Sf(DIMS)
     for name in DIMS:
         for one, other in zip(table.statistics(name), whole.statistics(name), strict=True):
@@ -95,7 +95,7 @@ def test_what_is_large_is_standardised_as_what_is_small(monkeypatch: pytest.Monk
 
 def test_many_narrow_rows_are_not_padded_either(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_ragged, "MOST_PADDED", 1000)
-    assert set(Table.of(clips(), DIMS).ragged) == {"text", "vision"}
+    assert set(TensorTable.of(clips(), DIMS).ragged) == {"text", "vision"}
 
 
 def test_pictures_of_a_file_are_read_when_they_are_looked_at(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_pictures_of_a_file_are_read_when_they_are_looked_at(tmp_path: Path) -> 
 NETWORK = {"embed_dim": 8, "depths": [2, 2], "num_heads": [1, 2], "window_size": [2, 3, 3]}
 
 
-def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Boosting, Table, dict[str, list[int]]]:
+def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Boosting, TensorTable, dict[str, list[int]]]:
     """Boosting in two steps over ids and pictures, and how many clips each network was shown, by phase."""
     text_bert.build(tmp_path)
     samples = []
@@ -134,7 +134,7 @@ def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Boosting,
             return _forward(*args, **more)
 
         monkeypatch.setattr(network, "forward", counted)
-    return model, Table.of(samples, dims), shown
+    return model, TensorTable.of(samples, dims), shown
 
 
 def test_a_phase_runs_its_own_extractor_and_frozen_ones_once_a_clip(

@@ -12,7 +12,7 @@ import pytest
 import msapipe
 from msapipe.api import Pipeline
 from msapipe.errors import FeatureMismatch, RecipeError
-from msapipe.exchange import FORMATS
+from msapipe.formats import FORMATS
 from msapipe.pipeline.card import read_card
 from msapipe.pipeline.model_recipe import made_by
 from msapipe.pipeline.recipe import load_recipe

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from msapipe.errors import RecipeError
-from msapipe.exchange import FORMATS
+from msapipe.formats import FORMATS
 from msapipe.fusion.agfn import Agfn
 from msapipe.fusion.hma import Hma
 from msapipe.report import figures

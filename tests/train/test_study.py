@@ -10,7 +10,7 @@ import pytest
 
 from msapipe.api import Pipeline
 from msapipe.errors import FeatureMismatch, MsapipeError, RecipeError
-from msapipe.exchange import FORMATS
+from msapipe.formats import FORMATS
 from msapipe.pipeline.card import read_card, signature
 from msapipe.pipeline.recipe import load_recipe, parse_recipe
 from msapipe.pipeline.run import Options

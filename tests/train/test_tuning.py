@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from msapipe.errors import CacheError, MissingLibrary, MsapipeError, RecipeError
-from msapipe.exchange import FORMATS
+from msapipe.formats import FORMATS
 from msapipe.fusion.tfn import Tfn
 from msapipe.testing import fakes
 from msapipe.train.data import DataSet, load_data

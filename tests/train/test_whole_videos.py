@@ -22,7 +22,7 @@ from msapipe.train.data import DataSet
 from msapipe.train.evaluate import predict
 from msapipe.train.loop import Loop, Settings
 from msapipe.train.study import Study
-from msapipe.train.table import Table
+from msapipe.train.table import TensorTable
 from msapipe.types import Sample
 
 DIMS = {"text": 6, "audio": 5, "vision": 4}
@@ -46,7 +46,7 @@ def fabric() -> Fabric:
 
 
 def test_batches_hold_whole_videos_in_the_order_of_time() -> None:
-    table = Table.of(samples(["b", "a", "b", "c", "a", "b"], first=9), DIMS)
+    table = TensorTable.of(samples(["b", "a", "b", "c", "a", "b"], first=9), DIMS)
     found = [[table.ids[row] for row in batch.index.tolist()] for batch in table.batches(torch.arange(6), 2, True)]  # type: ignore[union-attr]
     # 9 comes before 10: numbers are no words.
     assert found == [["b$_$9", "b$_$10", "b$_$11", "a$_$9", "a$_$10"], ["c$_$9"]]
@@ -55,7 +55,7 @@ def test_batches_hold_whole_videos_in_the_order_of_time() -> None:
 
 
 def test_predictions_come_in_the_order_of_the_clips(fabric: Fabric) -> None:
-    table = Table.of(samples(["b", "a", "b", "c", "a", "b"]), DIMS)
+    table = TensorTable.of(samples(["b", "a", "b", "c", "a", "b"]), DIMS)
     torch.manual_seed(0)
     model = BcLstm(DIMS, hidden=8).eval()
     said = predict(model, table, fabric).score
@@ -67,7 +67,7 @@ def test_predictions_come_in_the_order_of_the_clips(fabric: Fabric) -> None:
 
 def test_a_model_by_video_is_trained_in_both_phases(fabric: Fabric) -> None:
     videos = [f"v{number // 4}" for number in range(40)]
-    train, valid = (Table.of(samples(part), DIMS) for part in (videos[:32], videos[32:]))
+    train, valid = (TensorTable.of(samples(part), DIMS) for part in (videos[:32], videos[32:]))
     torch.manual_seed(0)
     loop = Loop(BcLstm(DIMS, hidden=16, dropout=0.0), train, valid, Settings(epochs=15, lr=1e-2), fabric)
     history = loop.run()
@@ -96,7 +96,7 @@ def test_an_epoch_begins_with_all_clips_those_without_a_label_too(fabric: Fabric
     clips = samples([f"v{number}" for number in range(10)])
     clips = [replace(clip, labels={}) if number >= 4 else clip for number, clip in enumerate(clips)]
     model = Watched(DIMS)
-    Loop(model, Table.of(clips, DIMS), Table.of(clips[:4], DIMS), Settings(), fabric).run()
+    Loop(model, TensorTable.of(clips, DIMS), TensorTable.of(clips[:4], DIMS), Settings(), fabric).run()
     assert model.asked == [("all_mixed", 4), ("all_mixed", 4), ("all_mixed", 2), ("all", 4)]
 
 
@@ -105,7 +105,9 @@ def test_the_semi_supervised_model_learns_with_a_fifth_of_the_labels(fabric: Fab
     some = [clip if number % 5 == 0 else replace(clip, labels={}) for number, clip in enumerate(clips[:50])]
     torch.manual_seed(0)
     model = AvMcSemi(DIMS, post_dropout=0.0)
-    history = Loop(model, Table.of(some, DIMS), Table.of(clips[50:], DIMS), Settings(epochs=12), fabric).run()
+    history = Loop(
+        model, TensorTable.of(some, DIMS), TensorTable.of(clips[50:], DIMS), Settings(epochs=12), fabric
+    ).run()
     losses = [float(line["loss"]) for line in history]
     assert losses[-1] < losses[0]
 
@@ -161,6 +163,6 @@ def test_a_gradient_is_cut_by_norm_or_by_value(by: Any, fabric: Fabric, monkeypa
     for optimiser in (torch.optim.Adam, torch.optim.AdamW):
         monkeypatch.setattr(optimiser, "step", watched)
     clips = samples([f"v{number}" for number in range(8)])
-    Loop(Cut(DIMS), Table.of(clips, DIMS), Table.of(clips, DIMS), Settings(), fabric).run()
+    Loop(Cut(DIMS), TensorTable.of(clips, DIMS), TensorTable.of(clips, DIMS), Settings(), fabric).run()
     assert found
     assert max(found) == pytest.approx(1e-3, rel=1e-2)

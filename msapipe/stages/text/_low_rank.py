@@ -8,10 +8,10 @@ from typing import Any
 
 from msapipe.errors import WeightsError
 from msapipe.stages import _transformers
-from msapipe.stages.text._passages import Reader
+from msapipe.stages.text._passages import TextReader
 
 
-class LowRankReader(Reader):
+class LowRankReader(TextReader):
     """Text to its score: MPNet (Song et al., 2020) fine-tuned by LoRA (Hu et al., 2022), pooled by attention and mean.
 
     base: the folder of sentence-transformers/all-mpnet-base-v2.   learned: the file that

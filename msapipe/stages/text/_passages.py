@@ -83,7 +83,7 @@ def _sentences(words: Sequence[Word]) -> list[tuple[int, int]]:
     return list(pairwise(sorted({0, *ends, len(words)})))
 
 
-class Reader(ABC):
+class TextReader(ABC):
     """What scores a text that ``normal`` has written, over the pieces of a tokenizer."""
 
     @abstractmethod
@@ -115,7 +115,7 @@ class Reader(ABC):
         return len(self.cut(text))
 
 
-def score_passages(words: Transcript, reader: Reader) -> FeatureSequence:
+def score_passages(words: Transcript, reader: TextReader) -> FeatureSequence:
     """One row a word, (T, 3), columns NAMES: score of its passage, how far it is known, log(1 + words of the passage).
 
     No row is valid, and a note says why, where the text is not English.
@@ -143,7 +143,7 @@ def _sure(word: Word, recognised: bool) -> float:
     return HEARD if word.confidence is None else word.confidence
 
 
-def _not_english(words: Transcript, reader: Reader) -> str | None:
+def _not_english(words: Transcript, reader: TextReader) -> str | None:
     """Why the text cannot be read; None when it can."""
     if words.language and words.language.lower().replace("_", "-").partition("-")[0] not in ("en", "eng"):
         return f"the text model reads English only, this is {words.language!r}: no row is valid"

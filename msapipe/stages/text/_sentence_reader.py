@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.errors import WeightsError
-from msapipe.stages.text._passages import Reader
+from msapipe.stages.text._passages import TextReader
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -56,7 +56,7 @@ _HEAD = {
 }
 
 
-class SentenceReader(Reader):
+class SentenceReader(TextReader):
     """Text to its score: BERT (Devlin et al., 2019), attention and mean pooling side by side, one hidden layer.
 
     weights: float32 arrays by the names that ``transformers`` gives a BertModel below "encoder.", and of the head
@@ -141,8 +141,8 @@ class SentenceReader(Reader):
 
     def _norm(self, x: Floats, name: str) -> Floats:
         centred = x - x.mean(axis=-1, keepdims=True)
-        spread = np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + np.float32(EPSILON))
-        out: Floats = centred / spread * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
+        std = np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + np.float32(EPSILON))
+        out: Floats = centred / std * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
         return out
 
 

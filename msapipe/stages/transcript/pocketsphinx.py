@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from msapipe.errors import RecipeError
 from msapipe.stages._base import Stage
-from msapipe.stages._pocketsphinx import RECOGNITION, Decoder, hear_stretches, utterances
+from msapipe.stages._pocketsphinx import RECOGNITION, SphinxDecoder, hear_stretches, utterances
 from msapipe.stages._speech import SILERO, SpeechDetector, at_16k
 from msapipe.types import Transcript, Waveform, Word
 from msapipe.weights import Weights
@@ -50,7 +50,7 @@ class Pocketsphinx(Stage):
     def load(self, device: str) -> None:
         """Open the detector and the decoder; both run on the CPU."""
         self._detector = SpeechDetector()
-        self._decoder = Decoder(language_model=True, warp=self.warp, maxhmmpf=self.max_states)
+        self._decoder = SphinxDecoder(language_model=True, warp=self.warp, maxhmmpf=self.max_states)
 
     def run(self, waveform: Waveform) -> Transcript:
         """What is said in the sound."""

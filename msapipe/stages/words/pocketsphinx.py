@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from msapipe.errors import RecipeError
 from msapipe.stages._base import Stage
-from msapipe.stages._pocketsphinx import ACOUSTIC, Decoder, Heard
+from msapipe.stages._pocketsphinx import ACOUSTIC, Heard, SphinxDecoder
 from msapipe.stages._speech import SILERO, SpeechDetector, at_16k
 from msapipe.stages.words._gaps import fill_gaps
 from msapipe.stages.words._pronounceable import pronounceable
@@ -40,7 +40,7 @@ class Pocketsphinx(Stage):
     def load(self, device: str) -> None:
         """Open the detector and the decoder; both run on the CPU."""
         self._detector = SpeechDetector()
-        self._decoder = Decoder(language_model=False)
+        self._decoder = SphinxDecoder(language_model=False)
 
     def run(self, transcript: Transcript, waveform: Waveform) -> Transcript | None:
         """The same words with their times, or None."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from msapipe.media import decoder as media
 from msapipe.media.options import MediaOptions
-from msapipe.stages._pocketsphinx import Decoder, Heard, hear_stretches, utterances
+from msapipe.stages._pocketsphinx import Heard, SphinxDecoder, hear_stretches, utterances
 from msapipe.stages._speech import RATE, SILERO, SpeechDetector, at_16k
 from msapipe.types import Clip, Waveform
 
@@ -141,7 +141,7 @@ def test_utterances_cover_all_speech_and_never_overlap(lengths: list[float], pad
         assert covered == pytest.approx(end - start, abs=1e-6)
 
 
-class Told(Decoder):
+class Told(SphinxDecoder):
     """A decoder that gives fixed words."""
 
     def __init__(self, *words: Heard) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msapipe.exchange import FORMATS, format_of
-from msapipe.exchange.safetensors import Safetensors
-from tests.exchange.clips import bare, same, some_clips
+from msapipe.formats import FORMATS, format_of
+from msapipe.formats.safetensors import Safetensors
+from tests.formats.clips import bare, same, some_clips
 from tests.program import run_program
 
 MADE_BY = {"features": {"text": {"use": "bert"}}, "align": None}

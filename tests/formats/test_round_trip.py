@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from msapipe.exchange import FORMATS, Exchange, format_of
-from msapipe.exchange.safetensors import Safetensors
+from msapipe.formats import FORMATS, Format, format_of
+from msapipe.formats.safetensors import Safetensors
 from msapipe.types import FeatureSequence, Sample
-from tests.exchange.clips import clips, same, some_clips
+from tests.formats.clips import clips, same, some_clips
 
 MADE_BY = {"features": {"text": {"use": "bert", "params": {"layer": -1}}}, "align": {"to": "words"}}
 LIBRARY = {"parquet": "pyarrow", "csd": "h5py", "safetensors": "safetensors"}
 quick = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def there_and_back(name: str, samples: list[Sample], writer: Exchange | None = None) -> list[Sample]:
+def there_and_back(name: str, samples: list[Sample], writer: Format | None = None) -> list[Sample]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"x.{name}"
         writer = writer or format_of(path, to_write=True)

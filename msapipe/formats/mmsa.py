@@ -7,15 +7,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
-from msapipe.exchange._base import Exchange
-from msapipe.exchange._fields import Remarks
-from msapipe.exchange._mmsa_parts import Parts
-from msapipe.exchange._mmsa_splits import Splits, check_splits, split_of
-from msapipe.exchange._whole import made_whole
+from msapipe.formats._base import Format
+from msapipe.formats._fields import Remarks
+from msapipe.formats._mmsa_parts import Parts
+from msapipe.formats._mmsa_splits import Splits, check_splits, split_of
+from msapipe.formats._whole import made_whole
 from msapipe.types import Sample
 
 
-class Mmsa(Exchange):
+class Mmsa(Format):
     """{"train", "valid", "test"} to arrays of all clips: ids ``video$_$clip``, features (N, T, D), labels (N,).
 
     text_bert (N, 3, L): token ids, mask and segments. A step counts up to the clip's length (``audio_lengths`` where
@@ -46,7 +46,7 @@ class Mmsa(Exchange):
         self.steps = steps
 
     def check(self, path: Path, bare: Iterable[Sample] = ()) -> None:
-        """See Exchange."""
+        """See Format."""
         super().check(path, bare)
         if splits := {split_of(path, sample) for sample in bare}:
             check_splits(path, splits)

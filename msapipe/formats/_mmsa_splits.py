@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.errors import MsapipeError
-from msapipe.exchange._plain_pickle import PlainPickle
+from msapipe.formats._plain_pickle import PlainPickle
 from msapipe.types import Sample
 
 LABELS = {

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from msapipe.documents import read_json
 from msapipe.errors import MsapipeError
-from msapipe.exchange._base import Exchange
-from msapipe.exchange._shard import Shard
-from msapipe.exchange._whole import made_whole
+from msapipe.formats._base import Format
+from msapipe.formats._shard import Shard
+from msapipe.formats._whole import made_whole
 from msapipe.types import FeatureSequence, Sample
 
 _SPLITS = ("train", "valid", "test")
@@ -23,7 +23,7 @@ _SPLITS = ("train", "valid", "test")
 WIDE = 4096
 
 
-class Safetensors(Exchange):
+class Safetensors(Format):
     """Nothing is lost: values float32 (T, D), times float64 (T, 2), valid bool (T,), tokens int64 (3, L), and all else.
 
     The header field ``msapipe`` is JSON: {"made_by": {...}, "columns": [{"names": [...], "channels": {...}}], "clips":

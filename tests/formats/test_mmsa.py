@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from msapipe.errors import MsapipeError
-from msapipe.exchange import FORMATS
+from msapipe.formats import FORMATS
 from msapipe.types import Sample
 
 

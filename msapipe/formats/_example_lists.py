@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from msapipe.exchange._fields import Numbers, Remarks, one_number_each, sequences, texts
-from msapipe.exchange._safe_pickle import as_text
+from msapipe.formats._fields import Numbers, Remarks, one_number_each, sequences, texts
+from msapipe.formats._safe_pickle import as_text
 
 
 def columns(examples: Any, remarks: Remarks) -> dict[str, Any]:

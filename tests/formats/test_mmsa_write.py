@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from msapipe.errors import MsapipeError
-from msapipe.exchange._safe_pickle import load
-from msapipe.exchange.mmsa import Mmsa
+from msapipe.formats._safe_pickle import load
+from msapipe.formats.mmsa import Mmsa
 from msapipe.types import FeatureSequence, Sample
-from tests.exchange.clips import some_clips
+from tests.formats.clips import some_clips
 
 
 def part(steps: int, width: int, **more: Any) -> FeatureSequence:

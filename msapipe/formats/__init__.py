@@ -3,18 +3,18 @@
 from pathlib import Path
 
 from msapipe.errors import RecipeError
-from msapipe.exchange._base import Exchange
+from msapipe.formats._base import Format
 from msapipe.registry import Registry
 
-FORMATS: Registry[Exchange] = Registry(
+FORMATS: Registry[Format] = Registry(
     "file format",
     __name__,
-    Exchange,  # type: ignore[type-abstract]  # the registry hands out classes, it makes none
-    "msapipe.exchange",
+    Format,  # type: ignore[type-abstract]  # the registry hands out classes, it makes none
+    "msapipe.formats",
 )
 
 
-def format_of(path: Path, to_write: bool = False) -> Exchange:
+def format_of(path: Path, to_write: bool = False) -> Format:
     """The format that the ending of a name says, or, for a folder to read, its content.
 
     Raises RecipeError naming the known endings.
@@ -41,4 +41,4 @@ def is_known(path: Path) -> bool:
     return True
 
 
-__all__ = ["FORMATS", "Exchange", "format_of", "is_known"]
+__all__ = ["FORMATS", "Format", "format_of", "is_known"]

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from msapipe.documents import read_json
 from msapipe.errors import MsapipeError
-from msapipe.exchange._base import Exchange
-from msapipe.exchange._columns import Columns
-from msapipe.exchange._csd_file import OWN, CsdWriter, entry_of, library, opened
-from msapipe.exchange._whole import made_whole
+from msapipe.formats._base import Format
+from msapipe.formats._columns import Columns
+from msapipe.formats._csd_file import OWN, CsdWriter, entry_of, library, opened
+from msapipe.formats._whole import made_whole
 from msapipe.inside import member
 from msapipe.types import FeatureSequence, Sample
 
@@ -34,7 +34,7 @@ _KNOWN = {
 }
 
 
-class Csd(Exchange):
+class Csd(Format):
     """One file a channel (``vision_au.csd``), or a modality of a single one; an entry is a clip, intervals are seconds.
 
     Labels stand in ``labels.csd`` ("All Labels"), one row over the whole clip. What the SDK has no place for (ids as
@@ -59,7 +59,7 @@ class Csd(Exchange):
         return any(folder.glob("*.csd"))
 
     def check(self, path: Path, bare: Iterable[Sample] = ()) -> None:
-        """See Exchange."""
+        """See Format."""
         super().check(path, bare)
         library()
 

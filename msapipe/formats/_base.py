@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from msapipe.exchange._whole import check_free
+from msapipe.formats._whole import check_free
 from msapipe.types import Sample
 
 
-class Exchange(ABC):
+class Format(ABC):
     """suffixes: endings of names that say this format, with the dot.   writes: whether it can be written.
 
     folder: whether what is written is a folder, which never replaces anything.

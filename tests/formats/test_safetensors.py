@@ -7,7 +7,7 @@ import pytest
 
 from msapipe.align import concatenate
 from msapipe.errors import MsapipeError
-from msapipe.exchange import FORMATS
+from msapipe.formats import FORMATS
 from msapipe.testing import fakes
 from msapipe.types import Sample
 

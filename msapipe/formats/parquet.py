@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from msapipe.documents import read_json
 from msapipe.errors import MissingLibrary, MsapipeError
-from msapipe.exchange._base import Exchange
-from msapipe.exchange._columns import Columns
-from msapipe.exchange._whole import made_whole
+from msapipe.formats._base import Format
+from msapipe.formats._columns import Columns
+from msapipe.formats._whole import made_whole
 from msapipe.types import FeatureSequence, Sample
 
 _MODALITIES = ("text", "audio", "vision")
@@ -51,7 +51,7 @@ Names of columns, and what the features were made by, are JSON in the metadata o
 """
 
 
-class Parquet(Exchange):
+class Parquet(Format):
     """``data/train-00000-of-00001.parquet``, ``validation-...``, ``test-...`` and a README.md; nothing is lost.
 
     Columns are those of the README. Row groups of some 32 MB are written and read one by one. A single .parquet file
@@ -67,7 +67,7 @@ class Parquet(Exchange):
         return bool(_files(folder))
 
     def check(self, path: Path, bare: Iterable[Sample] = ()) -> None:
-        """See Exchange."""
+        """See Format."""
         super().check(path, bare)
         _library()
 

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from msapipe.errors import MsapipeError
-from msapipe.exchange.mmsa import Mmsa
+from msapipe.formats.mmsa import Mmsa
 from msapipe.train.data import load_data
 from msapipe.types import Sample
-from tests.exchange.test_mmsa import split
+from tests.formats.test_mmsa import split
 
 FOUR = [f"vid{i // 2}$_${i}" for i in range(4)]
 

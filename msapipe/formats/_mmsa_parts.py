@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.errors import MsapipeError
-from msapipe.exchange import _example_lists, _fields
-from msapipe.exchange._fields import Numbers, Remarks
-from msapipe.exchange._mmsa_splits import LABELS, MODALITIES, SPLITS
-from msapipe.exchange._safe_pickle import as_text, load
+from msapipe.formats import _example_lists, _fields
+from msapipe.formats._fields import Numbers, Remarks
+from msapipe.formats._mmsa_splits import LABELS, MODALITIES, SPLITS
+from msapipe.formats._safe_pickle import as_text, load
 from msapipe.types import FeatureSequence, Sample
 from msapipe.types.splits import split_named
 

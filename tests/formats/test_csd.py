@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from msapipe.errors import MsapipeError, RecipeError
-from msapipe.exchange import FORMATS, format_of
-from tests.exchange.clips import some_clips
+from msapipe.formats import FORMATS, format_of
+from tests.formats.clips import some_clips
 
 h5py = pytest.importorskip("h5py")
 

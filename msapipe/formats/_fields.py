@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.exchange._safe_pickle import as_text
+from msapipe.formats._safe_pickle import as_text
 
 Numbers = NDArray[Any]
 _Rows = TypeVar("_Rows", bound=Sized)
