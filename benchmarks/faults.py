@@ -1,4 +1,4 @@
-"""The faults that a run must survive, injected into the real program: one row each, what was found and what is promised.
+"""The faults that a run must survive, injected into the real program: a row each, what was found, what is promised.
 
 ``--rows`` picks some, ``--strength full`` takes 50 kills, seeds 1 to 20 of make_bad.py and hours of video; ``quick`` is
 what tests/faults runs. Nothing but temporary folders is written. Needs Linux; rows that need root, ``strace`` or the
