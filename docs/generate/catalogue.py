@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from plain_text import literally
+
 from msapipe.datasets import READERS
 from msapipe.pipeline.recipe import Recipe, load_recipe, recipe_names
 from msapipe.registry import Registry
@@ -59,7 +61,7 @@ def recipe_page(recipe: Recipe) -> str:
     return "\n\n".join(
         [
             f"# Recipe `{recipe.name}`",
-            recipe.about,
+            literally(recipe.about),
             f"Grid: `{recipe.align or 'own times'}`. Model: {model}.",
             _table(("slot and channel", "stage", "parameters"), rows),
             "## Weights",
@@ -82,7 +84,7 @@ def stage_page(slot: str, name: str, recipes: Iterable[Recipe]) -> str:
     return "\n\n".join(
         [
             f"# Stage `{slot}/{name}`",
-            STAGES[slot].about(name),
+            literally(STAGES[slot].about(name)),
             f"Fills `{slot}`, reads {reads}. Version {cls.version}. In the recipes {', '.join(using) or '(none)'}.",
             f"::: {cls.__module__}.{cls.__name__}\n    options: {{members: false}}",
             "## Weights",
@@ -102,7 +104,7 @@ def fusion_page(name: str) -> str:
             _table(("", ""), rows) if rows else "",
             f"```\nmsapipe train features.safetensors --labels label.csv --model {name} -o my-{name}\n```",
             f"Presets (`--preset`): {', '.join(f'`{preset}`' for preset in presets) or 'none'}.",
-            FUSION.about(name),
+            literally(FUSION.about(name)),
             *(
                 f"::: msapipe.fusion.{name}.{cls}\n    options: {{members: false}}"
                 for cls in reversed(_model_classes(name))
@@ -134,18 +136,18 @@ def _ours(registry: Registry[Any]) -> list[str]:
 
 def _recipe_rows(recipes: dict[str, Recipe]) -> Iterator[tuple[str, ...]]:
     for name, recipe in recipes.items():
-        yield f"[`{name}`]({name}.md)", recipe.about
+        yield f"[`{name}`]({name}.md)", literally(recipe.about)
 
 
 def _stage_rows() -> Iterator[tuple[str, ...]]:
     for slot in SLOTS:
         for name in _ours(STAGES[slot]):
-            yield f"[`{slot}/{name}`]({slot}/{name}.md)", STAGES[slot].about(name)
+            yield f"[`{slot}/{name}`]({slot}/{name}.md)", literally(STAGES[slot].about(name))
 
 
 def _fusion_rows() -> Iterator[tuple[str, ...]]:
     for name in _ours(FUSION):
-        yield f"[`{name}`]({name}.md)", FUSION.about(name)
+        yield f"[`{name}`]({name}.md)", literally(FUSION.about(name))
 
 
 def _model_rows() -> Iterator[tuple[str, ...]]:
@@ -156,7 +158,8 @@ def _model_rows() -> Iterator[tuple[str, ...]]:
 
 def _classes(title: str, about: str, registry: Registry[Any]) -> str:
     blocks = [
-        f"## `{name}`\n\n{registry.about(name)}\n\n::: {registry.where()[name]}.{registry.get(name).__name__}\n"
+        f"## `{name}`\n\n{literally(registry.about(name))}\n\n"
+        f"::: {registry.where()[name]}.{registry.get(name).__name__}\n"
         "    options: {members: false, show_root_heading: false, heading_level: 3}"
         for name in _ours(registry)
     ]
