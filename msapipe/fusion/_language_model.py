@@ -140,7 +140,10 @@ class LanguageModel(TextBranch):
         config = _config(language_model, language_config, what)
         if families and config.model_type not in families:
             kinds = " or ".join(f"a {family}" for family in families)
-            raise RecipeError(f"{what}: language_model is a {config.model_type}, expected {kinds}")
+            known = next(name for name, other in KNOWN.items() if json.loads(other.config)["model_type"] in families)
+            raise RecipeError(
+                f"{what}: language_model is a {config.model_type}, expected {kinds}, as in --set language_model={known}"
+            )
         self.net: Any
         if isinstance(config, BertConfig):
             self.net = BertModel(config, add_pooling_layer=False)

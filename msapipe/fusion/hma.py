@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from msapipe.fusion._base import (
     Batch,
     Batches,
     FusionModel,
+    Given,
     Group,
     Output,
     Phase,
@@ -30,6 +31,7 @@ from msapipe.fusion._base import (
 from msapipe.fusion._bridge import Bridge
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._language_model import FeatureText, LanguageModel, TextBranch, fit, with_tokens
+from msapipe.fusion._mag import why_unaligned
 from msapipe.fusion._shift_gate import GateBias, ShiftGate, shift_huber
 from msapipe.fusion._text_grid import MOST_WITHOUT_TEXT, by_words, on_text_grid
 
@@ -66,8 +68,8 @@ class Hma(FusionModel):
     what it shifts.   msg_norm: normalise what was shifted, as MAG does.   mba: text meets a modality before it shifts
     it; mba_route "crossed" shifts audio by the text that met vision, as the paper's sentence has it.   mba_steps: of
     mba_weight "matrix".   huber: keep shifts small; huber_weights: of text, audio, vision.   aligned: step k of audio
-    and vision belongs to step k of the text; longer ones, and all when not aligned, are averaged over windows, which
-    is not the paper's setting.   word_exact: where text, aligned, is made of token ids, the pieces of a word share the
+    and vision belongs to step k of the text; when not aligned, they are averaged over windows, which is not the paper's
+    setting.   word_exact: where text, aligned, is made of token ids, the pieces of a word share the
     word's mean of audio and vision, as in the paper, and [CLS] and [SEP] have none; else each has its own time's.
     summary: "cls" is the first step, of an XLNet the last; a clip without text has the
     mean.   lr_other: of all but the language model; 0: as that, and 1e-3 where there is none.
@@ -265,6 +267,11 @@ class Hma(FusionModel):
                 patience=None,
             ),
         )
+
+    @classmethod
+    def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
+        """A word is shifted by what was heard and seen at that word."""
+        return why_unaligned(given, params) or super().unfit(given, params)
 
     def begin(self, phase: str, batches: Batches) -> None:
         """Read the numbers of the language model."""

@@ -125,6 +125,7 @@ def data(clips: Sequence[Sample]) -> DataSet:
         ("bc_lstm", {}, [replace(clip, video=clip.id) for clip in samples(["a", "a"])], "video_id"),
         ("mag_bert", {}, samples(["a", "a"]), "aligned to the steps of the text"),
         ("cm_bert", {}, samples(["a", "a"]), "aligned=false"),
+        ("hma", {}, samples(["a", "a"]), "aligned to the steps of the text"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_trained(
