@@ -29,7 +29,7 @@ from msapipe.train.data import DataSet
 from msapipe.train.fitness import check_fit
 from msapipe.train.labels import read_labels
 from msapipe.types import Sample, Transcript, Word
-from msapipe.weights.minilm import MINILM
+from msapipe.weights.encoders import MINILM
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "mosi"
 # The times of these features are counts: a word's share of a clip is what there is of them.

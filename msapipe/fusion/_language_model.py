@@ -24,8 +24,7 @@ from msapipe.fusion._attention import Dropout, Layer, sine_positions
 from msapipe.fusion._base import Batch, present
 from msapipe.fusion._checks import check_sizes
 from msapipe.weights import Checkpoint, Weights, choose
-from msapipe.weights.encoders import BERT, CHINESE_BERT, XLNET, quiet_transformers
-from msapipe.weights.minilm import MINILM
+from msapipe.weights.encoders import BERT, CHINESE_BERT, MINILM, XLNET, quiet_transformers
 
 Gate = Callable[[Tensor], Tensor]
 

