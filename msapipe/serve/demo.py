@@ -99,7 +99,12 @@ def _page(desk: Desk, recipes: Sequence[str], models: Sequence[str]) -> Any:
                 with gr.Tab("Upload"):
                     upload = gr.File(label="A video or sound file", type="filepath", elem_id="upload")
                 with gr.Tab("Record"):
-                    recording = gr.Video(label="Camera and microphone", sources=["webcam"], include_audio=True)
+                    recording = gr.Video(
+                        label="Camera and microphone",
+                        sources=["webcam"],
+                        include_audio=True,
+                        webcam_options=gr.WebcamOptions(mirror=False),  # turning it round would need ffmpeg
+                    )
                 model = gr.Dropdown(list(models), value=models[0], label="Model", elem_id="model")
                 recipe = gr.Dropdown([OWN_RECIPE, *recipes], value=OWN_RECIPE, label="Recipe", elem_id="recipe")
                 second = gr.Dropdown([NO_SECOND, *models], value=NO_SECOND, label="Compare with", elem_id="second")
