@@ -88,8 +88,8 @@ def uninterrupted() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in ours.items():
-            signal.signal(number, handler)
+        for known, handler in ours.items():
+            signal.signal(known, handler)
         for number, frame in came[:1]:
             ours[signal.Signals(number)](number, frame)
 
