@@ -50,7 +50,7 @@ class Mosei(Table):
                 continue
             try:
                 labels = _read(file)
-            except (ImportError, OSError, KeyError, IndexError, TypeError, ValueError) as error:
+            except (ImportError, OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
                 needs = ' (type: uv pip install "msapipe[csd]")' if isinstance(error, ImportError) else ""
                 yield Refused(file, f"labels cannot be read{needs}: {error}; clips come without", skipped=False)
         for transcript in sorted((self.root / TRANSCRIPTS).glob("*.txt")):

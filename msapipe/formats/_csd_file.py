@@ -94,7 +94,7 @@ def opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
             about = member(top, "metadata")
             metadata = {key: _json(member(about, key)) for key in about}
             yield member(top, "data"), {"root name": root, **metadata}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, TypeError) as error:  # h5py's, for damaged files
         if isinstance(error, MsapipeError):
             raise
         raise MsapipeError(f"{path}: not an HDF5 file, or a damaged one: {error}") from error
@@ -116,7 +116,7 @@ def entry_of(path: Path, data: Any, entry: str) -> tuple[NDArray[Any], NDArray[n
         group = member(data, entry)
         features = np.asarray(member(group, "features"))
         intervals = np.asarray(member(group, "intervals"), np.float64)
-    except (KeyError, ValueError, TypeError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, TypeError) as error:
         raise MsapipeError(f"{path}: {entry}: expected features and intervals: {error}") from error
     if features.ndim < 2 or intervals.shape != (len(features), 2):
         raise MsapipeError(

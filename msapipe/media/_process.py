@@ -88,10 +88,10 @@ def uninterrupted() -> Iterator[None]:
     try:
         yield
     finally:
-        for signalled, handler in ours.items():
-            signal.signal(signalled, handler)
-        for taken, frame in came[:1]:
-            ours[signal.Signals(taken)](taken, frame)
+        for known, handler in ours.items():
+            signal.signal(known, handler)
+        for number, frame in came[:1]:
+            ours[signal.Signals(number)](number, frame)
 
 
 class Child:
