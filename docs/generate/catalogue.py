@@ -101,7 +101,7 @@ def fusion_page(name: str) -> str:
     return "\n\n".join(
         [
             f"# Fusion model `{name}`",
-            _table(("", ""), rows) if rows else "",
+            _table(("fact", ""), rows) if rows else "",
             f"```\nmsapipe train features.safetensors --labels label.csv --model {name} -o my-{name}\n```",
             f"Presets (`--preset`): {', '.join(f'`{preset}`' for preset in presets) or 'none'}.",
             literally(FUSION.about(name)),

@@ -24,7 +24,7 @@ def on_config(config: MkDocsConfig) -> None:
     """The navigation: guides that are there, then every generated page."""
     made = pages()
     there = {path.relative_to(config.docs_dir).as_posix() for path in Path(config.docs_dir).glob("*.md")} | set(made)
-    nav: list[Any] = [{title: [page for page in names if page in there]} for title, names in GUIDE.items()]
+    nav: list[Any] = [{title: [_entry(page) for page in names if page in there]} for title, names in GUIDE.items()]
     named = {page for names in GUIDE.values() for page in names}
     if more := sorted(page for page in there if "/" not in page and page not in named):
         nav.append({"More": more})
@@ -39,6 +39,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path, text in pages().items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def _entry(page: str) -> Any:
+    # The first page has the title of the whole.
+    return {"Overview": page} if page == "index.md" else page
 
 
 def _name(page: str) -> str:
