@@ -80,7 +80,7 @@ def serve(
     limits = Limits(max_mb, max_seconds, at_once, queue, keep_seconds=60 * keep_minutes)
     listening = open_socket(host, port)
     desk = Desk(lambda: Scorer(start), limits, counting.job)
-    settings = Settings(None if root is None else root.resolve(), token, name, grace)
+    settings = Settings(None if root is None else root.resolve(), token, name)
     address = address_of(host, listening.getsockname()[1])
     console.print(
         f"serving model {escape(name)} on {escape(address)}, the API at {escape(address)}/docs", soft_wrap=True

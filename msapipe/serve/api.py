@@ -70,13 +70,11 @@ class Settings:
 
     root: the folder below which clips may be named by their path, resolved; None: uploads only.   token: what a
     client must send, "" for nothing.   model: what is scored with, as people call it.
-    grace: seconds that clips in hand get when the server is stopped.
     """
 
     root: Path | None = None
     token: str = ""
     model: str = "pocket"
-    grace: float = 20.0
 
 
 def problems(*which: int) -> dict[int | str, dict[str, Any]]:
@@ -93,7 +91,7 @@ def make_app(desk: Desk, settings: Settings, counting: Counting) -> FastAPI:
         try:
             yield
         finally:
-            await desk.close(settings.grace)
+            await desk.close()
 
     app = FastAPI(
         title="msapipe",

@@ -52,7 +52,7 @@ def make_demo(desk: Desk, recipes: Sequence[str], models: Sequence[str], tempora
         try:
             yield
         finally:
-            await desk.close(0)
+            await desk.close()
 
     app = FastAPI(lifespan=life, openapi_url=None, docs_url=None, redoc_url=None)
 

@@ -190,12 +190,17 @@ class Desk:
         self.jobs.pop(job.id, None)
         await asyncio.to_thread(shutil.rmtree, job.folder, True)
 
-    async def close(self, seconds: float) -> None:
-        """Take no more jobs, wait so many seconds for those that are here, then give them up."""
+    async def finish(self, seconds: float) -> None:
+        """Take no more jobs, and wait until those that are here are done, so many seconds at most."""
         self.stopping = True
-        left = [job for job in self.jobs.values() if not job.finished]
-        if left and seconds > 0:
-            await asyncio.wait([asyncio.create_task(job.end()) for job in left], timeout=seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for job in list(self.jobs.values()):
+                    await job.end()
+
+    async def close(self) -> None:
+        """Take no more jobs, and give up those that are here."""
+        self.stopping = True
         for job in self.jobs.values():
             job.fail("cancelled", f"{job.name}: the server was stopped before it was scored; send it again")
         for task in (*self._running.values(), *self._tasks):

@@ -115,7 +115,8 @@ class Scorer:
         except TimeoutError:  # inside a library that hears no signals
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), _SECONDS_TO_STOP)
 
     async def _say(self, message: dict[str, Any]) -> None:
         if self._process is not None and self._process.stdin is not None:

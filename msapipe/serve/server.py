@@ -75,10 +75,7 @@ def run(app: FastAPI, desk: Desk, listening: socket.socket, grace: float, patien
 async def _end(server: uvicorn.Server, desk: Desk, asked: asyncio.Event, grace: float) -> None:
     """Once asked, let the server go on answering until the jobs that it has are done."""
     await asked.wait()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(grace):
-            for job in list(desk.jobs.values()):
-                await job.end()
+    await desk.finish(grace)
     server.should_exit = True
 
 

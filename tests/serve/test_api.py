@@ -25,7 +25,7 @@ FILM = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 8
 def serving(scorer: FakeScorer, settings: Settings | None = None, **limits: Any) -> Iterator[TestClient]:
     counting = Counting()
     desk = Desk(lambda: scorer, Limits(**limits), counting.job)
-    with TestClient(make_app(desk, settings or Settings(grace=0), counting)) as client:
+    with TestClient(make_app(desk, settings or Settings(), counting)) as client:
         yield client
     assert not desk.folder.exists()
 
@@ -187,7 +187,7 @@ def test_paths_stay_below_the_root(scorer: FakeScorer, tmp_path: Path) -> None:
         "\ud800.mp4": 422,
     }
     kind = {"Content-Type": "application/json"}
-    with serving(scorer, Settings(root=root.resolve(), grace=0)) as client:
+    with serving(scorer, Settings(root=root.resolve())) as client:
         for path, status in refused.items():
             answer = client.post("/jobs/by-path", content=json.dumps({"path": path}), headers=kind)
             assert (path, answer.status_code) == (path, status)
@@ -203,7 +203,7 @@ def test_paths_stay_below_the_root(scorer: FakeScorer, tmp_path: Path) -> None:
 
 
 def test_a_token_guards_all_but_health_and_the_page(scorer: FakeScorer) -> None:
-    with serving(scorer, Settings(token="sésame", grace=0)) as client:
+    with serving(scorer, Settings(token="sésame")) as client:
         for given in (None, "Bearer wrong", "Bearer ", "Basic c2VzYW1l", "sésame".encode()):
             headers: Any = {} if given is None else {"Authorization": given}
             answer = client.post("/predict", files=upload(), headers=headers)
@@ -211,7 +211,7 @@ def test_a_token_guards_all_but_health_and_the_page(scorer: FakeScorer) -> None:
             assert client.get("/metrics", headers=headers).status_code == 401
         assert client.get("/health").status_code == client.get("/docs").status_code == 200
         assert not scorer.seen
-    with serving(scorer, Settings(token="sesame", grace=0)) as client:
+    with serving(scorer, Settings(token="sesame")) as client:
         assert client.post("/predict", files=upload(), headers={"Authorization": "Bearer sesame"}).status_code == 200
 
 

@@ -37,7 +37,7 @@ print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
 desk = Desk(lambda: scorer, Limits(megabytes=1))
 patience = Patience(head=0.5, silence=0.5, body=1.0, connections=300)
 grace = float(sys.argv[2])
-run(make_app(desk, Settings(Path(sys.argv[3]), grace=grace), Counting()), desk, listening, grace, patience)
+run(make_app(desk, Settings(Path(sys.argv[3])), Counting()), desk, listening, grace, patience)
 print("folder left:", desk.folder.exists(), flush=True)
 """
 HOSTILE = ("../../../pwn.mp4", "/tmp/pwn.mp4", "..\\pwn.mp4", "-i.mp4", "<img src=x>.mp4", "\x1b[1m")
@@ -118,18 +118,15 @@ def test_too_many_connections_are_503(tmp_path: Path) -> None:
             each.close()
 
 
-@pytest.mark.parametrize(
-    "name", ["../../../pwn.mp4", "/tmp/pwn.mp4", "..\\pwn.mp4", "-i.mp4", "<img src=x>.mp4", "\x1b[1m"]
-)
-def test_names_are_never_paths(tmp_path: Path, name: str) -> None:
+def test_names_are_never_paths(tmp_path: Path) -> None:
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
     with server(tmp_path / "no") as (address, _):
-        sent = name.replace("\\", "\\\\")
-        body = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{sent}"\r\n\r\n'.encode() + FILM
-        kind = {"Content-Type": "multipart/form-data; boundary=b"}
-        answer = httpx2.post(f"{address}/predict", content=body + b"\r\n--b--\r\n", headers=kind, timeout=30)
-        assert answer.status_code == 200
-        assert "/" not in answer.json()["file"]
-        assert "\x1b" not in answer.json()["file"]
+        for name in HOSTILE:
+            sent = name.replace("\\", "\\\\")
+            body = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{sent}"\r\n\r\n'.encode() + FILM
+            answer = httpx2.post(f"{address}/predict", content=body + b"\r\n--b--\r\n", headers=kind, timeout=30)
+            assert (name, answer.status_code) == (name, 200)
+            assert not set("/\x1b\0") & set(answer.json()["file"])
 
 
 def test_it_ends_when_the_clips_in_hand_are_done(tmp_path: Path) -> None:
