@@ -228,7 +228,7 @@ def length(lab: Lab) -> Found:
 def bombs(lab: Lab) -> Found:
     """Row 15: more pixels than the limit; a small file of very many pictures."""
     large, many = lab.place("large.avi"), lab.place("many.mkv")
-    for path, size, count in ((large, 9000, 2), (many, 1024, 3000)):
+    for path, size, count in ((large, 9000, 1), (many, 640, 3000 if lab.full else 300)):
         with av.open(str(path), "w") as out:
             video = out.add_stream("mjpeg" if path is large else "mpeg4", rate=25)
             video.width = video.height = size
@@ -242,7 +242,7 @@ def bombs(lab: Lab) -> Found:
     lines = run.by_name()
     refused = lines[large.name]["status"] == "error"
     figure = f"81 million pixels {'refused' if refused else 'READ'} in {lines[large.name]['seconds']:.1f} s; "
-    figure += f"3,000 pictures in {many.stat().st_size // 1000} kB: {lines[many.name]['status']}, {run.megabytes} MB"
+    figure += f"pictures in {many.stat().st_size // 1000} kB: {lines[many.name]['status']}, {run.megabytes} MB"
     met = refused and lines[large.name]["seconds"] <= 2 and run.megabytes <= 2048
     return Found(15, "pixel and packet bombs", "<= 2 s to refuse, <= 2 GB", figure, met)
 

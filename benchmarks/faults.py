@@ -27,6 +27,7 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 SAMPLES = REPOSITORY / "sample_media"
 SHARED = REPOSITORY.parent / "shared"
+LIGHT = "schema: 1\nmedia: {rate: 16000}\nstages:\n  audio: {use: mfcc, pitch: false}\n"
 NOT_COMPARED = (".lock", ".log", ".jsonl")
 
 
@@ -64,6 +65,13 @@ class Lab:
     full: bool = False
     pipeline: str = "pocket"
     made: int = field(default=0)
+
+    def light(self) -> None:
+        """A recipe of little work, for faults that do not depend on what is computed; at full strength it stays."""
+        if not self.full:
+            recipe = self.place("light.yaml")
+            recipe.write_text(LIGHT)
+            self.pipeline = str(recipe)
 
     def place(self, name: str) -> Path:
         """A new path."""
@@ -175,7 +183,10 @@ def main() -> None:
     for number in asked.rows:
         with tempfile.TemporaryDirectory(prefix="faults-") as folder:
             begun = time.monotonic()
-            found = rows[number](Lab(Path(folder), asked.strength == "full", asked.pipeline))
+            lab = Lab(Path(folder), asked.strength == "full", asked.pipeline)
+            if number in RUN_ROWS:
+                lab.light()
+            found = rows[number](lab)
             met = {True: "yes", False: "NO", None: "not run"}[found.met]
             failed += found.met is False
             seconds = time.monotonic() - begun

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
-from msapipe.pipeline.pipeline import as_clip
+from msapipe.api import as_clip
 from rich.console import Console
 
 from msapipe.cache import Store

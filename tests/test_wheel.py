@@ -36,7 +36,7 @@ def test_the_wheel_holds_what_it_needs_and_nothing_else(wheel: Path) -> None:
         assert path.relative_to(ROOT).as_posix() in bundled
     assert "msapipe/py.typed" in names
     assert {name.split("/")[0] for name in names} == {"msapipe", f"{wheel.name.split('-py3')[0]}.dist-info"}
-    assert wheel.stat().st_size < 30e6
+    assert wheel.stat().st_size < 32e6  # text 23.5, studio 5.8, faces 3.1 MB
 
 
 def test_the_wheel_scores_a_clip_in_an_empty_folder(wheel: Path, samples: Path, tmp_path: Path) -> None:

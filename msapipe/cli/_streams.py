@@ -22,6 +22,7 @@ class Cleaned:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self.rich_proxied_file = stream  # rich looks for it, and cleans by itself: see ``console``
 
     def write(self, text: str) -> int:
         """Write the text; returns its length."""
@@ -65,5 +66,4 @@ def console(stderr: bool = False, quiet: bool = False) -> Console:
             for text, style, control in super().render(renderable, options):
                 yield Segment(text if control else clean(text), style, control)
 
-    stream: Any = sys.stderr if stderr else sys.stdout
-    return _Console(file=getattr(stream, "stream", stream), quiet=quiet, highlight=False)
+    return _Console(stderr=stderr, quiet=quiet, highlight=False)

@@ -20,7 +20,10 @@ def test_row(row: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from _faults_runs import RUN_ROWS  # type: ignore[import-not-found]
     from faults import Lab  # type: ignore[import-not-found]
 
-    found = {**RUN_ROWS, **FILE_ROWS}[row](Lab(tmp_path))
+    lab = Lab(tmp_path)
+    if row in RUN_ROWS:
+        lab.light()
+    found = {**RUN_ROWS, **FILE_ROWS}[row](lab)
     if found.met is None:
         pytest.skip(found.figure)
     assert found.met, f"{found.fault}: {found.figure}; promised: {found.promised}"
