@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
+# Read now: tests run without the variables of the user.
+_PICTURES = os.environ.get("MSAPIPE_SCREENSHOTS", "")
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # A camera and a microphone that are made up, and nobody to be asked.
 _FLAGS = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
@@ -90,11 +92,10 @@ class Watched:
 
     def picture(self, name: str) -> None:
         """A small picture for the documentation, where it was asked for."""
-        folder = os.environ.get("MSAPIPE_SCREENSHOTS")
-        if folder:
+        if _PICTURES:
             from PIL import Image
 
-            path = ROOT / folder / name
+            path = ROOT / _PICTURES / name
             path.parent.mkdir(parents=True, exist_ok=True)
             self.page.screenshot(path=path)
             with Image.open(path) as image:
