@@ -204,7 +204,7 @@ def _tree(root: Path) -> dict[str, bytes]:
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in sorted(root.rglob("*"))
-        if path.is_file() and path.suffix not in (".lock", ".jsonl")
+        if path.is_file() and path.suffix not in (".lock", ".jsonl", ".log")
     }
 
 

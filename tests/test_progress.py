@@ -6,7 +6,6 @@ import io
 from pathlib import Path
 
 import pytest
-from msapipe.api import as_clip
 from rich.console import Console
 
 from msapipe.cache import Store
@@ -30,7 +29,7 @@ def told(tmp_path: Path, clip: Clip) -> list[Progress]:
 
 
 def test_steps_and_seconds_are_told(samples: Path, tmp_path: Path) -> None:
-    heard = told(tmp_path, as_clip(samples / "silent_face.mp4"))
+    heard = told(tmp_path, Clip("a", samples / "silent_face.mp4"))
     steps = list(dict.fromkeys(each.step for each in heard))
     assert steps == ["media", "faces/mtcnn", "speaker/largest", "vision/geometry"]
     assert [each.number for each in heard] == sorted(each.number for each in heard)
@@ -40,7 +39,7 @@ def test_steps_and_seconds_are_told(samples: Path, tmp_path: Path) -> None:
     last = next(each for each in reversed(heard) if each.step == "faces/mtcnn")
     assert last.length == pytest.approx(4.0, abs=0.1)
     assert last.share == pytest.approx(1.0, abs=0.05)
-    assert told(tmp_path, as_clip(samples / "silent_face.mp4")) == []  # all of it was stored
+    assert told(tmp_path, Clip("a", samples / "silent_face.mp4")) == []  # all of it was stored
 
 
 def test_a_stretch_has_its_own_length(samples: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ FLOORS = (
 )
 # Every folder of the repository with code of ours.
 WRITTEN = ("msapipe", "models", "benchmarks", "sample_media", "tests", "examples", "docs")
+MODULES = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in PACKAGE.rglob("*.py")}
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 
@@ -67,34 +68,32 @@ def test_rooms_import_only_downwards() -> None:
 
 def test_no_circles_inside_rooms_either() -> None:
     """Whichever file is imported, none of those that it imports leads back to it: also inside functions."""
-    names = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in files()}
-    reached = {name.removesuffix(".__init__"): set[str]() for name in names}
-    for name, path in names.items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module and not under_type_checking(node, path):
-                for alias in node.names:
-                    inner = f"{node.module}.{alias.name}"
-                    reached[name.removesuffix(".__init__")].add(inner if inner in reached else node.module)
+    modules = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in files()}
+    leads = {name.removesuffix(".__init__"): leads_to(path) for name, path in modules.items()}
     circles = []
-    for start in reached:
-        seen, left = set[str](), list(reached[start] - {start})
+    for start in leads:
+        seen, left = set[str](), list(leads[start] - {start})
         while left:
-            if (name := left.pop()) not in seen and name in reached:
+            if (name := left.pop()) not in seen and name in leads:
                 seen.add(name)
-                left += reached[name]
+                left += leads[name]
         if start in seen:
             circles.append(start)
     assert not circles, circles
 
 
-def under_type_checking(node: ast.AST, path: Path) -> bool:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return any(
-        isinstance(part, ast.If)
-        and ast.unparse(part.test) == "TYPE_CHECKING"
-        and part.lineno <= node.lineno <= (part.end_lineno or 0)  # type: ignore[attr-defined]
-        for part in ast.walk(tree)
-    )
+def leads_to(path: Path) -> set[str]:
+    """Modules, and what may be one, that a file imports, but for those that only types need."""
+    found: set[str] = set()
+    left: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inner & MODULES or {node.module}
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            left += ast.iter_child_nodes(node)
+    return found
 
 
 def test_no_stage_imports_another() -> None:

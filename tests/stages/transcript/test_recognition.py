@@ -113,7 +113,7 @@ def test_what_was_heard_before_changes_nothing(stage: Pocketsphinx, sound: Sound
     other.load("cpu")
     assert other.run(short) != first
     stage.run(Waveform(np.ascontiguousarray(short.samples[::-1]), RATE))
-    plain = _pocketsphinx.Decoder(language_model=False)
+    plain = _pocketsphinx.SphinxDecoder(language_model=False)
     plain.expect(["hello"])
     for _ in range(2):
         plain.hear(short.samples)
