@@ -28,7 +28,7 @@ def test_stage(slot: str, name: str, tiny_weights: Path) -> None:
 # Where the paper's sizes take minutes to learn anything, smaller ones show the same.
 QUIET = {"dropout": 0.0, "post_dropout": 0.0}
 SMALLER: dict[str, dict[str, Any]] = {
-    "agfn": {"layers": 1, "vat_steps": 1},
+    "agfn": {"layers": 1, "vat_steps": 1, "d": 64},
     # The labels to learn lie in [-2, 2].
     "av_mc": {"output_range": (-3.0, 3.0), **QUIET},
     "av_mc_semi": {"output_range": (-3.0, 3.0), **QUIET},
@@ -42,6 +42,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     "misa": {"d": 32, "feed": 64, "dropout": 0.0},
     "mmmu_ba": {"hidden": 32, "units": 16, "gru_dropout": 0.0, "dropout": 0.0},
     "mult": {"layers": 2, "width": 20, "heads": 4, "text_dropout": 0.0, "embed_dropout": 0.0, "output_dropout": 0.0},
+    "tetfn": {"layers": 1, "d": 20, "heads": 4, "dropout": 0.0},
     "tfn": {"hidden": (16, 8, 16), "text_out": 8},
 }
 

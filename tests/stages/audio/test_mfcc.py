@@ -32,6 +32,7 @@ def tone(hertz: float, seconds: float = 1.0, level: float = 0.5) -> Waveform:
     return Waveform((level * np.sin(2 * np.pi * hertz * t)).astype(np.float32), RATE)
 
 
+@pytest.mark.slow  # librosa compiles itself at its first call
 @pytest.mark.parametrize(
     ("samples", "rate"), [(48000, 16000), (16037, 16000), (1500, 16000), (24000, 8000), (50000, 44100)]
 )

@@ -296,6 +296,7 @@ def _means(outcome: Outcome) -> dict[str, float]:
     return {name.rpartition(".")[2]: float(value) for name, value in zip(found.names, means, strict=True)}
 
 
+@pytest.mark.slow
 def test_people_who_only_talk_are_about_neutral(pocket: Pipeline, shared: Path) -> None:
     paths = sorted((shared / "media" / "speech").glob("*.mp[4g]"))
     if not paths:
