@@ -155,7 +155,7 @@ async def _score(desk: Desk, path: Path, models: Sequence[str], recipe: str | No
             yield _alert(job.error), ""
             return
     yield (
-        _scores([job.result or {} for job in jobs]),
+        _scores([job.result or {} for job in jobs], models),
         "".join(_frame(job, model) for job, model in zip(jobs, models, strict=True)),
     )
 
