@@ -155,7 +155,7 @@ async def _score(desk: Desk, path: Path, models: Sequence[str], recipe: str | No
             yield _alert(job.error), ""
             return
     yield (
-        _scores([job.result or {} for job in jobs]),
+        _scores([job.result or {} for job in jobs], models),
         "".join(_frame(job, model) for job, model in zip(jobs, models, strict=True)),
     )
 
@@ -188,7 +188,7 @@ def _progress(event: dict[str, Any], model: str, number: int, of: int) -> str:
     return f"<p role='status' id='progress'>{escape(event['step'])}{read}{escape(which)} {bar}</p>"
 
 
-def _scores(results: Sequence[dict[str, Any]]) -> str:
+def _scores(results: Sequence[dict[str, Any]], models: Sequence[str]) -> str:
     """A table with a column for each model."""
     names = list(dict.fromkeys(name for result in results for name in result["modalities"]))
     rows = [
@@ -199,7 +199,7 @@ def _scores(results: Sequence[dict[str, Any]]) -> str:
         ("words", [result["transcript"]["text"][:300] for result in results]),
         ("notes", ["; ".join(result["notes"]) for result in results]),
     ]
-    head = "".join(f"<th scope='col'>{escape(result['model'])}</th>" for result in results)
+    head = "".join(f"<th scope='col'>{escape(marked(model))}</th>" for model in models)
     body = "".join(
         f"<tr><th scope='row'>{escape(name)}</th>{''.join(f'<td>{escape(marked(cell))}</td>' for cell in cells)}</tr>"
         for name, cells in rows
