@@ -90,8 +90,8 @@ def uninterrupted() -> Iterator[None]:
     finally:
         for known, handler in ours.items():
             signal.signal(known, handler)
-        for number, frame in came[:1]:
-            ours[signal.Signals(number)](number, frame)
+        for came_number, frame in came[:1]:
+            ours[signal.Signals(came_number)](came_number, frame)
 
 
 class Child:
