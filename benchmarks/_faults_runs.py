@@ -207,10 +207,11 @@ def signals(lab: Lab) -> Found:
         cache, temporary = lab.place("cache"), lab.place("tmp")
         temporary.mkdir()
         jobs = ("--jobs", str(1 + number % 2))
-        process = lab.start(
-            "extract", clips, "--cache", cache, "-p", lab.pipeline, *jobs, env={"TMPDIR": str(temporary)}
-        )
-        time.sleep(rng.uniform(1, max(1.1, whole)))  # a random point, no limit
+        report, env = lab.place("report.jsonl"), {"TMPDIR": str(temporary)}
+        process = lab.start("extract", clips, "--cache", cache, "--report", report, "-p", lab.pipeline, *jobs, env=env)
+        while not report.exists() and process.poll() is None:  # before, it is Python that starts, not the program
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, whole))  # a random point, no limit
         process.send_signal((signal.SIGINT, signal.SIGTERM)[number // 2 % 2])
         begun = time.monotonic()
         process.communicate()

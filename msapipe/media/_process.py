@@ -90,8 +90,8 @@ def uninterrupted() -> Iterator[None]:
     finally:
         for known, handler in ours.items():
             signal.signal(known, handler)
-        for taken, frame in came[:1]:
-            ours[signal.Signals(taken)](taken, frame)
+        for came_number, frame in came[:1]:
+            ours[signal.Signals(came_number)](came_number, frame)
 
 
 class Child:
