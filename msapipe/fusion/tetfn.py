@@ -166,7 +166,7 @@ class Tetfn(MultiTask):
 
         def encoder(width: int, depth: int, placed: bool, first: int = 0) -> Encoder:
             own = {"scale": width**0.5, "positions": placed, "first": first, "causal": causal}
-            return Encoder(width, heads, depth, dropout=shares, **own)  # type: ignore[arg-type]
+            return Encoder(width, heads, depth, dropout=shares, **own)
 
         self.cross = nn.ModuleDict()
         for own in self.names:
