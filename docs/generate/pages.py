@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from catalogue import pages
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 # Pages in the order of reading; a page of docs/ that is not named here comes under "More" by itself.
 GUIDE = {
@@ -16,6 +18,8 @@ GUIDE = {
     "Extend": ("add-a-stage.md", "add-a-model.md", "add-a-data-set.md"),
     "Figures": ("measured.md", "papers.md", "results.md", "report.md", "reliability.md"),
 }
+# A link of a page of docs/ to a file of the repository that is no page: a reader of the pages has its name.
+_OUTSIDE = re.compile(r"\[[^\]]*\]\(\.\./([\w/.-]+)\)")
 # Folders of generated pages, each behind the page of all.
 REFERENCE = {"Recipes": "recipes", "Stages": "stages", "Fusion models": "fusion", "Trained models": "models"}
 
@@ -39,6 +43,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path, text in pages().items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Files outside of docs/ are named, not linked."""
+    return markdown if "/" in page.file.src_uri else _OUTSIDE.sub(r"`\1`", markdown)
 
 
 def _entry(page: str) -> Any:
