@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from msapipe.serve.scorer import Start
 
 _HERE = ("127.0.0.1", "::1", "localhost")
+_NAMES_HERE = ("127.0.0.1", "[::1]", "localhost")
 
 Host = Annotated[str, typer.Option("--host", help="The address to listen on; 0.0.0.0 is every one of this machine.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0: any free one, which is said.")]
@@ -80,7 +81,8 @@ def serve(
     limits = Limits(max_mb, max_seconds, at_once, queue, keep_seconds=60 * keep_minutes)
     listening = open_socket(host, port)
     desk = Desk(lambda: Scorer(start), limits, counting.job)
-    settings = Settings(None if root is None else root.resolve(), token, name)
+    only = _NAMES_HERE if host in _HERE and not token else ()
+    settings = Settings(None if root is None else root.resolve(), token, name, only)
     address = address_of(host, listening.getsockname()[1])
     console.print(
         f"serving model {escape(name)} on {escape(address)}, the API at {escape(address)}/docs", soft_wrap=True

@@ -19,6 +19,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.sse import format_sse_event
 from starlette.datastructures import UploadFile
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
 from msapipe import __version__
@@ -69,12 +70,14 @@ class Settings:
     """What an application is made of beside its desk.
 
     root: the folder below which clips may be named by their path, resolved; None: uploads only.   token: what a
-    client must send, "" for nothing.   model: what is scored with, as people call it.
+    client must send, "" for nothing.   model: what is scored with, as people call it.   hosts: names by which it may
+    be asked, () for any: a page of elsewhere whose name was made to lead here would ask by its own.
     """
 
     root: Path | None = None
     token: str = ""
     model: str = "pocket"
+    hosts: tuple[str, ...] = ()
 
 
 def problems(*which: int) -> dict[int | str, dict[str, Any]]:
@@ -111,6 +114,8 @@ def make_app(desk: Desk, settings: Settings, counting: Counting) -> FastAPI:
     add_docs(app)
     app.add_exception_handler(RequestValidationError, _misunderstood)
     app.add_exception_handler(ClientDisconnect, _gone)
+    if settings.hosts:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)
     app.add_middleware(Guards, most=desk.limits.bytes, counting=counting)
     return app
 

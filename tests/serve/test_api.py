@@ -55,6 +55,15 @@ def test_a_clip_is_scored_and_nothing_of_it_stays(scorer: FakeScorer) -> None:
     assert scorer.seen[0][1] == FILM
 
 
+def test_another_name_for_this_machine_is_refused(scorer: FakeScorer) -> None:
+    with serving(scorer, Settings(hosts=("localhost", "[::1]"))) as client:
+        asked = {name: client.get("/health", headers={"Host": name}).status_code for name in HOSTS}
+    assert asked == HOSTS
+
+
+HOSTS = {"localhost:8000": 200, "[::1]:8000": 200, "elsewhere.example": 400}
+
+
 def test_a_job_tells_its_progress_and_keeps_result_and_report(scorer: FakeScorer) -> None:
     scorer.gate.clear()
     with serving(scorer) as client:
