@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from msapipe.exchange import _safe_pickle
-from msapipe.exchange.csd import Csd
-from msapipe.exchange.safetensors import Safetensors
+from msapipe.formats import _safe_pickle
+from msapipe.formats.csd import Csd
+from msapipe.formats.safetensors import Safetensors
 
 from msapipe.cache.store import entry_bytes, read_entry
 from msapipe.datasets import reader_of

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msapipe.exchange import _safe_pickle
-from msapipe.exchange.csd import Csd
-from msapipe.exchange.safetensors import Safetensors
+from msapipe.formats import _safe_pickle
+from msapipe.formats.csd import Csd
+from msapipe.formats.safetensors import Safetensors
 
 from msapipe.cache.store import entry_bytes, read_entry
 from msapipe.datasets import Example, Refused, reader_of
