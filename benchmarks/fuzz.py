@@ -22,14 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from msapipe.formats import _safe_pickle
-from msapipe.formats.csd import Csd
-from msapipe.formats.safetensors import Safetensors
 
 from msapipe.cache.store import entry_bytes, read_entry
 from msapipe.datasets import reader_of
 from msapipe.documents import read_json, read_yaml
 from msapipe.errors import MsapipeError
+from msapipe.formats import _safe_pickle
+from msapipe.formats.csd import Csd
+from msapipe.formats.safetensors import Safetensors
 from msapipe.media._protocol import LENGTHS, lengths, parse, unpack_info
 from msapipe.pipeline.recipe import load_recipe, parse_recipe
 from msapipe.sidecars import sidecars_of

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msapipe.formats import _safe_pickle
-from msapipe.formats.csd import Csd
-from msapipe.formats.safetensors import Safetensors
 
 from msapipe.cache.store import entry_bytes, read_entry
 from msapipe.datasets import Example, Refused, reader_of
 from msapipe.errors import MsapipeError
+from msapipe.formats import _safe_pickle
+from msapipe.formats.csd import Csd
+from msapipe.formats.safetensors import Safetensors
 from msapipe.sidecars import SUFFIXES, sidecars_of
 from msapipe.stages.transcript._formats import read_file
 from msapipe.types import FeatureSequence, Sample
