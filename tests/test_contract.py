@@ -93,10 +93,10 @@ def test_the_contract_can_fail() -> None:
 
 
 def test_a_plug_in_must_not_take_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import EntryPoint, EntryPoints
 
     entry = EntryPoint("mtcnn", "elsewhere:Detector", "msapipe.faces")
-    monkeypatch.setattr("msapipe.registry.entry_points", lambda group: [entry] if group == "msapipe.faces" else [])
+    monkeypatch.setattr("msapipe.registry._entry_points", lambda path: EntryPoints([entry]))
     with pytest.raises(RecipeError, match="elsewhere:Detector"):
         STAGES["faces"].where()
     monkeypatch.setenv("MSAPIPE_PLUGINS", "0")

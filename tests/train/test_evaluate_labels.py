@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,8 @@ def _plug_ins(monkeypatch: pytest.MonkeyPatch) -> None:
         group: [EntryPoint(name, f"{__name__}:{cls}", group) for name, cls in found.items()]
         for group, found in FAKES.items()
     }
-    monkeypatch.setattr("msapipe.registry.entry_points", lambda group: entries.get(group, []))
+    found = EntryPoints(entry for part in entries.values() for entry in part)
+    monkeypatch.setattr("msapipe.registry._entry_points", lambda path: found)
 
 
 @pytest.fixture
