@@ -14,7 +14,7 @@ from functools import cache
 from importlib.metadata import EntryPoints, entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from msapipe.errors import RecipeError, UnknownName
 
@@ -36,7 +36,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 @cache
 def _entry_points(path: tuple[str, ...]) -> EntryPoints:
     """Those of every package on ``path``: looking takes hundredths of a second, and each registry asks."""
-    return entry_points()
+    return cast("EntryPoints", entry_points())  # in Python 3.11 of another type, which is asked alike
 
 
 class Registry(Generic[T]):
