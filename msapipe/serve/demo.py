@@ -70,7 +70,7 @@ def make_demo(desk: Desk, recipes: Sequence[str], models: Sequence[str], tempora
         app,
         page,
         path="/",
-        theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+        theme=_theme(gr),
         max_file_size=desk.limits.bytes,
         footer_links=[],
         ssr_mode=False,
@@ -79,6 +79,19 @@ def make_demo(desk: Desk, recipes: Sequence[str], models: Sequence[str], tempora
         run_history=False,
     )
     return mounted
+
+
+def _theme(gr: Any) -> Any:
+    """Fonts of the machine, so that none is fetched; blue that is dark enough for white letters on it."""
+    theme = gr.themes.Default(
+        primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+    )
+    return theme.set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        color_accent="*primary_700",
+    )
 
 
 class _Policy(BaseHTTPMiddleware):
