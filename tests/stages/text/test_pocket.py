@@ -287,7 +287,7 @@ def test_any_text_gives_a_row_per_word(texts: list[str]) -> None:
 
 @pytest.mark.slow
 def test_validation_parts_are_scored_as_the_card_says(shared: Path, model: SentenceReader) -> None:
-    for corpus, worst_error, least_correlation in (("mosi", 0.72, 0.80), ("mosei", 0.56, 0.71)):
+    for corpus, worst_error, least_correlation in (("mosi", 0.72, 0.797), ("mosei", 0.53, 0.74)):
         with (shared / "data" / corpus / "label.csv").open(encoding="utf-8", newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["mode"] == "valid"]
         label = np.array([float(row["label"]) for row in rows])
