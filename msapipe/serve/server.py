@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -76,6 +77,8 @@ async def _end(server: uvicorn.Server, desk: Desk, asked: asyncio.Event, grace: 
     """Once asked, let the server go on answering until the jobs that it has are done."""
     await asked.wait()
     await desk.finish(grace)
+    # What is cut off now is no error to write home about, and a pipe that nobody reads must not hold the end up.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     server.should_exit = True
 
 

@@ -35,7 +35,8 @@ scorer.gate.is_set = lambda: not Path(sys.argv[1]).exists()
 listening = open_socket("127.0.0.1", 0)
 print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
 desk = Desk(lambda: scorer, Limits(megabytes=1))
-patience = Patience(head=0.5, silence=0.5, body=1.0, connections=300)
+silence = float(sys.argv[4])
+patience = Patience(head=0.5, silence=silence, body=2 * silence, connections=300)
 grace = float(sys.argv[2])
 run(make_app(desk, Settings(Path(sys.argv[3])), Counting()), desk, listening, grace, patience)
 print("folder left:", desk.folder.exists(), flush=True)
@@ -45,11 +46,10 @@ FILM = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 8
 
 
 @contextlib.contextmanager
-def server(hold: Path, grace: float = 20.0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def server(hold: Path, grace: float = 20.0, silence: float = 0.5) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The address of a server whose scorer waits while the file ``hold`` is there."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _SERVE, str(hold), str(grace), str(SAMPLES)], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", _SERVE, str(hold), str(grace), str(SAMPLES), str(silence)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         yield process.stdout.readline().strip(), process
@@ -146,6 +146,18 @@ def test_it_ends_when_the_clips_in_hand_are_done(tmp_path: Path) -> None:
         assert process.wait(20) == 0
         assert process.stdout is not None
         assert process.stdout.read() == "folder left: False\n"
+
+
+def test_clients_that_are_cut_off_at_the_end_are_no_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with server(tmp_path / "no", grace=0.1, silence=60) as (address, process):
+        waiting = connected(address)
+        waiting.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n")
+        waiting.sendall(b"Expect: 100-continue\r\nContent-Length: 900\r\n\r\n")
+        assert waiting.recv(4096).startswith(b"HTTP/1.1 100")  # it reads on
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        waiting.close()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
