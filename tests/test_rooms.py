@@ -140,6 +140,17 @@ def test_nothing_is_allowed_to_be_unequal_or_unpickled() -> None:
     assert not wrong, wrong
 
 
+def test_only_the_allow_list_unpickles() -> None:
+    """However it is called: a module that can unpickle is imported where a pickle is read by the list, or written."""
+    found = {
+        str(path.relative_to(PACKAGE))
+        for path in files()
+        for module, _ in imports(path)
+        if module.split(".")[0] in ("pickle", "_pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle")
+    }
+    assert found == {"formats/_safe_pickle.py", "formats/_plain_pickle.py"}
+
+
 def test_a_checkpoint_is_pinned_once() -> None:
     found: dict[str, set[str]] = {}
     for path in files():

