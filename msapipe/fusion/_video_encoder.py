@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from math import isqrt
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -91,7 +90,7 @@ class VideoEncoder(nn.Module):
             return
         file = self._checkpoint().path()
         try:
-            found = _read(file)
+            found: dict[str, Tensor] = load_tensors(file)
             self.net.load_state_dict({name: part for name, part in found.items() if not name.startswith("head.")})
         except (OSError, ValueError, RuntimeError, AttributeError) as error:
             reason = " ".join(str(error).split())[:300]
@@ -125,8 +124,3 @@ class VideoEncoder(nn.Module):
 def _nearest(rows: Tensor, faces: Tensor) -> Tensor:
     """Of each row the nearest of those with a face, the earlier of two: int64 (n,), (f,) to (n,)."""
     return faces[(rows.unsqueeze(1) - faces).abs().argmin(dim=1)]
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = load_tensors(file)
-    return found

@@ -7,7 +7,6 @@ import hmac
 import json
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -88,19 +87,11 @@ def problems(*which: int) -> dict[int | str, dict[str, Any]]:
 def make_app(desk: Desk, settings: Settings, counting: Counting) -> FastAPI:
     """The application over a desk, which it opens and closes."""
 
-    @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
-        desk.open()
-        try:
-            yield
-        finally:
-            await desk.close()
-
     app = FastAPI(
         title="msapipe",
         version=__version__,
         description="A raw video in, a sentiment score out.",
-        lifespan=life,
+        lifespan=desk.life,
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -46,15 +45,7 @@ def make_demo(desk: Desk, recipes: Sequence[str], models: Sequence[str], tempora
     """
     os.environ["GRADIO_TEMP_DIR"] = str(temporary)
 
-    @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
-        desk.open()
-        try:
-            yield
-        finally:
-            await desk.close()
-
-    app = FastAPI(lifespan=life, openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(lifespan=desk.life, openapi_url=None, docs_url=None, redoc_url=None)
 
     @app.get("/report/{job_id}")
     async def report(job_id: str) -> FileResponse:

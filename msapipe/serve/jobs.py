@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -189,6 +189,15 @@ class Desk:
             await asyncio.wait([task])
         self.jobs.pop(job.id, None)
         await asyncio.to_thread(shutil.rmtree, job.folder, True)
+
+    @contextlib.asynccontextmanager
+    async def life(self, _app: object) -> AsyncIterator[None]:
+        """Open while an application lives: its ``lifespan``."""
+        self.open()
+        try:
+            yield
+        finally:
+            await self.close()
 
     async def finish(self, seconds: float) -> None:
         """Take no more jobs, and wait until those that are here are done, so many seconds at most."""
