@@ -58,21 +58,40 @@ def test_windows_of_a_length_that_was_asked_for(seconds: float, length: float) -
 
 
 @given(st.integers(0, 10**6), st.floats(1, 600), st.integers(0, 200), st.integers(1, 50))
-def test_every_valid_row_is_in_exactly_one_window(seed: int, seconds: float, one: int, other: int) -> None:
+def test_every_valid_row_is_in_one_window_and_a_long_one_in_those_that_it_covers(
+    seed: int, seconds: float, one: int, other: int
+) -> None:
     features = {"text": sequence(seed, seconds, one), "vision": sequence(seed + 1, seconds, other)}
     windows = windows_of(length_of(features))
     parts = cut(features, windows)
     assert list(parts) == sorted(parts)
     for name, whole in features.items():
+        times = []
         for number, part in parts.items():
+            left, right = windows[number]
             assert (part[name].names, part[name].channels) == (whole.names, whole.channels)
-            middle = part[name].times.mean(axis=1)
-            assert np.all((middle >= windows[number, 0]) & (middle <= windows[number, 1]))
-        values = [part[name].values[part[name].valid] for part in parts.values()]
-        rows = np.concatenate([*values, np.zeros((0, 2), np.float32)])
-        expected = whole.values[whole.valid]
-        assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, expected.tolist()))
+            start, end = part[name].times.T
+            inside = (start + end) / 2
+            half = np.minimum(end, right) - np.maximum(start, left) >= (right - left) / 2
+            assert np.all(((inside >= left) & (inside <= right)) | (half & (end - start >= right - left)))
+            times += part[name].times[part[name].valid].tolist()
+        expected = whole.times[whole.valid].tolist()
+        assert {*map(tuple, times)} == {*map(tuple, expected)}
+        shortest = (windows[:, 1] - windows[:, 0]).min()
+        short = [pair for pair in times if pair[1] - pair[0] < shortest]
+        assert sorted(short) == sorted(pair for pair in expected if pair[1] - pair[0] < shortest)
     assert all(any(part.valid.any() for part in clip.values()) for clip in parts.values())
+
+
+def test_what_was_heard_over_the_whole_clip_is_in_every_window() -> None:
+    heard = FeatureSequence(np.ones((1, 2), np.float32), np.array([[0.0, 5.0]]), np.ones(1, bool), ("a", "b"))
+    said = FeatureSequence(np.ones((1, 2), np.float32), np.array([[1.5, 2.4]]), np.ones(1, bool), ("a", "b"))
+    parts = cut({"audio": heard, "text": said}, windows_of(5.0, 2.0))
+    assert [(number, len(part["audio"].values), len(part["text"].values)) for number, part in parts.items()] == [
+        (0, 1, 1),
+        (1, 1, 0),
+        (2, 1, 0),
+    ]
 
 
 def test_a_window_weighs_by_its_words_and_its_time() -> None:

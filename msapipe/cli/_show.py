@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -73,12 +74,12 @@ def _show_timeline(out: Console, found: Prediction) -> None:
     """All windows as one line of blocks, and the first of them with their times and scores."""
     if not out.options.ascii_only:
         first, last = found.timeline[0], found.timeline[-1]
-        out.print(f"  {_clock(first.start)} {_line(found)} {_clock(last.end)}", soft_wrap=True)
+        out.print(f"  {_clock(first.start)} {_line(found)} {_clock(ceil(last.end))}", soft_wrap=True)
     table = _table("from", "to", "score", "", "missing")
     for window in found.timeline[:_MOST_ROWS]:
         score = f"[{_colour(window.label)}]{window.score:+.2f}{_bounds(window.interval)}[/]"
         missing = ", ".join(window.missing)
-        table.add_row(_clock(window.start), _clock(window.end), score, escape(window.label), missing)
+        table.add_row(_clock(window.start), _clock(ceil(window.end)), score, escape(window.label), missing)
     out.print(table)
     if len(found.timeline) > _MOST_ROWS:
         out.print(f"  ... {len(found.timeline) - _MOST_ROWS} more windows (--json prints all)")

@@ -24,7 +24,7 @@ from msapipe.pipeline.windows import LENGTH, LONG, cut, length_of, mean, weights
 from msapipe.types import Contribution, FeatureSequence, Prediction, Transcript, Window
 
 # Raise it when the same features and model give another prediction.
-_VERSION = 2
+_VERSION = 3
 
 # So many windows go through a network side by side; what does not fit into memory must not depend on the clip.
 _BATCH = 16

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,15 +54,27 @@ def why_whole(recipe: Recipe) -> str:
 def cut(features: Features, windows: NDArray[np.float64]) -> dict[int, dict[str, FeatureSequence]]:
     """The features of each window that holds a valid row, by the window's number, in order.
 
-    windows: float64 (N, 2).   A row belongs to the window in which its middle lies; its times stay what they are.
+    windows: float64 (N, 2).   A row belongs to the window in which its middle lies, and one that is as long as a window
+    (what was heard over ten seconds, say) to each window of which it covers half too; its times stay what they are.
     """
-    places = {
-        name: np.searchsorted(windows[1:, 0], part.times.mean(axis=1), "right") for name, part in features.items()
-    }
-    seen = np.unique(np.concatenate([places[name][part.valid] for name, part in features.items()]))
-    return {
-        int(number): {name: _rows(part, places[name] == number) for name, part in features.items()} for number in seen
-    }
+    belongs = {name: _belongs(part, windows) for name, part in features.items()}
+    seen = [
+        number for number in range(len(windows)) if any(belongs[n](number)[p.valid].any() for n, p in features.items())
+    ]
+    return {number: {name: _rows(part, belongs[name](number)) for name, part in features.items()} for number in seen}
+
+
+def _belongs(part: FeatureSequence, windows: NDArray[np.float64]) -> Callable[[int], NDArray[np.bool_]]:
+    """Asked for a window: which rows belong to it."""
+    place = np.searchsorted(windows[1:, 0], part.times.mean(axis=1), "right")
+    start, end = part.times.T
+
+    def rows(number: int) -> NDArray[np.bool_]:
+        left, right = windows[number]
+        covered = np.minimum(end, right) - np.maximum(start, left)
+        return np.asarray((place == number) | ((end - start >= right - left) & (covered >= (right - left) / 2)))
+
+    return rows
 
 
 def weights_of(
