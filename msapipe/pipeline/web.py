@@ -164,7 +164,9 @@ def _download(address: str, folder: Path, most: int, report: Report | None) -> N
             .split("; please report")[0]
             .split(" (caused by")[0]
         )
-        raise MediaError(f"{address}: it cannot be fetched: {because}") from None
+        raise MediaError(
+            f"{address}: it cannot be fetched: {because}; check address and network, or give a file"
+        ) from None
     if not any(folder.iterdir()):
         raise MediaError(f"{address}: nothing was fetched: it is larger than {most / 1e6:g} MB, or no clip")
 
