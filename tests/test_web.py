@@ -53,6 +53,15 @@ def test_more_than_the_limit_is_given_up(tmp_path: Path, length: bool) -> None:
     assert left_over(tmp_path) == []
 
 
+def test_what_is_too_large_is_not_read_to_its_end(tmp_path: Path) -> None:
+    told: list[int] = []
+    with serving() as site:
+        site.pages["/a.mp4"] = Page(FILM + bytes(20_000_000), kind="video/mp4", length=False)
+        with pytest.raises(MediaError, match="larger than 1 MB"):
+            fetch_clip(f"{site.url}/a.mp4", tmp_path, most=1_000_000, report=lambda done, total: told.append(done))
+    assert max(told, default=0) <= 1_000_000
+
+
 def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
     with serving() as site:
         site.pages["/playlist.mp4"] = Page(b"ffconcat version 1.0\nfile /etc/passwd\n", kind="video/mp4")
