@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from msapipe.inside import leads_out
 from msapipe.languages import language_code
+from msapipe.safe_paths import leads_out
 
 # In the order in which they are asked: those with times of words first, those without times last.
 SUFFIXES = (

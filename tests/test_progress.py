@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from msapipe.cache import Store
-from msapipe.cli import _within
-from msapipe.cli._within import Within, told_of
+from msapipe.cli import _clip_progress
+from msapipe.cli._clip_progress import ClipProgress, told_of
 from msapipe.pipeline.progress import Progress
 from msapipe.pipeline.recipe import load_recipe
 from msapipe.pipeline.run import Runner
@@ -48,9 +48,9 @@ def test_a_stretch_has_its_own_length(samples: Path, tmp_path: Path) -> None:
 
 
 def test_a_long_clip_is_told_in_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_within, "_SAY_EVERY_SECONDS", -1.0)
+    monkeypatch.setattr(_clip_progress, "_SAY_EVERY_SECONDS", -1.0)
     out = io.StringIO()
-    within = Within(Console(file=out, width=40))
+    within = ClipProgress(Console(file=out, width=40))
     within(Progress("faces/mtcnn", 1, 4, None, 300.0))
     within(Progress("faces/mtcnn", 1, 4, 60.0, 300.0))
     within(Progress("faces/mtcnn", 1, 4, 4.0, 5.0))  # over before anybody has read it

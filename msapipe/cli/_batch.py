@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from msapipe.cli._within import Within
+    from msapipe.cli._clip_progress import ClipProgress
     from msapipe.datasets import Example, Refused
     from msapipe.pipeline.run import Outcome, Runner
     from msapipe.pipeline.shard import Shard
@@ -163,7 +163,7 @@ def with_progress(
     tally: Tally,
     console: Console,
     printing: bool = False,
-    within: Within | None = None,
+    within: ClipProgress | None = None,
 ) -> Iterator[Outcome]:
     """Hand outcomes on, counted, under a progress bar on standard error.
 

@@ -68,9 +68,9 @@ def predict(
     from msapipe.cache import open_store
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
+    from msapipe.cli._clip_progress import ClipProgress
     from msapipe.cli._teller import Teller
     from msapipe.cli._web import from_web
-    from msapipe.cli._within import Within
     from msapipe.engines.local import run_clips
     from msapipe.errors import MsapipeError
     from msapipe.pipeline.device import resolve_device
@@ -86,7 +86,7 @@ def predict(
         resolve_device(device)
     run_options = Options(device, retry=retry, must_keep=False, offline=offline)
     folder = options.cache_folder(cache)
-    within = Within(console)
+    within = ClipProgress(console)
     with batch.report_file(report) as lines, Runner(reduced, open_store(folder), run_options, within) as runner:
         teller = Teller(scorer, runner, console, as_json, explain, timings, output, html)
         teller.check()

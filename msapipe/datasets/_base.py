@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from msapipe.inside import leads_out
+from msapipe.safe_paths import leads_out
 from msapipe.types import Clip
 
 Split = Literal["train", "valid", "test"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from msapipe.datasets._media import MEDIA_SUFFIXES, is_apple_double
-from msapipe.inside import leads_out
+from msapipe.safe_paths import leads_out
 
 
 class Files:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msapipe.datasets._base import DatasetReader, Example, Refused
 from msapipe.datasets._media import MEDIA_SUFFIXES, is_apple_double
-from msapipe.inside import leads_out
+from msapipe.safe_paths import leads_out
 from msapipe.sidecars import sidecars_of
 from msapipe.types import Clip
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from msapipe.datasets._base import Example, Refused
 from msapipe.datasets.table import Table
-from msapipe.inside import member
+from msapipe.safe_paths import member
 from msapipe.types import Clip
 
 TRANSCRIPTS = Path("Raw/Transcript/Segmented/Combined")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from msapipe.documents import read_json
 from msapipe.errors import MissingLibrary, MsapipeError
-from msapipe.inside import member
+from msapipe.safe_paths import member
 
 OWN = "msapipe"  # key of the metadata that only msapipe reads
 # What the SDK asks of every sequence.

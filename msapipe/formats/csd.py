@@ -19,7 +19,7 @@ from msapipe.formats._base import Format
 from msapipe.formats._columns import Columns
 from msapipe.formats._csd_file import OWN, CsdWriter, entry_of, library, opened
 from msapipe.formats._whole import made_whole
-from msapipe.inside import member
+from msapipe.safe_paths import member
 from msapipe.types import FeatureSequence, Sample
 
 _CLIPS = "clips.json"

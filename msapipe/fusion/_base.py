@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from msapipe.fusion._said import LIMIT
+from msapipe.fusion._scores import LIMIT
 from msapipe.types import FeatureSequence
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.fusion._said import LIMIT, Doubles, Said
+from msapipe.fusion._scores import LIMIT, Doubles, Scores
 from msapipe.types import FeatureSequence
 
 Floats = NDArray[np.float32]
@@ -53,7 +53,7 @@ class Scorer:
         factor = np.where(positive, np.exp(root.clip(-LARGEST, LARGEST)), np.tril(root, -1))
         self._covariance = factor @ factor.T
 
-    def __call__(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Said:
+    def __call__(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Scores:
         """Score, interval and what each modality says by itself."""
         said, trust, there = self._observed(clips, without)
         mean, covariance = self._numbers["mean"].astype(np.float64), self._covariance
@@ -63,7 +63,7 @@ class Scorer:
         score = self._limited(mean[0] + (weight * seen).sum(1))
         half = float(self._numbers["reach"]) * np.sqrt(variance)
         alone = self._limited(mean[0] + slope * seen)
-        return Said(
+        return Scores(
             score,
             np.stack([score - half, score + half], 1).clip(-self._limit, self._limit),
             {name: alone[:, i] for i, name in enumerate(self._dims)},

@@ -26,7 +26,7 @@ from msapipe.fusion._base import (
     present,
 )
 from msapipe.fusion._late_numpy import LARGEST, STRAIGHT, SUREST, VERSION
-from msapipe.fusion._said import LIMIT
+from msapipe.fusion._scores import LIMIT
 
 # Nine in ten of a normal variable lie within so many deviations; what the reach of the interval begins as.
 NINE_IN_TEN = 1.6449

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.errors import DecoderDied, MediaError, NotMedia
-from msapipe.media._held import Held
 from msapipe.media._process import Child, ChildFailed, Watch, uninterrupted
 from msapipe.media._protocol import Header, unpack_info
+from msapipe.media._sound_buffer import SoundBuffer
 from msapipe.media._tracks import Heard, choose
 from msapipe.media.options import Limits, MediaOptions
 from msapipe.media.regular import check_regular_file, named
@@ -154,7 +154,7 @@ class Decoder:
 
     def _sound(self, clip: Clip, options: MediaOptions, track: int, channel: int | None) -> Heard:
         """One track as it is, by the mean of its channels or one of them."""
-        data, last = Held(), {}
+        data, last = SoundBuffer(), {}
         request = {**_request("waveform", clip, options), "track": track, "channel": channel}
         with self._job(clip.path) as job:
             for header, payload in job.answers(request):

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from msapipe.cache import digest, file_digest
 from msapipe.documents import MOST_YAML, read_yaml, shown, text_of
 from msapipe.errors import FeatureMismatch, RecipeError, UnknownName, WeightsError
-from msapipe.inside import leads_out
 from msapipe.pipeline.recipe import Recipe
 from msapipe.registry import did_you_mean
 from msapipe.resources import bundled
+from msapipe.safe_paths import leads_out
 from msapipe.stages import MODALITIES
 
 SCHEMA = 1

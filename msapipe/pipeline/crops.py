@@ -7,8 +7,8 @@ from pathlib import Path
 
 from msapipe.cache import digest
 from msapipe.errors import CacheError, MissingLibrary
-from msapipe.inside import leads_out
 from msapipe.pipeline.run import Outcome
+from msapipe.safe_paths import leads_out
 from msapipe.types import FaceClip, FaceTracks, Speaker
 
 

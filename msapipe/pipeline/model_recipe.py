@@ -10,9 +10,9 @@ from typing import Any
 
 from msapipe.cache import digest
 from msapipe.errors import FeatureMismatch, RecipeError
-from msapipe.inside import leads_out
 from msapipe.pipeline.card import Card, check_features, foreign, model_folder, no_raw_clip, read_card, signature
 from msapipe.pipeline.recipe import DEFAULT, Recipe, load_recipe, portable_text, recipe_names
+from msapipe.safe_paths import leads_out
 
 # A recipe that is the user's own is kept in the model folder under this name.
 OWN = "recipe.yaml"

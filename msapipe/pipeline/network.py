@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from msapipe.errors import FeatureMismatch, MsapipeError, WeightsError
-from msapipe.fusion._said import Said, Scorer
+from msapipe.fusion._scores import Scorer, Scores
 from msapipe.pipeline.card import Card
 from msapipe.types import FeatureSequence
 
@@ -111,7 +111,7 @@ class InTorch:
     def __init__(self, network: FusionModel, dims: Mapping[str, int]) -> None:
         self._network, self._dims, self.by_video = network, dims, network.by_video
 
-    def __call__(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Said:
+    def __call__(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Scores:
         """Score, interval and what each modality says by itself."""
         import torch
 
@@ -121,7 +121,7 @@ class InTorch:
         batch.video = torch.zeros(len(batch), dtype=torch.int64)
         with torch.inference_mode():
             output = self._network(batch if without is None else batch.without(without))
-        return Said(
+        return Scores(
             output.score.double().numpy(),
             None if output.interval is None else output.interval.double().numpy(),
             {name: part.double().numpy() for name, part in output.unimodal.items()},

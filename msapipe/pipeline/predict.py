@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from msapipe.cache import Store, digest
 from msapipe.cache.key import SCHEMA
 from msapipe.errors import CacheError, FeatureMismatch, NothingToScore, RecipeError
-from msapipe.fusion._said import Said, Scorer
+from msapipe.fusion._scores import Scorer, Scores
 from msapipe.pipeline import network
 from msapipe.pipeline.card import Card, check_features, model_folder, read_card
 from msapipe.pipeline.recipe import Recipe
@@ -201,16 +201,16 @@ class Model:
             return ()
         return (f"no timeline: the model reads {reason} of the whole clip",)
 
-    def _ask(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Said:
+    def _ask(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Scores:
         """What the network says of clips, some at a time, with one modality switched off or none."""
         scorer = self._load()
         # The windows of a clip are one video: a model by video sees all of them.
         size = len(clips) if scorer.by_video else _BATCH
         parts = [scorer(clips[first : first + size], without) for first in range(0, len(clips), size)]
-        return Said.joined(parts).within(*self.card.scale)
+        return Scores.joined(parts).within(*self.card.scale)
 
     def _timeline(
-        self, clips: Sequence[Mapping[str, FeatureSequence]], windows: NDArray[np.float64], said: Said
+        self, clips: Sequence[Mapping[str, FeatureSequence]], windows: NDArray[np.float64], said: Scores
     ) -> tuple[Window, ...]:
         intervals = [None] * len(windows) if said.interval is None else [_pair(bounds) for bounds in said.interval]
         return tuple(
@@ -242,8 +242,8 @@ def _contribution(
     part: FeatureSequence | None,
     clips: Sequence[Mapping[str, FeatureSequence]],
     windows: NDArray[np.float64],
-    whole: Said,
-    without: Said,
+    whole: Scores,
+    without: Scores,
 ) -> Contribution:
     there = weights_of(clips, windows) * [_seen(clip, name) for clip in clips]
     others = weights_of(clips, windows, without=name)

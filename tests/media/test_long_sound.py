@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from msapipe.errors import MediaError
-from msapipe.media import Decoder, MediaOptions, _held
-from msapipe.media._held import Held
+from msapipe.media import Decoder, MediaOptions, _sound_buffer
+from msapipe.media._sound_buffer import SoundBuffer
 from msapipe.stages._speech import SpeechDetector
 from msapipe.types import Clip, Waveform
 from msapipe.types.sound import let_go, peak_of, pieces_of
@@ -25,8 +25,8 @@ def owner(samples: object) -> object:
     return samples.obj if isinstance(samples, memoryview) else samples
 
 
-def filled(random: np.random.Generator) -> Held:
-    held = Held()
+def filled(random: np.random.Generator) -> SoundBuffer:
+    held = SoundBuffer()
     for _ in range(5):
         held.add(random.normal(0, 0.1, 1000).astype(np.float32).tobytes())
         held.silence(4 * 300)
@@ -35,7 +35,7 @@ def filled(random: np.random.Generator) -> Held:
 
 def test_in_a_file_as_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     short = filled(np.random.default_rng(1)).samples()
-    monkeypatch.setattr(_held, "MOST_IN_MEMORY", 8000)
+    monkeypatch.setattr(_sound_buffer, "MOST_IN_MEMORY", 8000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     long = filled(np.random.default_rng(1)).samples()
     assert isinstance(owner(long), mmap.mmap)
@@ -52,8 +52,8 @@ def test_in_a_file_as_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_a_clip_is_the_same_either_way(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[Waveform] = []
     with Decoder() as decoder:
-        for most in (_held.MOST_IN_MEMORY, 10_000):
-            monkeypatch.setattr(_held, "MOST_IN_MEMORY", most)
+        for most in (_sound_buffer.MOST_IN_MEMORY, 10_000):
+            monkeypatch.setattr(_sound_buffer, "MOST_IN_MEMORY", most)
             found.append(decoder.waveform(Clip("c", SAMPLE), MediaOptions()))
     assert isinstance(owner(found[1].samples), mmap.mmap)
     assert found[0].notes == found[1].notes
@@ -71,7 +71,7 @@ def resident() -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux")
 def test_what_was_walked_over_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = Held()
+    held = SoundBuffer()
     held.silence(200 << 20)
     samples = held.samples()
     before, most = resident(), 0
@@ -85,8 +85,8 @@ def test_what_was_walked_over_is_not_held(monkeypatch: pytest.MonkeyPatch) -> No
 def test_no_room_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
-    monkeypatch.setattr(_held, "MOST_IN_MEMORY", 8000)
-    held = Held()
+    monkeypatch.setattr(_sound_buffer, "MOST_IN_MEMORY", 8000)
+    held = SoundBuffer()
     with Path("/dev/full").open("wb", buffering=0) as full:
         monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
         with pytest.raises(MediaError, match="TMPDIR"):

@@ -9,9 +9,9 @@ import pytest
 from msapipe.datasets import Example, Refused, reader_of
 from msapipe.errors import CacheError, MsapipeError
 from msapipe.formats.csd import Csd
-from msapipe.inside import leads_out
 from msapipe.pipeline.crops import below
 from msapipe.pipeline.inputs import find_clips
+from msapipe.safe_paths import leads_out
 from msapipe.sidecars import sidecars_of
 
 SECRET = "secret words of gold"

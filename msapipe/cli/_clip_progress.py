@@ -17,7 +17,7 @@ _LONG_SECONDS = 20.0
 _SAY_EVERY_SECONDS = 30.0
 
 
-class Within:
+class ClipProgress:
     """Listens to how far clips are that are run in this process, and tells it."""
 
     def __init__(self, console: Console) -> None:

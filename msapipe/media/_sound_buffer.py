@@ -16,7 +16,7 @@ MOST_IN_MEMORY = 64 << 20
 _ZEROS = bytes(1 << 20)
 
 
-class Held:
+class SoundBuffer:
     """Grows by what ``add`` is given. The file has no name from the beginning: a kill leaves nothing of it behind."""
 
     def __init__(self) -> None:

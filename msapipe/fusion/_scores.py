@@ -18,7 +18,7 @@ LIMIT = 20.0
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
+class Scores:
     """Of N clips: score (N,) and interval (N, 2), on the model's scale; unimodal: modality to (N,)."""
 
     score: Doubles
@@ -26,7 +26,7 @@ class Said:
     unimodal: dict[str, Doubles]
 
     @classmethod
-    def joined(cls, parts: Sequence[Said]) -> Said:
+    def joined(cls, parts: Sequence[Scores]) -> Scores:
         """Several, one behind the other."""
         bounds = [part.interval for part in parts if part.interval is not None]
         return cls(
@@ -35,10 +35,10 @@ class Said:
             {name: np.concatenate([part.unimodal[name] for part in parts]) for name in parts[0].unimodal},
         )
 
-    def within(self, low: float, high: float) -> Said:
+    def within(self, low: float, high: float) -> Scores:
         """The same with scores and bounds between the ends of the scale."""
         interval = None if self.interval is None else self.interval.clip(low, high)
-        return Said(self.score.clip(low, high), interval, self.unimodal)
+        return Scores(self.score.clip(low, high), interval, self.unimodal)
 
 
 class Scorer(Protocol):
@@ -49,5 +49,5 @@ class Scorer(Protocol):
 
     by_video: bool
 
-    def __call__(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Said:
+    def __call__(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Scores:
         """What it says of each clip."""
