@@ -329,14 +329,14 @@ def code(lab: Lab) -> Found:
         said = process.communicate()[1].decode()
         refused += process.returncode != 0
         advice += "weights_only" in said or "allow_pickle" in said
-    recipe = lab.place("r.yaml")
+    spec = lab.place("r.yaml")
     checkpoint = lab.place("w.pt")
     checkpoint.write_bytes(data)
-    recipe.write_text(
+    spec.write_text(
         "schema: 1\nstages:\n  faces: mtcnn\n  speaker: largest\n"
         f"  vision: {{use: resnet18, checkpoint: {checkpoint}}}\nmedia: {{}}\n"
     )
-    lab.pipeline = str(recipe)
+    lab.pipeline = str(spec)
     run = lab.extract(SAMPLES / "negative.mp4", cache=lab.place("cache"))
     told = json.dumps(run.lines) + run.said
     advice += "weights_only" in told

@@ -241,11 +241,11 @@ def keys(lab: Lab) -> Found:
     moved.write_bytes(data)
     os.utime(moved, ns=(times.st_atime_ns, times.st_mtime_ns))
     changed = lab.extract(moved, cache=cache).lines[0]["computed"]
-    recipe = lab.place("changed.yaml")
+    spec = lab.place("changed.yaml")
     source = lab.pipeline if lab.pipeline.endswith(".yaml") else REPOSITORY / "pipelines" / f"{lab.pipeline}.yaml"
     text = Path(source).read_text(encoding="utf-8")
-    recipe.write_text(text.replace("rate: 16000", "rate: 8000"), encoding="utf-8")
-    lab.pipeline, before = str(recipe), lab.pipeline
+    spec.write_text(text.replace("rate: 16000", "rate: 8000"), encoding="utf-8")
+    lab.pipeline, before = str(spec), lab.pipeline
     setting = lab.extract(moved, cache=cache).lines[0]["computed"]
     lab.pipeline = before
     met = (again, renamed, changed, setting) == (False, False, True, True)

@@ -1,7 +1,7 @@
 """A data set of which everything is stored: how long ``extract`` takes to find out, and to write it all to one file.
 
 ``--clips`` files of a few bytes get results of the sizes of CMU-MOSEI's features (text 50 x 768, audio 500 x 74, vision
-375 x 35 at most, lengths drawn like MOSI's), put into the cache under the keys of a recipe; then the program runs.
+375 x 35 at most, lengths drawn like MOSI's), put into the cache under the keys of a pipeline; then the program runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from msapipe.cache import Store
 from msapipe.cache.store import entry_bytes
 from msapipe.pipeline.plan import plan
-from msapipe.pipeline.recipe import load_recipe
+from msapipe.pipeline.spec import load_spec
 from msapipe.types import Clip, EncodedImages, FaceTracks, FeatureSequence, MediaInfo, Speaker, Transcript, Word
 
 COLUMNS = {"text": 768, "audio": 74, "vision": 35}
@@ -62,9 +62,9 @@ def values(random: np.random.Generator) -> dict[str, object]:
     return found
 
 
-def fill(root: Path, cache: Path, clips: int, recipe_name: str) -> None:
+def fill(root: Path, cache: Path, clips: int, pipeline_name: str) -> None:
     """The files of a data set, and what is stored of them."""
-    recipe, store, random = load_recipe(recipe_name), Store(cache), np.random.default_rng(1)
+    spec, store, random = load_spec(pipeline_name), Store(cache), np.random.default_rng(1)
     rows = ["video_id,clip_id,text,label,mode"]
     for number in range(clips):
         video, clip = f"video{number // 10:05}", f"{number % 10}"
@@ -74,11 +74,11 @@ def fill(root: Path, cache: Path, clips: int, recipe_name: str) -> None:
         mode = ("train", "train", "valid", "test")[number // 10 % 4]
         rows.append(f"{video},{clip},word,{random.uniform(-3, 3):.2f},{mode}")
         made = values(random)
-        for step in plan(Clip(f"{video}/{clip}", path, text="word"), recipe, store).steps:
+        for step in plan(Clip(f"{video}/{clip}", path, text="word"), spec, store).steps:
             value = made[step.slot]
             place = store.path(step.slot, step.key)
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(entry_bytes(value, dict(step.recipe), ()))
+            place.write_bytes(entry_bytes(value, dict(step.made_from), ()))
     (root / "label.csv").write_text("\n".join(rows) + "\n")
 
 

@@ -21,7 +21,7 @@ import torch
 from mosi import changes, data_of, official, refused, utterances
 from tables import msapipe
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.formats import FORMATS
 from msapipe.fusion import fusion_models
 from msapipe.stages.text.tokens import Tokens
@@ -105,7 +105,7 @@ def variants(setting: str, names: Sequence[str] = ()) -> list[str]:
 def _unfit(name: str, params: dict[str, Any], data: DataSet) -> str:
     try:
         check_fit(name, fusion_models().get(name), params, data)
-    except RecipeError as error:
+    except ConfigError as error:
         return str(error)
     return ""
 

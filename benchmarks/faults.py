@@ -67,11 +67,11 @@ class Lab:
     made: int = field(default=0)
 
     def light(self) -> None:
-        """A recipe of little work, for faults that do not depend on what is computed; at full strength it stays."""
+        """A pipeline of little work, for faults that do not depend on what is computed; at full strength it stays."""
         if not self.full:
-            recipe = self.place("light.yaml")
-            recipe.write_text(LIGHT)
-            self.pipeline = str(recipe)
+            spec = self.place("light.yaml")
+            spec.write_text(LIGHT)
+            self.pipeline = str(spec)
 
     def place(self, name: str) -> Path:
         """A new path."""

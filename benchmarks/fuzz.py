@@ -31,7 +31,7 @@ from msapipe.formats import _safe_pickle
 from msapipe.formats.csd import Csd
 from msapipe.formats.safetensors import Safetensors
 from msapipe.media._protocol import LENGTHS, lengths, parse, unpack_info
-from msapipe.pipeline.recipe import load_recipe, parse_recipe
+from msapipe.pipeline.spec import load_spec, parse_spec
 from msapipe.sidecars import sidecars_of
 from msapipe.stages.transcript._formats import read_file
 from msapipe.types import FeatureSequence, Sample
@@ -107,7 +107,7 @@ def targets(folder: Path) -> dict[str, Target]:
     Safetensors().write(folder / "seed.safetensors", samples)
     split = {"id": ["v$_$1"], "raw_text": ["a"], "text": np.ones((1, 2, 3), np.float32), "regression_labels": [0.5]}
     pickles = [pickle.dumps({"train": split}, protocol) for protocol in (2, 4)]
-    recipes = [load_recipe(name).text.encode() for name in ("pocket", "plain", "boosting")]
+    specs = [load_spec(name).text.encode() for name in ("pocket", "plain", "boosting")]
     header = json.dumps({"kind": "info", "format": "mov", "video": "h264", "audio": None, "seconds": 1.0}).encode()
     message = LENGTHS.pack(len(header), 0) + header
     return {
@@ -126,8 +126,8 @@ def targets(folder: Path) -> dict[str, Target]:
             [b"clip.en.srt", b"clip.mp4.auto.vtt", "cli\u0301p.forced.ass".encode()],
             lambda data: [sidecars_of(folder / data.decode("latin1").replace("/", "").replace("\0", ""))],
         ),
-        "recipe": Target(recipes, lambda data: parse_recipe(data.decode("utf-8", "replace"), "r")),
-        "yaml": Target(recipes, lambda data: read_yaml(data.decode("utf-8", "replace")), (ValueError,)),
+        "pipeline": Target(specs, lambda data: parse_spec(data.decode("utf-8", "replace"), "r")),
+        "yaml": Target(specs, lambda data: read_yaml(data.decode("utf-8", "replace")), (ValueError,)),
         "document": Target([WORDS.encode(), b'{"a": [1, {"b": null}]}'], read_json, (ValueError,)),
         "pickle": Target(pickles, file("f.pkl", _safe_pickle.load)),
         "features": Target(

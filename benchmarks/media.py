@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from msapipe.cache import Store
-from msapipe.pipeline.recipe import load_recipe
 from msapipe.pipeline.run import Runner
+from msapipe.pipeline.spec import load_spec
 from msapipe.types import Clip, FaceTracks
 
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
@@ -41,7 +41,7 @@ def main() -> None:
         lines = [json.loads(line) for line in report.read_text().splitlines()]
         second, _ = extract(folder, f"{work}/cache", report)
         again = [json.loads(line) for line in report.read_text().splitlines()]
-        with Runner(load_recipe("pocket"), Store(Path(work) / "cache")) as runner:
+        with Runner(load_spec("pocket"), Store(Path(work) / "cache")) as runner:
             for line in sorted(lines, key=lambda line: line["file"]):
                 shares = one_face(line["file"], runner) if line["status"] in ("ok", "partial") else "-"
                 what = line["error"] or ", ".join(f"no {name}" for name in line["missing"])

@@ -29,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from msapipe.cli._training import markdown
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion import fusion_models
 from msapipe.train.data import DataSet
 from msapipe.train.fitness import check_fit
@@ -224,7 +224,7 @@ def refused(setting: str, model: str) -> str:
     params = {key: value for change in changes(setting, model) for key, value in change.params.items()}
     try:
         check_fit(model, fusion_models().get(model), params, data_of(setting, 0))
-    except RecipeError as error:
+    except ConfigError as error:
         return str(error)
     return ""
 

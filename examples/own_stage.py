@@ -1,8 +1,8 @@
-"""A stage of your own in a recipe: how bright each picture is, beside the face's expression.
+"""A stage of your own in a pipeline: how bright each picture is, beside the face's expression.
 
 uv run python examples/own_stage.py [CLIP]
 
-In a package of its own the class is named by an entry point (group msapipe.vision), and any recipe may say
+In a package of its own the class is named by an entry point (group msapipe.vision), and any pipeline may say
 ``use: brightness``; a file msapipe/stages/vision/brightness.py in a checkout does the same.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from msapipe import Pipeline
-from msapipe.pipeline.recipe import Use, load_recipe
+from msapipe.pipeline.spec import Use, load_spec
 from msapipe.stages import Stage
 from msapipe.types import FeatureSequence, Frames
 
@@ -41,11 +41,11 @@ class Brightness(Stage):
 
 def main(clip: str = "sample_media/positive.mp4") -> None:
     """Print the features of a clip with the new channel beside the old one."""
-    pocket = load_recipe("pocket")
+    pocket = load_spec("pocket")
     own = Use("vision", "light", "brightness", Brightness())
-    # The model of pocket was trained without this channel, so the recipe names none.
-    recipe = replace(pocket, stages={**pocket.stages, "vision": (*pocket.stages["vision"], own)}, model=None)
-    with Pipeline(recipe) as pipeline:
+    # The model of pocket was trained without this channel, so the pipeline names none.
+    spec = replace(pocket, stages={**pocket.stages, "vision": (*pocket.stages["vision"], own)}, model=None)
+    with Pipeline(spec) as pipeline:
         vision = pipeline.features(clip)["vision"]
     print(vision, dict(vision.channels))
     first, last = vision.channels["light"]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from msapipe.types import FeatureSequence, Transcript
 
-# How a recipe's ``align`` begins that keeps rows as they are, up to a number of them.
+# How a pipeline's ``align`` begins that keeps rows as they are, up to a number of them.
 THIN = "thin "
 
 
@@ -98,7 +98,7 @@ def thinned(sequence: FeatureSequence, most: int) -> FeatureSequence:
 def align_channels(
     channels: dict[str, dict[str, FeatureSequence]], words: Transcript | None, to: str | int | None
 ) -> dict[str, FeatureSequence]:
-    """Channels of each modality on the recipe's time grid, side by side.
+    """Channels of each modality on the pipeline's time grid, side by side.
 
     A clip without a word (or token) to align to has one step, which is all of it.
     """

@@ -1,4 +1,4 @@
-"""The Python face of msapipe: a recipe, a cache and a model in one object."""
+"""The Python face of msapipe: what is computed, where it is kept and the model that scores it, in one object."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from msapipe.media import write_recording
 from msapipe.pipeline.bar import with_bar
 from msapipe.pipeline.explain import Explanation, explain
 from msapipe.pipeline.inputs import find_clips, only_clips
-from msapipe.pipeline.model_recipe import choose_recipe
+from msapipe.pipeline.model_pipeline import choose_spec
 from msapipe.pipeline.plan import Plan, plan
 from msapipe.pipeline.predict import Model
-from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
+from msapipe.pipeline.spec import PipelineSpec
 from msapipe.types import Clip, FeatureSequence, Prediction, Recording
 
 # What may be asked about: a stretch of a file, a file, or pictures and sound in memory.
@@ -28,7 +28,7 @@ Given = Clip | Path | str | Recording
 
 
 class Pipeline:
-    """A recipe at work. Use as a context manager, or call ``close``, to end its decoding process.
+    """What a pipeline file says, at work. Use as a context manager, or call ``close``, to end its decoding process.
 
     >>> with msapipe.load("pocket") as pipeline:
     ...     print(pipeline.predict("clip.mp4").score)
@@ -36,17 +36,17 @@ class Pipeline:
 
     def __init__(
         self,
-        recipe: Recipe,
+        spec: PipelineSpec,
         cache: Path | str | None = None,
         model: str | None = None,
         options: Options | None = None,
         allow_mismatch: bool = False,
     ) -> None:
-        self.recipe = recipe
+        self.spec = spec
         self.store = open_store(cache)
-        self._runner = Runner(recipe, self.store, options or Options(must_keep=False))
-        name = model or recipe.model
-        self.model = Model(name, recipe, allow_mismatch) if name else None
+        self._runner = Runner(spec, self.store, options or Options(must_keep=False))
+        name = model or spec.model
+        self.model = Model(name, spec, allow_mismatch) if name else None
 
     def __enter__(self) -> Pipeline:
         return self
@@ -60,7 +60,7 @@ class Pipeline:
 
     def __repr__(self) -> str:
         model = self.model.name if self.model is not None else None
-        return f"Pipeline(recipe {self.recipe.name!r}, model {model!r}, device {self._runner.options.device!r})"
+        return f"Pipeline({self.spec.name!r}, model {model!r}, device {self._runner.options.device!r})"
 
     def run(self, clips: Iterable[Given], progress: bool | None = None, jobs: int = 1) -> Iterator[Outcome]:
         """Bring the features of clips into the cache, one outcome each; what is wrong with a clip is in it.
@@ -128,13 +128,11 @@ class Pipeline:
     def plan(self, clip: Given) -> Plan:
         """What would be done for a clip, and what is stored already."""
         with clip_of(clip) as one:
-            return plan(one, self.recipe, self.store)
+            return plan(one, self.spec, self.store)
 
     def _model(self) -> Model:
         if self.model is None:
-            raise MediaError(
-                f"recipe {self.recipe.name} names no model; give one: load({self.recipe.name!r}, model=...)"
-            )
+            raise MediaError(f"pipeline {self.spec.name} names no model; give one: load({self.spec.name!r}, model=...)")
         return self.model
 
     def _predict_or_why(self, clip: Given) -> Prediction | MsapipeError:
@@ -173,7 +171,7 @@ def _below(given: Given) -> Iterator[Given]:
 
 
 def load(
-    recipe: str | None = None,
+    pipeline: str | None = None,
     *,
     model: str | None = None,
     cache: Path | str | None = None,
@@ -181,12 +179,12 @@ def load(
     allow_mismatch: bool = False,
     offline: bool = False,
 ) -> Pipeline:
-    """A pipeline from a recipe's name or file; None: the recipe that ``model`` reads, else pocket.
+    """A pipeline by its name or file; None: the one that ``model`` reads, else pocket.
 
-    model: a name or folder instead of the recipe's own.   cache: a folder, or the address of one in a storage service
+    model: a name or folder instead of the pipeline's own.   cache: a folder, or the address of one in a storage service
     as fsspec knows it, "s3://bucket/msapipe" (default: MSAPIPE_CACHE, or the user's cache folder).   device: auto, cpu
     or cuda:N.   allow_mismatch: score even with features that the model was not trained on.   offline: weights that
     are not on this machine are an error, instead of being fetched.
     """
     options = Options(device=device, must_keep=False, offline=offline)
-    return Pipeline(choose_recipe(recipe, model), cache, model, options, allow_mismatch)
+    return Pipeline(choose_spec(pipeline, model), cache, model, options, allow_mismatch)

@@ -6,11 +6,11 @@ MsapipeError
 ├── MediaError            a file cannot be opened or decoded
 │   ├── NotMedia          it is not a regular file, or holds neither sound nor pictures
 │   └── DecoderDied       the decoder crashed, hung or ran out of memory on it
-├── RecipeError           a recipe or a model card says something impossible
-│   └── UnknownName       no stage, model, recipe or data set of that name
+├── ConfigError           a pipeline file, a model card, an option or a parameter says something impossible
+│   └── UnknownName       no stage, model, pipeline or data set of that name
 ├── WeightsError          weights are missing, or are not the bytes they should be
 ├── MissingLibrary        a package, or a shared library that it needs, is not on this machine
-├── FeatureMismatch       a model was trained on other features than the recipe makes
+├── FeatureMismatch       a model was trained on other features than the pipeline makes
 ├── EndsRun               no other clip of the run would fare better
 │   ├── CacheError        the cache cannot be written, is full, or cannot be reached
 │   └── MissingWeights    (also a WeightsError) they were never fetched, or their licence was not accepted
@@ -23,7 +23,7 @@ MOST_LETTERS, _END = 4000, 800
 class MsapipeError(Exception):
     """Base of all errors raised on purpose; its text is fit to be shown to a user as it is.
 
-    Of a text that quotes something long (a value of a recipe, the reason of a library) the beginning and the end stay.
+    Of a text that quotes something long (a value of a file, the reason of a library) the beginning and the end stay.
     """
 
     def __str__(self) -> str:
@@ -45,12 +45,12 @@ class DecoderDied(MediaError):
     """The decoding child process crashed, passed its time limit or its memory limit."""
 
 
-class RecipeError(MsapipeError, ValueError):
-    """A recipe, a model card or a parameter says something impossible."""
+class ConfigError(MsapipeError, ValueError):
+    """A pipeline file, a model card, an option or a parameter says something impossible."""
 
 
-class UnknownName(RecipeError):
-    """No stage, model, recipe or data set is called so."""
+class UnknownName(ConfigError):
+    """No stage, model, pipeline or data set is called so."""
 
 
 class WeightsError(MsapipeError):
@@ -62,7 +62,7 @@ class EndsRun(MsapipeError):
 
 
 class MissingWeights(WeightsError, EndsRun):
-    """Weights that must be fetched, or whose licence must be accepted, before a recipe can run."""
+    """Weights that must be fetched, or whose licence must be accepted, before a pipeline can run."""
 
 
 class MissingLibrary(MsapipeError, ImportError):
@@ -70,7 +70,7 @@ class MissingLibrary(MsapipeError, ImportError):
 
 
 class FeatureMismatch(MsapipeError):
-    """The features that a recipe makes are not those a model was trained on."""
+    """The features that a pipeline makes are not those a model was trained on."""
 
 
 class CacheError(EndsRun, OSError):

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
-from msapipe.errors import RecipeError, UnknownName
+from msapipe.errors import ConfigError, UnknownName
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Registry(Generic[T]):
     def where(self) -> dict[str, str]:
         """Name to "module" or "module:attribute", sorted; imports none of them.
 
-        Raises RecipeError when a plug-in takes a name that is taken.
+        Raises ConfigError when a plug-in takes a name that is taken.
         """
         spec = find_spec(self.package)
         folders = list(spec.submodule_search_locations or []) if spec else []
@@ -64,7 +64,7 @@ class Registry(Generic[T]):
         if os.environ.get("MSAPIPE_PLUGINS", "1") != "0":
             for entry in _entry_points(tuple(sys.path)).select(group=self.group):
                 if entry.name in found:
-                    raise RecipeError(
+                    raise ConfigError(
                         f"two {self.kind}s are called {entry.name!r}: {found[entry.name]} and {entry.value}; "
                         "uninstall the plug-in, or set MSAPIPE_PLUGINS=0"
                     )
@@ -81,7 +81,7 @@ class Registry(Generic[T]):
         if attribute:
             found = getattr(module, attribute)
             if not (inspect.isclass(found) and issubclass(found, self.base)):
-                raise RecipeError(f"{where[name]} is not a {self.base.__name__}")
+                raise ConfigError(f"{where[name]} is not a {self.base.__name__}")
             return found
         own = [
             value
@@ -92,7 +92,7 @@ class Registry(Generic[T]):
             and not inspect.isabstract(value)
         ]
         if len(own) != 1:
-            raise RecipeError(f"{path} must define exactly one {self.base.__name__}, found {len(own)}")
+            raise ConfigError(f"{path} must define exactly one {self.base.__name__}, found {len(own)}")
         return own[0]
 
     def about(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Where the recipes and model folders that come with msapipe are: in the wheel, or beside the package in a checkout."""
+"""Where the pipelines and model folders of msapipe are: in the wheel, or beside the package in a checkout."""
 
 from __future__ import annotations
 

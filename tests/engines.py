@@ -7,22 +7,22 @@ from pathlib import Path
 
 from msapipe.cache import open_store
 from msapipe.engines import local, ray
-from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
+from msapipe.pipeline.spec import PipelineSpec
 from msapipe.types import Clip
 
 
 def run_clips(
-    clips: Iterable[Clip], recipe: Recipe, cache: str | Path, options: Options, jobs: int = 0, brief: bool = False
+    clips: Iterable[Clip], spec: PipelineSpec, cache: str | Path, options: Options, jobs: int = 0, brief: bool = False
 ) -> Generator[Outcome]:
     """As ``engines.local.run_clips``."""
-    with Runner(recipe, open_store(cache), options) as runner:
+    with Runner(spec, open_store(cache), options) as runner:
         yield from local.run_clips(runner, clips, jobs, brief)
 
 
 def run_on_ray(
     clips: Iterable[Clip],
-    recipe: Recipe,
+    spec: PipelineSpec,
     cache: str | Path,
     options: Options,
     address: str | None = None,
@@ -30,5 +30,5 @@ def run_on_ray(
     brief: bool = False,
 ) -> Generator[Outcome]:
     """As ``engines.ray.run_clips``."""
-    with Runner(recipe, open_store(cache), options) as runner:
+    with Runner(spec, open_store(cache), options) as runner:
         yield from ray.run_clips(runner, clips, address, gpus_per_actor, brief)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msapipe.align import align_channels, concatenate, resample, uniform_grid, word_grid
-from msapipe.pipeline.recipe import parse_recipe
+from msapipe.pipeline.spec import parse_spec
 from msapipe.types import FeatureSequence, Transcript, Word
 
 
@@ -63,7 +63,7 @@ def test_longer_sequences_are_thinned_at_even_spacing_and_shorter_ones_stay() ->
     assert out["audio"].times[1].tolist() == [25, 26]
     assert out["vision"].values[:, 0].tolist() == [7, 8]
     assert (
-        parse_recipe(
+        parse_spec(
             "schema: 1\nstages: {text: {use: lexicon}, words: spread, transcript: sidecar}\nalign: {thin: 5}", "t"
         ).align
         == "thin 5"

@@ -65,7 +65,7 @@ def test_what_is_put_comes_back(value: Value, tmp_path: Path) -> None:
     assert entry is not None
     assert type(entry.value) is type(value)
     assert entry_bytes(entry.value, {}, ()) == entry_bytes(value, {}, ())
-    assert (entry.notes, entry.recipe) == (("a note",), {"a": 1})
+    assert (entry.notes, entry.made_from) == (("a note",), {"a": 1})
 
 
 @pytest.mark.parametrize("value", values(), ids=lambda value: type(value).__name__)
@@ -74,7 +74,7 @@ def test_without_pictures_all_else_comes_back_and_is_verified(value: Value, tmp_
     store.put("text", KEY, value, {"a": 1}, ("a note",))
     entry = store.get("text", KEY, pictures=False)
     assert entry is not None
-    assert (entry.notes, entry.recipe) == (("a note",), {"a": 1})
+    assert (entry.notes, entry.made_from) == (("a note",), {"a": 1})
     has_pictures = isinstance(value, FaceTracks)
     if has_pictures:
         assert isinstance(entry.value, FaceTracks)

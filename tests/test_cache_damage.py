@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from msapipe.cache import Store, _seals, store
-from msapipe.pipeline.recipe import load_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
+from msapipe.pipeline.spec import load_spec
 from msapipe.types import FeatureSequence
 from tests.engines import run_clips
 
@@ -99,35 +99,35 @@ def test_without_or_with_torn_seals_entries_are_verified(tmp_path: Path) -> None
 def test_twenty_of_twenty_damaged_entries_are_found_by_a_plain_run(
     outcomes: dict[str, Outcome], sample_cache: Path, tmp_path: Path
 ) -> None:
-    recipe, cache = load_recipe("pocket"), tmp_path / "cache"
+    spec, cache = load_spec("pocket"), tmp_path / "cache"
     shutil.copytree(sample_cache, cache)
     shutil.rmtree(cache / "prediction", ignore_errors=True)  # is no result of an extraction
     clips = [outcome.clip for outcome in outcomes.values()]
     before = tree(cache)
     rng = random.Random(7)
     entries = sorted(path for path in cache.rglob("*.safetensors"))
-    with Runner(recipe, Store(cache)) as runner:
+    with Runner(spec, Store(cache)) as runner:
         used = {str(runner.store.path(*one)) for clip in clips for one in runner._outcome(clip, False).keys.items()}
     victims = rng.sample([path for path in entries if str(path) in used], 20)
     for path in victims:
         damage(path, rng)
-    list(run_clips(clips, recipe, cache, Options("cpu"), jobs=1, brief=True))
+    list(run_clips(clips, spec, cache, Options("cpu"), jobs=1, brief=True))
     assert tree(cache) == before
-    assert not any(outcome.computed for outcome in run_clips(clips, recipe, cache, Options("cpu"), jobs=1, brief=True))
+    assert not any(outcome.computed for outcome in run_clips(clips, spec, cache, Options("cpu"), jobs=1, brief=True))
 
 
 def test_damage_that_no_time_tells_is_found_when_asked(
     outcomes: dict[str, Outcome], sample_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe, cache = load_recipe("pocket"), tmp_path / "cache"
+    spec, cache = load_spec("pocket"), tmp_path / "cache"
     shutil.copytree(sample_cache, cache)
     clip = outcomes["positive"].clip
-    with Runner(recipe, Store(cache)) as runner:
+    with Runner(spec, Store(cache)) as runner:
         victim = runner.store.path("vision", runner._outcome(clip, False).keys["vision"])
     data = bytearray(victim.read_bytes())
     data[-3] ^= 1
     victim.write_bytes(data)
     monkeypatch.setattr(_seals.Seals, "holds", lambda self, key, place: True)
     for verify, computed in ((False, False), (True, True), (True, False)):
-        (outcome,) = run_clips([clip], recipe, cache, Options("cpu", verify=verify), jobs=1, brief=True)
+        (outcome,) = run_clips([clip], spec, cache, Options("cpu", verify=verify), jobs=1, brief=True)
         assert outcome.computed == computed

@@ -17,9 +17,9 @@ from msapipe import load
 from msapipe.cache import Store, open_store, remote
 from msapipe.cache.remote import RemoteStore
 from msapipe.cli import doctor
-from msapipe.errors import CacheError, MissingLibrary, RecipeError
-from msapipe.pipeline.recipe import parse_recipe
+from msapipe.errors import CacheError, ConfigError, MissingLibrary
 from msapipe.pipeline.run import Options, Runner
+from msapipe.pipeline.spec import parse_spec
 from msapipe.types import Clip, Failure
 from tests.engines import run_clips
 from tests.program import run_program
@@ -103,7 +103,7 @@ def test_what_one_machine_puts_another_gets(kind: str, machine: Any, tmp_path: P
     assert there.has("audio", KEY)
     entry = there.get("audio", KEY)
     assert entry is not None
-    assert (entry.value, entry.notes, entry.recipe) == (VALUE, ("a note",), {"a": 1})
+    assert (entry.value, entry.notes, entry.made_from) == (VALUE, ("a note",), {"a": 1})
     assert here.path("audio", KEY).read_bytes() == there.path("audio", KEY).read_bytes()
     there.discard("audio", KEY)
     assert not there.has("audio", KEY)
@@ -224,10 +224,10 @@ def test_a_near_folder_that_cannot_be_written_is_named(machine: Any, tmp_path: P
 @pytest.mark.parametrize(
     ("address", "error", "message"),
     [
-        ("s4://bucket/cache", RecipeError, "no kind of storage is called 's4'; expected a folder, or an address such"),
-        ("memory://bucket/*", RecipeError, "one folder"),
-        (Path("s3://bucket/cache"), RecipeError, "give it as a string"),
-        ("sftp://me:secret@host/cache", RecipeError, "(?!.*secret)holds a password"),
+        ("s4://bucket/cache", ConfigError, "no kind of storage is called 's4'; expected a folder, or an address such"),
+        ("memory://bucket/*", ConfigError, "one folder"),
+        (Path("s3://bucket/cache"), ConfigError, "give it as a string"),
+        ("sftp://me:secret@host/cache", ConfigError, "(?!.*secret)holds a password"),
     ],
 )
 def test_what_is_no_address_is_said(address: str | Path, error: type[Exception], message: str) -> None:
@@ -273,26 +273,26 @@ def test_a_second_machine_computes_nothing_and_exports_the_same(samples: Path, m
 
 
 def test_a_damaged_object_is_computed_again(samples: Path, machine: Any, tmp_path: Path) -> None:
-    recipe, clips = parse_recipe(CHEAP, "cheap"), [Clip("a", samples / "positive.mp4")]
+    spec, clips = parse_spec(CHEAP, "cheap"), [Clip("a", samples / "positive.mp4")]
     address = (tmp_path / "service").as_uri()
     machine("a")
-    assert [outcome.computed for outcome in run_clips(clips, recipe, address, Options(), 2)] == [True], "by a worker"
+    assert [outcome.computed for outcome in run_clips(clips, spec, address, Options(), 2)] == [True], "by a worker"
     (object_,) = (tmp_path / "service" / "audio").rglob("*.safetensors")
     whole = object_.read_bytes()
     object_.write_bytes(whole[:1000])
     machine("b")
-    assert [outcome.computed for outcome in run_clips(clips, recipe, address, Options(), 1)] == [True]
+    assert [outcome.computed for outcome in run_clips(clips, spec, address, Options(), 1)] == [True]
     assert object_.read_bytes() == whole
     machine("c")
-    assert [outcome.computed for outcome in run_clips(clips, recipe, address, Options(), 1)] == [False]
+    assert [outcome.computed for outcome in run_clips(clips, spec, address, Options(), 1)] == [False]
 
 
 def test_the_results_of_a_clip_are_fetched_together(service: type[Service], samples: Path, machine: Any) -> None:
-    recipe, clips = parse_recipe(CHEAP, "cheap"), [Clip("a", samples / "positive.mp4")]
+    spec, clips = parse_spec(CHEAP, "cheap"), [Clip("a", samples / "positive.mp4")]
     for name in ("a", "b"):
         machine(name)
         service.trips.clear()
-        with Runner(recipe, open_store("testing://bucket/cache")) as runner:
+        with Runner(spec, open_store("testing://bucket/cache")) as runner:
             assert runner.run(clips[0]).computed == (name == "a")
         assert service.trips == [3], "media, audio, and whether the decoder died on it"
 

@@ -195,7 +195,7 @@ def test_doctor_finds_all_well(tmp_path: Path) -> None:
         "cache",
         "decoder",
         "weights: ",
-        "recipe pocket: ready",
+        "pipeline pocket: ready",
     ):
         assert part in done.stdout, part
 

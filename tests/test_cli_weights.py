@@ -18,7 +18,7 @@ import msapipe
 from msapipe.cli import _exit, doctor
 from msapipe.cli._app import app
 from msapipe.errors import MissingWeights
-from msapipe.pipeline.recipe import load_recipe, recipe_names
+from msapipe.pipeline.spec import load_spec, pipeline_names
 from msapipe.weights.kinds import check_anew
 from tests.loopback import Page, Site, serving
 
@@ -170,16 +170,16 @@ def _doctor(name: str) -> tuple[bool, str]:
     return line.good, line.fix
 
 
-def test_doctor_says_of_a_recipe_whether_it_is_ready(run: Run, site: Site, tmp_path: Path) -> None:
-    free, bound = (load_recipe(str(tmp_path / f"{name}.yaml")) for name in ("free", "bound"))
+def test_doctor_says_of_a_pipeline_whether_it_is_ready(run: Run, site: Site, tmp_path: Path) -> None:
+    free, bound = (load_spec(str(tmp_path / f"{name}.yaml")) for name in ("free", "bound"))
     assert doctor.readiness(free) == f"missing free-net (0.2 MB); type: msapipe weights fetch --pipeline {free.source}"
     assert doctor.readiness(bound).startswith("missing bound-net (0.2 MB); licence not accepted: bound-net; type: ")
     assert doctor.readiness(bound).endswith("bound.yaml --accept-licence bound-net")
     run("weights", "fetch", "free-net")
     assert doctor.readiness(free) == "ready"
-    lines = {line.name: line for line in doctor._recipes()}
-    assert lines.keys() == {f"recipe {name}" for name in recipe_names()}
-    assert lines["recipe pocket"].found.startswith("ready")
+    lines = {line.name: line for line in doctor._pipelines()}
+    assert lines.keys() == {f"pipeline {name}" for name in pipeline_names()}
+    assert lines["pipeline pocket"].found.startswith("ready")
 
 
 def test_a_plug_in_that_cannot_be_imported_is_named_and_left(
@@ -192,7 +192,7 @@ def test_a_plug_in_that_cannot_be_imported_is_named_and_left(
     assert caplog.messages == ["vision/first_byte cannot be loaded: No module named 'no_such_library'"]
 
 
-def test_a_licence_is_accepted_once_or_by_the_recipe(run: Run, site: Site, tmp_path: Path) -> None:
+def test_a_licence_is_accepted_once_or_by_the_pipeline(run: Run, site: Site, tmp_path: Path) -> None:
     command = "msapipe weights fetch bound-net --accept-licence bound-net"
     refused = run("weights", "fetch", "bound-net")
     assert refused.returncode == 1
@@ -204,7 +204,7 @@ def test_a_licence_is_accepted_once_or_by_the_recipe(run: Run, site: Site, tmp_p
     assert run("weights", "fetch", "--pipeline", "bound.yaml").returncode == 1
     assert not site.asked
     assert run("weights", "fetch", "--pipeline", "accepting.yaml").returncode == 0
-    assert run("weights", "fetch", "bound-net").returncode == 1  # the recipe has accepted, not the user
+    assert run("weights", "fetch", "bound-net").returncode == 1  # the pipeline has accepted, not the user
     assert run("weights", *command.split()[2:]).returncode == 0
     assert run("weights", "fetch", "bound-net").returncode == 0
     assert site.sent("/bound") == [len(BOUND)]

@@ -59,8 +59,8 @@ def test_a_model_is_trained_and_measured_on_a_folder_of_clips(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "if it holds clips, say the recipe: --pipeline"),
-        (("--dataset", "mosi"), "say also the recipe: --pipeline"),
+        ((), "if it holds clips, say the pipeline: --pipeline"),
+        (("--dataset", "mosi"), "say also the pipeline: --pipeline"),
         (("--pipeline", "poket"), "did you mean 'pocket'"),
     ],
 )

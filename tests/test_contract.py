@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from msapipe.datasets import READERS
-from msapipe.errors import RecipeError, UnknownName
+from msapipe.errors import ConfigError, UnknownName
 from msapipe.fusion import fusion_models
 from msapipe.stages import STAGES, Stage
 from msapipe.testing import tiny
@@ -97,7 +97,7 @@ def test_a_plug_in_must_not_take_a_name(monkeypatch: pytest.MonkeyPatch) -> None
 
     entry = EntryPoint("mtcnn", "elsewhere:Detector", "msapipe.faces")
     monkeypatch.setattr("msapipe.registry._entry_points", lambda path: EntryPoints([entry]))
-    with pytest.raises(RecipeError, match="elsewhere:Detector"):
+    with pytest.raises(ConfigError, match="elsewhere:Detector"):
         STAGES["faces"].where()
     monkeypatch.setenv("MSAPIPE_PLUGINS", "0")
     assert "mtcnn" in STAGES["faces"].where()

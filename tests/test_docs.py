@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from msapipe.fusion import fusion_models
-from msapipe.pipeline.recipe import recipe_names
+from msapipe.pipeline.spec import pipeline_names
 from msapipe.stages import STAGES
 from msapipe.testing.contract import check_fusion
 from tests.conftest import ROOT
@@ -48,11 +48,11 @@ def made(_beside: None) -> dict[str, str]:
     return pages
 
 
-def test_every_recipe_stage_and_model_has_a_page(made: dict[str, str]) -> None:
+def test_every_pipeline_stage_and_model_has_a_page(made: dict[str, str]) -> None:
     def own(where: dict[str, str]) -> set[str]:
         return {name for name, module in where.items() if module.startswith("msapipe.")}
 
-    assert {f"recipes/{name}.md" for name in recipe_names()} <= set(made)
+    assert {f"pipelines/{name}.md" for name in pipeline_names()} <= set(made)
     assert {f"stages/{slot}/{name}.md" for slot, all_ in STAGES.items() for name in own(all_.where())} <= set(made)
     assert {f"fusion/{name}.md" for name in own(fusion_models().where())} <= set(made)
     assert {f"models/{path.parent.name}.md" for path in (ROOT / "models").glob("*/README.md")} <= set(made)
@@ -62,9 +62,9 @@ def test_pages_say_what_the_code_says(made: dict[str, str]) -> None:
     assert "| parameters | 1,138,033 |" in made["fusion/misa.md"]
     assert made["fusion/misa.md"].count("::: msapipe.fusion.misa.Misa") == 1
     assert "reads `face_clip`" in made["stages/vision/resnet18.md"]
-    assert "[`smp`](../../recipes/smp.md)" in made["stages/vision/resnet18.md"]
+    assert "[`smp`](../../pipelines/smp.md)" in made["stages/vision/resnet18.md"]
     assert "not every use" in made["stages/vision/resnet18.md"]
-    assert "align: {thin: 32}" in made["recipes/smp.md"]
+    assert "align: {thin: 32}" in made["pipelines/smp.md"]
     assert "README.md" not in made["models/pocket.md"]
 
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msapipe.documents import MOST_DEPTH, MOST_YAML, read_json, read_yaml, shown, text_of
-from msapipe.errors import MOST_LETTERS, MsapipeError, RecipeError
+from msapipe.errors import MOST_LETTERS, ConfigError, MsapipeError
 from msapipe.pipeline.card import model_folder, read_card
-from msapipe.pipeline.recipe import load_recipe, parse_recipe
+from msapipe.pipeline.spec import load_spec, parse_spec
 from msapipe.train.variants import load_ablation
 
 
@@ -58,15 +58,15 @@ def test_a_bomb_is_a_sentence(bomb: str) -> None:
 
 
 @pytest.mark.parametrize("bomb", BOMBS, ids=str)
-def test_in_a_recipe_a_model_card_and_an_ablation(bomb: str, tmp_path: Path) -> None:
+def test_in_a_pipeline_a_model_card_and_an_ablation(bomb: str, tmp_path: Path) -> None:
     path = tmp_path / "model.yaml"
     path.write_text(BOMBS[bomb])
-    for read in (load_recipe, load_ablation):
-        with pytest.raises(RecipeError) as error:
+    for read in (load_spec, load_ablation):
+        with pytest.raises(ConfigError) as error:
             read(str(path))
         assert str(path) in str(error.value)
         assert len(str(error.value)) <= MOST_LETTERS + 100
-    with pytest.raises(RecipeError):
+    with pytest.raises(ConfigError):
         read_card(tmp_path)
 
 
@@ -95,8 +95,8 @@ def test_brackets_in_texts_do_not_nest() -> None:
 def test_a_message_shows_the_beginning_of_what_is_long() -> None:
     assert shown("a") == "'a'"
     assert len(shown({"k" * 9999: ["x" * 9999] * 9999})) < 2000
-    with pytest.raises(RecipeError) as error:
-        parse_recipe("schema: 1\nstages: {faces: " + "y" * 900_000 + "}", "r")
+    with pytest.raises(ConfigError) as error:
+        parse_spec("schema: 1\nstages: {faces: " + "y" * 900_000 + "}", "r")
     assert len(str(error.value)) < 5000
     text = str(MsapipeError(f"beginning {'x' * 99_999} type: this"))
     assert len(text) < MOST_LETTERS + 100
@@ -117,21 +117,21 @@ _LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 _TREES = st.recursive(
     _LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
 )
-RECIPE = load_recipe("plain").text
+PIPELINE = load_spec("plain").text
 
 
 @given(st.text(max_size=300) | _TREES.map(str))
 @settings(max_examples=200, deadline=None)
-def test_any_text_is_a_recipe_or_a_sentence(text: str) -> None:
-    with pytest.raises(RecipeError):
-        parse_recipe(text, "r")
+def test_any_text_is_a_pipeline_or_a_sentence(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_spec(text, "r")
 
 
-@given(st.integers(0, len(RECIPE) - 1), st.integers(0, 20), st.text(max_size=20))
+@given(st.integers(0, len(PIPELINE) - 1), st.integers(0, 20), st.text(max_size=20))
 @settings(max_examples=100, deadline=None)
-def test_a_damaged_recipe_is_a_recipe_or_a_sentence(at: int, cut: int, put: str) -> None:
+def test_a_damaged_pipeline_is_a_pipeline_or_a_sentence(at: int, cut: int, put: str) -> None:
     with suppress(MsapipeError):  # nothing else may be raised
-        parse_recipe(RECIPE[:at] + put + RECIPE[at + cut :], "r")
+        parse_spec(PIPELINE[:at] + put + PIPELINE[at + cut :], "r")
 
 
 CARD = (model_folder("pocket") / "model.yaml").read_text(encoding="utf-8")

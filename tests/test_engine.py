@@ -10,13 +10,13 @@ import pytest
 from msapipe.cache import Store
 from msapipe.engines.local import Worker, _Pool
 from msapipe.errors import CacheError
-from msapipe.pipeline.recipe import parse_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
+from msapipe.pipeline.spec import parse_spec
 from msapipe.types import Clip
 from tests.engines import run_clips
 
 # Cheap to run: what is tried is the engine.
-RECIPE = parse_recipe("schema: 1\nstages: {audio: {use: mfcc, n_mfcc: 5}}", "cheap")
+PIPELINE = parse_spec("schema: 1\nstages: {audio: {use: mfcc, n_mfcc: 5}}", "cheap")
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def clips(samples: Path, tmp_path: Path) -> list[Clip]:
 
 
 def run(clips: list[Clip], cache: Path, jobs: int) -> dict[str, Outcome]:
-    return {outcome.clip.id: outcome for outcome in run_clips(clips, RECIPE, cache, Options(), jobs)}
+    return {outcome.clip.id: outcome for outcome in run_clips(clips, PIPELINE, cache, Options(), jobs)}
 
 
 def files(cache: Path) -> dict[str, bytes]:
@@ -69,7 +69,7 @@ def test_without_summaries_the_first_clips_are_read_here_and_the_others_by_worke
     monkeypatch.setattr("msapipe.engines.local.Worker", _counted(asked))
     for jobs, workers_asked in ((2, 4), (2, 0)):  # the second time there are summaries
         asked.clear()
-        again = {found.clip.id: found for found in run_clips(clips, RECIPE, cache, Options(), jobs, brief=True)}
+        again = {found.clip.id: found for found in run_clips(clips, PIPELINE, cache, Options(), jobs, brief=True)}
         assert len(asked) == workers_asked
         assert [again[clip.id].status for clip in clips] == ["ok"] * 5
         assert not any(outcome.computed or outcome.features for name, outcome in again.items() if name in asked)
@@ -106,11 +106,11 @@ def test_a_cache_that_cannot_be_written_stops_the_run(clips: list[Clip], tmp_pat
 
 
 def test_stopped_early_it_leaves_nothing(clips: list[Clip], tmp_path: Path) -> None:
-    outcomes = run_clips(clips, RECIPE, tmp_path / "cache", Options(), 2)
+    outcomes = run_clips(clips, PIPELINE, tmp_path / "cache", Options(), 2)
     assert next(outcomes).status == "ok"
     outcomes.close()
     assert not list((tmp_path / "cache" / "writing").iterdir())
-    with Runner(RECIPE, Store(tmp_path / "cache")) as runner:
+    with Runner(PIPELINE, Store(tmp_path / "cache")) as runner:
         assert all(runner.run(clip).status == "ok" for clip in clips)
 
 
@@ -120,7 +120,7 @@ def test_two_runs_on_one_cache_share_the_work(clips: list[Clip], tmp_path: Path)
     counts: list[int] = []
 
     def work() -> None:
-        outcomes = run_clips(clips, RECIPE, tmp_path / "cache", Options(), 1)
+        outcomes = run_clips(clips, PIPELINE, tmp_path / "cache", Options(), 1)
         counts.append(sum(outcome.computed for outcome in outcomes))
 
     threads = [threading.Thread(target=work) for _ in range(2)]
@@ -132,6 +132,6 @@ def test_two_runs_on_one_cache_share_the_work(clips: list[Clip], tmp_path: Path)
 
 
 def test_several_devices_are_dealt_out_to_the_workers(tmp_path: Path) -> None:
-    with Runner(RECIPE, Store(tmp_path)) as runner:
+    with Runner(PIPELINE, Store(tmp_path)) as runner:
         pool = _Pool(runner, 3, runner.stored, ["cuda:0", "cuda:1"])
     assert [start["options"]["device"] for start in pool._starts] == ["cuda:0", "cuda:1", "cuda:0"]

@@ -18,19 +18,19 @@ from msapipe.cache import Store, open_store
 from msapipe.engines._cluster import folder_of_run
 from msapipe.engines._run_folder import RunFolder
 from msapipe.engines._wire import answer, clip_message, outcome_of, runner_of, start_message
-from msapipe.errors import CacheError, EndsRun, MissingLibrary, RecipeError
+from msapipe.errors import CacheError, ConfigError, EndsRun, MissingLibrary
 from msapipe.pipeline.plan import plan
-from msapipe.pipeline.recipe import Recipe, load_recipe, parse_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
+from msapipe.pipeline.spec import PipelineSpec, load_spec, parse_spec
 from msapipe.types import Clip
 from tests import engines
 from tests.engines import run_on_ray as run_clips
 from tests.program import run_program
 
 # Cheap to run: what is tried is the engine.
-RECIPE = parse_recipe("schema: 1\nstages: {audio: {use: mfcc, n_mfcc: 5}}", "cheap")
+PIPELINE = parse_spec("schema: 1\nstages: {audio: {use: mfcc, n_mfcc: 5}}", "cheap")
 # Faces may use a GPU, and geometry waits for them; sound needs none.
-TWO_STEPS = parse_recipe(
+TWO_STEPS = parse_spec(
     "schema: 1\nmedia: {fps: 2, max_side: 160}\n"
     "stages: {faces: {use: mtcnn}, speaker: {use: largest}, audio: {use: mfcc}, vision: {use: geometry}}",
     "two",
@@ -100,11 +100,13 @@ def lose_a_node(cluster: Any) -> None:
 @pytest.mark.slow
 def test_a_node_that_is_lost_loses_no_clip(clips: list[Clip], cluster: Any, tmp_path: Path) -> None:
     spread: dict[str, Outcome] = {}
-    for outcome in run_clips(clips, RECIPE, tmp_path / "ray", Options(), cluster.address):
+    for outcome in run_clips(clips, PIPELINE, tmp_path / "ray", Options(), cluster.address):
         spread[outcome.clip.id] = outcome
         if len(spread) == len(clips) // 3:
             lose_a_node(cluster)
-    here = {outcome.clip.id: outcome for outcome in engines.run_clips(clips, RECIPE, tmp_path / "local", Options(), 1)}
+    here = {
+        outcome.clip.id: outcome for outcome in engines.run_clips(clips, PIPELINE, tmp_path / "local", Options(), 1)
+    }
     assert len(spread) == len(clips)
     assert sum(outcome.status == "error" for outcome in spread.values()) == 5
     # A clip may have been stored when its node was lost; it is then found, not computed.
@@ -162,7 +164,7 @@ def test_a_clip_that_kills_its_process_costs_itself(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(shim), os.environ.get("PYTHONPATH", "")]))
     cluster = request.getfixturevalue("cluster")
     capsys.readouterr()
-    outcomes = list(run_clips(clips[:7], RECIPE, tmp_path / "cache", Options(), cluster.address))
+    outcomes = list(run_clips(clips[:7], PIPELINE, tmp_path / "cache", Options(), cluster.address))
     assert not capsys.readouterr().out, "standard output is for results, not for notices of raylets"
     dead = [outcome for outcome in outcomes if outcome.status == "error"]
     assert len(outcomes) == 7
@@ -179,21 +181,21 @@ def test_the_cache_may_lie_in_a_storage_service(
     cluster = request.getfixturevalue("cluster")
     monkeypatch.setenv("MSAPIPE_CACHE", str(tmp_path / "driver"))
     service = tmp_path / "service"
-    outcomes = list(run_clips(clips[:20], RECIPE, service.as_uri(), Options(), cluster.address))
-    list(engines.run_clips(clips[:20], RECIPE, tmp_path / "local", Options(), 1))
+    outcomes = list(run_clips(clips[:20], PIPELINE, service.as_uri(), Options(), cluster.address))
+    list(engines.run_clips(clips[:20], PIPELINE, tmp_path / "local", Options(), 1))
     assert sum(outcome.computed for outcome in outcomes) == 19
     assert files(service) == files(tmp_path / "local")
     assert {path.name for path in service.iterdir()} == {path.parts[0] for path in map(Path, files(service))}
     assert not list(tmp_path.glob("driver/remote/*/audio")), "the driver only looked"
     assert len(list(tmp_path.glob("nodes/remote/*/audio/*/*"))) == 19
-    again = run_clips([*clips[:7], *clips[8:20]], RECIPE, service.as_uri(), Options(), "127.0.0.1:1", brief=True)
+    again = run_clips([*clips[:7], *clips[8:20]], PIPELINE, service.as_uri(), Options(), "127.0.0.1:1", brief=True)
     assert not any(outcome.computed for outcome in again), "and no cluster is needed for what is there"
 
 
 @with_ray
 @pytest.mark.slow
 def test_the_program_reports_alike(clips: list[Clip], cluster: Any, tmp_path: Path) -> None:
-    (tmp_path / "cheap.yaml").write_text(RECIPE.text)
+    (tmp_path / "cheap.yaml").write_text(PIPELINE.text)
     paths = [clip.path for clip in clips[5:9]]
     common = ("extract", *paths, "--pipeline", tmp_path / "cheap.yaml", "--quiet")
     ray = ("--engine", "ray", "--address", cluster.address)
@@ -205,13 +207,13 @@ def test_the_program_reports_alike(clips: list[Clip], cluster: Any, tmp_path: Pa
 @with_ray
 @pytest.mark.slow
 def test_what_the_cluster_cannot_do_is_said(clips: list[Clip], cluster: Any, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="the cluster has 3 GPUs"):
+    with pytest.raises(ConfigError, match="the cluster has 3 GPUs"):
         list(run_clips(clips[:1], TWO_STEPS, tmp_path / "cache", Options("auto"), cluster.address, 2.0))
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CacheError, match="--cache DIR"):
-        list(run_clips(clips[:1], RECIPE, tmp_path / "file" / "cache", Options(), cluster.address))
+        list(run_clips(clips[:1], PIPELINE, tmp_path / "file" / "cache", Options(), cluster.address))
     with pytest.raises(EndsRun, match="does not see the cache memory://mine; with --cache name"):
-        list(run_clips(clips[:1], RECIPE, "memory://mine", Options(), cluster.address))
+        list(run_clips(clips[:1], PIPELINE, "memory://mine", Options(), cluster.address))
 
 
 @pytest.mark.parametrize(
@@ -233,22 +235,22 @@ def test_the_program_says_what_is_wrong_with_its_words(
 @with_ray
 def test_an_address_where_nobody_answers_is_said_at_once(clips: list[Clip], tmp_path: Path) -> None:
     with pytest.raises(EndsRun, match=r"127\.0\.0\.1:1: nobody answers"):
-        list(run_clips(clips[:1], RECIPE, tmp_path / "cache", Options(), "127.0.0.1:1"))
+        list(run_clips(clips[:1], PIPELINE, tmp_path / "cache", Options(), "127.0.0.1:1"))
     assert not list((tmp_path / "cache").glob("run-*"))
 
 
 @with_ray
 def test_what_is_stored_needs_no_cluster(clips: list[Clip], tmp_path: Path) -> None:
-    list(engines.run_clips(clips[:3], RECIPE, tmp_path / "cache", Options(), 1))
-    outcomes = list(run_clips(clips[:3], RECIPE, tmp_path / "cache", Options(), "127.0.0.1:1"))
+    list(engines.run_clips(clips[:3], PIPELINE, tmp_path / "cache", Options(), 1))
+    outcomes = list(run_clips(clips[:3], PIPELINE, tmp_path / "cache", Options(), "127.0.0.1:1"))
     assert [outcome.computed for outcome in outcomes] == [False, False, False]
 
 
 def test_what_no_cluster_takes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="give it as a string"):
-        list(run_clips([], RECIPE, Path("s3://bucket/cache"), Options()))
-    with pytest.raises(RecipeError, match="Ray says which GPU"):
-        list(run_clips([], RECIPE, tmp_path, Options("cuda:0")))
+    with pytest.raises(ConfigError, match="give it as a string"):
+        list(run_clips([], PIPELINE, Path("s3://bucket/cache"), Options()))
+    with pytest.raises(ConfigError, match="Ray says which GPU"):
+        list(run_clips([], PIPELINE, tmp_path, Options("cuda:0")))
 
 
 @pytest.mark.parametrize("kind", ["folder", "memory"])
@@ -267,14 +269,14 @@ def test_each_beginning_of_a_clip_is_counted(kind: str, tmp_path: Path) -> None:
 def test_without_the_library_it_says_what_to_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingLibrary, match=r"uv pip install 'msapipe\[ray\]'"):
-        list(run_clips([], RECIPE, tmp_path, Options()))
+        list(run_clips([], PIPELINE, tmp_path, Options()))
 
 
 def test_a_clip_and_its_outcome_pass_through_the_wire(clips: list[Clip], tmp_path: Path) -> None:
     options = Options(offline=True)
-    start = json.loads(json.dumps(start_message(RECIPE, str(tmp_path / "there"), options)))
-    with runner_of(start) as there, Runner(RECIPE, Store(tmp_path / "here"), options) as here:
-        assert (there.recipe.text, there.recipe.called, there.options) == (RECIPE.text, RECIPE.called, options)
+    start = json.loads(json.dumps(start_message(PIPELINE, str(tmp_path / "there"), options)))
+    with runner_of(start) as there, Runner(PIPELINE, Store(tmp_path / "here"), options) as here:
+        assert (there.spec.text, there.spec.called, there.options) == (PIPELINE.text, PIPELINE.called, options)
         for clip in (Clip("part", clips[0].path, 0.1, 0.3, "some words"), clips[7]):
             passed = json.loads(json.dumps(answer(there, json.loads(json.dumps(clip_message(clip))))))
             assert said(outcome_of(clip, passed)) == said(here.run(clip))
@@ -283,15 +285,15 @@ def test_a_clip_and_its_outcome_pass_through_the_wire(clips: list[Clip], tmp_pat
 
 def test_what_ends_a_run_passes_through_the_wire(clips: list[Clip], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with Runner(RECIPE, Store(tmp_path / "file" / "cache")) as runner:
+    with Runner(PIPELINE, Store(tmp_path / "file" / "cache")) as runner:
         passed = answer(runner, clip_message(clips[0]))
     with pytest.raises(CacheError, match="--cache DIR"):
         outcome_of(clips[0], passed)
 
 
 @pytest.mark.parametrize("name", ["pocket", "plain", "chinese", "agfn"])
-def test_the_first_step_makes_what_the_whole_recipe_asks_for(name: str, samples: Path, tmp_path: Path) -> None:
-    whole = load_recipe(name)
+def test_the_first_step_makes_what_the_whole_pipeline_asks_for(name: str, samples: Path, tmp_path: Path) -> None:
+    whole = load_spec(name)
     first = whole.on_cpu()
     assert whole.can_use_gpu
     assert first is not None
@@ -304,12 +306,12 @@ def test_the_first_step_makes_what_the_whole_recipe_asks_for(name: str, samples:
 
 
 def test_later_alternatives_wait_for_the_gpu() -> None:
-    recipe = _recipe("transcript: [{use: sidecar}, {use: whisper}, {use: pocketsphinx}], audio: {use: mfcc}")
-    first = recipe.on_cpu()
+    spec = _pipeline("transcript: [{use: sidecar}, {use: whisper}, {use: pocketsphinx}], audio: {use: mfcc}")
+    first = spec.on_cpu()
     assert first is not None
     assert [use.where for use in first.uses()] == ["transcript.sidecar", "audio.mfcc"]
-    assert _recipe("faces: {use: mtcnn}, speaker: {use: largest}, vision: {use: geometry}").on_cpu() is None
+    assert _pipeline("faces: {use: mtcnn}, speaker: {use: largest}, vision: {use: geometry}").on_cpu() is None
 
 
-def _recipe(stages: str) -> Recipe:
-    return parse_recipe(f"schema: 1\nstages: {{{stages}}}", "mine")
+def _pipeline(stages: str) -> PipelineSpec:
+    return parse_spec(f"schema: 1\nstages: {{{stages}}}", "mine")

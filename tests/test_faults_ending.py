@@ -17,15 +17,15 @@ import yaml
 from msapipe.cache import Store
 from msapipe.cli._exit import of_counts
 from msapipe.engines import local
-from msapipe.errors import CacheError, RecipeError, WeightsError
+from msapipe.errors import CacheError, ConfigError, WeightsError
 from msapipe.media import Decoder, MediaOptions
 from msapipe.media import decoder as media_decoder
 from msapipe.media._process import Child, uninterrupted
 from msapipe.pipeline.card import model_folder, read_card
 from msapipe.pipeline.network import load_network
 from msapipe.pipeline.reasons import why_missing
-from msapipe.pipeline.recipe import load_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
+from msapipe.pipeline.spec import load_spec
 from msapipe.types import Clip
 from msapipe.weights.torch_file import load_tensors
 from tests.program import run_program
@@ -116,8 +116,8 @@ def test_no_worker_starts_once_the_pool_stops(tmp_path: Path, monkeypatch: pytes
             stopped.append(self)
 
     monkeypatch.setattr(local, "Worker", Slow)
-    recipe = load_recipe("plain")
-    with Runner(recipe, Store(tmp_path), Options()) as runner:
+    spec = load_spec("plain")
+    with Runner(spec, Store(tmp_path), Options()) as runner:
         pool = local._Pool(runner, 1, lambda clip: None, ["cpu"])
         running = pool.run(iter([Clip("a", SAMPLE), Clip("b", SAMPLE)]))
         reader = threading.Thread(target=lambda: next(running, None), daemon=True)
@@ -163,7 +163,7 @@ def model(tmp_path: Path) -> Path:
 def test_a_model_folder_that_links_out_of_itself(model: Path, name: str) -> None:
     outside = shutil.move(model / name, model.parent / f"outside-{name}")
     (model / name).symlink_to(outside)
-    with pytest.raises((WeightsError, RecipeError), match="link that leads out"):
+    with pytest.raises((WeightsError, ConfigError), match="link that leads out"):
         read_card(model)
     (model / name).unlink()
     shutil.move(outside, model / f"other-{name}")

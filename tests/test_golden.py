@@ -1,4 +1,4 @@
-"""The numbers of every stage of every recipe, as they were when its version was last raised.
+"""The numbers of every stage of every pipeline, as they were when its version was last raised.
 
 Stages with weights to download run on tiny ones, with fixed random numbers. When numbers change on purpose: raise the
 stage's version, then write the files anew with ``MSAPIPE_WRITE_GOLDEN=1 uv run pytest tests/test_golden.py``.
@@ -17,8 +17,8 @@ import yaml
 
 from msapipe.cache import Store
 from msapipe.pipeline.plan import plan
-from msapipe.pipeline.recipe import Recipe, load_recipe, parse_recipe, recipe_names
 from msapipe.pipeline.run import Options, Runner
+from msapipe.pipeline.spec import PipelineSpec, load_spec, parse_spec, pipeline_names
 from msapipe.testing import tiny
 from msapipe.types import Clip, FaceTracks, FeatureSequence, Speaker, Transcript
 
@@ -27,11 +27,11 @@ WRITE = os.environ.get("MSAPIPE_WRITE_GOLDEN") == "1"
 CHAINS = ("transcript", "words")  # sources of words are asked for by themselves
 COLUMNS = 96  # of each sequence that are written down
 
-# Slot, name and version of every stage, with the recipe that is asked for it: pocket if it can be.
+# Slot, name and version of every stage, with the pipeline that is asked for it: pocket if it can be.
 STEPS = {
     (use.slot, use.name, use.stage.version): name
-    for name in sorted(recipe_names(), key=lambda name: (name != "pocket", name), reverse=True)
-    for use in load_recipe(name).uses()
+    for name in sorted(pipeline_names(), key=lambda name: (name != "pocket", name), reverse=True)
+    for use in load_spec(name).uses()
 }
 
 
@@ -94,32 +94,32 @@ def test_golden(
     monkeypatch.setenv("MSAPIPE_ACCEPT_LICENCES", "opensmile")
     path = GOLDEN / f"{slot}_{name}_v{version}.json"
     clip = samples / ("subtitled.mp4" if name in ("subtitles", "spread") else "two_faces.mp4")
-    recipe = recipe_for(slot, name, STEPS[slot, name, version], tiny_weights)
-    found = json.loads(json.dumps(summary(of_stage(slot, name, recipe, Clip(clip.name, clip), golden_cache))))
+    spec = pipeline_for(slot, name, STEPS[slot, name, version], tiny_weights)
+    found = json.loads(json.dumps(summary(of_stage(slot, name, spec, Clip(clip.name, clip), golden_cache))))
     if WRITE:
         path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     assert path.is_file(), f"{path.name} is not there: see the top of this file"
     same(json.loads(path.read_text(encoding="utf-8")), found, path.name)
 
 
-def recipe_for(slot: str, name: str, recipe: str, tiny_weights: Path) -> Recipe:
-    """The recipe on tiny weights; for a source of words one that asks no other source."""
+def pipeline_for(slot: str, name: str, spec: str, tiny_weights: Path) -> PipelineSpec:
+    """The pipeline on tiny weights; for a source of words one that asks no other source."""
     if slot not in CHAINS:
-        return load_recipe(recipe if recipe == "pocket" else str(tiny.recipe(recipe, tiny_weights)))
+        return load_spec(spec if spec == "pocket" else str(tiny.spec(spec, tiny_weights)))
     stages: dict[str, Any] = {slot: {"use": name, **tiny.params(slot, name, tiny_weights)}}
     if slot == "words":
         stages["transcript"] = "subtitles" if name == "spread" else "pocketsphinx"
     text = yaml.safe_dump({"schema": 1, "media": {"fps": 10, "rate": 16000, "peak_db": -3}, "stages": stages})
-    return parse_recipe(text, f"only {name}")
+    return parse_spec(text, f"only {name}")
 
 
-def of_stage(slot: str, name: str, recipe: Recipe, clip: Clip, cache: Path) -> Any:
+def of_stage(slot: str, name: str, spec: PipelineSpec, clip: Clip, cache: Path) -> Any:
     """What one stage makes of a sample clip, given what stands before it."""
     store = Store(cache)
-    with Runner(recipe, store, Options("cpu", offline=True)) as runner:
+    with Runner(spec, store, Options("cpu", offline=True)) as runner:
         outcome = runner.run(clip)
     assert outcome.error is None, outcome.error
-    (step,) = (s for s in plan(clip, recipe, store).steps if s.use and (s.slot, s.use.name) == (slot, name))
+    (step,) = (s for s in plan(clip, spec, store).steps if s.use and (s.slot, s.use.name) == (slot, name))
     entry = store.get(slot, step.key)
     assert entry is not None, outcome.notes
     return entry.value

@@ -12,10 +12,10 @@ import pytest
 from msapipe.cache import Store
 from msapipe.errors import NotMedia
 from msapipe.pipeline.plan import Plan, plan
-from msapipe.pipeline.recipe import load_recipe, parse_recipe, recipe_names
+from msapipe.pipeline.spec import load_spec, parse_spec, pipeline_names
 from msapipe.types import Clip
 
-TEXT = recipe_names()["pocket"].read_text()
+TEXT = pipeline_names()["pocket"].read_text()
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def clip(tmp_path: Path, samples: Path) -> Clip:
 
 
 def plan_of(clip: Clip, text: str = TEXT) -> Plan:
-    return plan(clip, parse_recipe(text, "test"), Store(clip.path.parent / "cache"))
+    return plan(clip, parse_spec(text, "test"), Store(clip.path.parent / "cache"))
 
 
 def changed(before: Plan, after: Plan) -> set[str]:
@@ -87,15 +87,15 @@ def test_a_setting_changes_what_stands_behind_it(clip: Clip, old: str, new: str,
 
 def test_a_stage_version_changes_what_stands_behind_it(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     before = plan_of(clip)
-    recipe = load_recipe("pocket")
-    stage = type(recipe.stages["faces"][0].stage)
+    spec = load_spec("pocket")
+    stage = type(spec.stages["faces"][0].stage)
     monkeypatch.setattr(stage, "version", stage.version + 1)
     assert changed(before, plan_of(clip)) == {"faces", "speaker", "vision"}
 
 
 def test_weights_change_what_stands_behind_them(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     before = plan_of(clip)
-    stage = type(load_recipe("pocket").stages["faces"][0].stage)
+    stage = type(load_spec("pocket").stages["faces"][0].stage)
     first, *rest = stage.weights
     monkeypatch.setattr(stage, "weights", (replace(first, sha256="0" * 64), *rest))
     assert changed(before, plan_of(clip)) == {"faces", "speaker", "vision"}

@@ -1,4 +1,4 @@
-"""A stage from another package is found by its entry point, kept to the contract, and used in a recipe."""
+"""A stage from another package is found by its entry point, kept to the contract, and used in a pipeline."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from msapipe.cache import Store
-from msapipe.errors import RecipeError
-from msapipe.pipeline.recipe import parse_recipe
+from msapipe.errors import ConfigError
 from msapipe.pipeline.run import Runner
+from msapipe.pipeline.spec import parse_spec
 from msapipe.stages import STAGES
 from msapipe.testing.contract import check_stage
 from msapipe.types import Clip
 
-RECIPE = "schema: 1\nstages: {vision: {light: {use: brightness}}}"
+PIPELINE = "schema: 1\nstages: {vision: {light: {use: brightness}}}"
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def test_a_plug_in_is_found_and_keeps_the_contract() -> None:
 
 
 def test_a_plug_in_runs(samples: Path, tmp_path: Path) -> None:
-    with Runner(parse_recipe(RECIPE, "light"), Store(tmp_path)) as runner:
+    with Runner(parse_spec(PIPELINE, "light"), Store(tmp_path)) as runner:
         outcome = runner.run(Clip("a", samples / "no_face.mp4"))
     assert outcome.status == "ok"
     assert outcome.features["vision"].names == ("light.luma_mean", "light.luma_spread")
@@ -38,5 +38,5 @@ def test_a_plug_in_runs(samples: Path, tmp_path: Path) -> None:
 
 def test_plug_ins_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MSAPIPE_PLUGINS", "0")
-    with pytest.raises(RecipeError, match="no vision stage is called 'brightness'"):
-        parse_recipe(RECIPE, "light")
+    with pytest.raises(ConfigError, match="no vision stage is called 'brightness'"):
+        parse_spec(PIPELINE, "light")

@@ -20,18 +20,18 @@ from safetensors.torch import save_file
 from msapipe.cache import Store
 from msapipe.cli import _show
 from msapipe.cli.predict import predict as command
-from msapipe.errors import FeatureMismatch, RecipeError, UnknownName
+from msapipe.errors import ConfigError, FeatureMismatch, UnknownName
 from msapipe.fusion._base import Batch, FusionModel, Output
 from msapipe.pipeline import network as networks
 from msapipe.pipeline.card import signature
 from msapipe.pipeline.plan import plan
-from msapipe.pipeline.recipe import load_recipe, parse_recipe
 from msapipe.pipeline.run import Outcome, Runner
+from msapipe.pipeline.spec import load_spec, parse_spec
 from msapipe.report.answer import as_object
 from msapipe.types import Clip, Contribution, Prediction, Transcript, Window, Word
 
 # No picture is decoded and no speech recognised: quick.
-RECIPE = """
+PIPELINE = """
 schema: 1
 about: words and voice
 stages:
@@ -52,10 +52,10 @@ class Counting(FusionModel):
 
 @pytest.fixture
 def mine(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A recipe and a model folder that fits it, as options of the command."""
-    (tmp_path / "mine.yaml").write_text(RECIPE)
-    recipe = load_recipe(str(tmp_path / "mine.yaml"))
-    with Runner(recipe, Store(tmp_path / "cache")) as runner:
+    """A pipeline and a model folder that fits it, as options of the command."""
+    (tmp_path / "mine.yaml").write_text(PIPELINE)
+    spec = load_spec(str(tmp_path / "mine.yaml"))
+    with Runner(spec, Store(tmp_path / "cache")) as runner:
         features = runner.run(Clip("a", samples / "subtitled.mp4")).features
     dims = {name: part.values.shape[1] for name, part in features.items()}
     model = tmp_path / "model"
@@ -65,7 +65,7 @@ def mine(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict
     card = {
         **{"schema_version": 1, "about": "for tests", "use": "counting", "version": 1, "scale": [-3, 3]},
         **{"labels": [{"name": "neutral", "below": 0.5}, {"name": "positive"}], "align": None, "dims": dims},
-        **{"features": signature(recipe), "trained": {"dataset": None, "command": "none"}, "calibrated": True},
+        **{"features": signature(spec), "trained": {"dataset": None, "command": "none"}, "calibrated": True},
         "weights": {
             "file": "model.safetensors",
             "sha256": hashlib.sha256(weights).hexdigest(),
@@ -141,13 +141,13 @@ def test_for_people_with_timings(mine: dict[str, str], samples: Path, capsys: py
     ("names", "kind", "says"),
     [
         (["txt"], UnknownName, "did you mean 'text'"),
-        (["text", "audio", "vision"], RecipeError, "nothing is left to score"),
-        (["text", "audio"], RecipeError, "makes features of nothing else"),
+        (["text", "audio", "vision"], ConfigError, "nothing is left to score"),
+        (["text", "audio"], ConfigError, "makes features of nothing else"),
     ],
 )
 def test_what_cannot_be_switched_off_is_said(names: list[str], kind: type[Exception], says: str) -> None:
     with pytest.raises(kind, match=says):
-        parse_recipe(RECIPE, "mine").without(names)
+        parse_spec(PIPELINE, "mine").without(names)
 
 
 @pytest.mark.parametrize("names", [("txt",), ("text", "audio", "vision")])
@@ -171,14 +171,14 @@ def test_a_model_that_reads_nothing_of_what_is_left_is_refused(
     card = yaml.safe_load((folder / "model.yaml").read_text())
     card["dims"].pop("audio")
     (folder / "model.yaml").write_text(yaml.safe_dump(card))
-    with pytest.raises(RecipeError, match="reads only text"):
+    with pytest.raises(ConfigError, match="reads only text"):
         command([str(samples / "vfr.mp4")], **mine, without=["text"], allow_mismatch=True)
     with pytest.raises(FeatureMismatch):
         command([str(samples / "vfr.mp4")], pipeline="pocket", model=mine["model"], without=["audio"])
 
 
 def test_what_only_a_switched_off_modality_reads_goes_with_it(samples: Path, tmp_path: Path) -> None:
-    whole = load_recipe("pocket")
+    whole = load_spec("pocket")
     clip, store = Clip("a", samples / "vfr.mp4"), Store(tmp_path)
     keys = plan(clip, whole, store).keys
     for off, gone in {"vision": {"faces", "speaker", "vision"}, "text": {"text"}, "audio": {"audio"}}.items():
@@ -186,7 +186,7 @@ def test_what_only_a_switched_off_modality_reads_goes_with_it(samples: Path, tmp
         assert (less.name, less.source, less.model) == (whole.name, whole.source, whole.model)
         assert gone <= set(whole.stages) - set(less.stages)
         assert all(keys[slot] == key for slot, key in plan(clip, less, store).keys.items())
-    aligned = parse_recipe(RECIPE + "align: words\n", "aligned")
+    aligned = parse_spec(PIPELINE + "align: words\n", "aligned")
     assert set(aligned.without(["text"]).stages) == {"transcript", "words", "audio"}
 
 

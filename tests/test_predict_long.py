@@ -18,8 +18,8 @@ from msapipe.errors import NothingToScore
 from msapipe.fusion._base import Batch, FusionModel, Output, masked_mean, present
 from msapipe.pipeline import network as networks
 from msapipe.pipeline.predict import Model
-from msapipe.pipeline.recipe import Recipe, load_recipe
 from msapipe.pipeline.run import Outcome
+from msapipe.pipeline.spec import PipelineSpec, load_spec
 from msapipe.types import Clip, FeatureSequence, Prediction, Window
 
 DIMS = {"text": 1, "vision": 2}
@@ -80,8 +80,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def recipe() -> Recipe:
-    return replace(load_recipe("pocket"), align=None)
+def spec() -> PipelineSpec:
+    return replace(load_spec("pocket"), align=None)
 
 
 def rows(times: list[float], values: list[float], width: int, step: float = 1.0) -> FeatureSequence:
@@ -109,8 +109,8 @@ def outcome(features: dict[str, FeatureSequence], notes: tuple[str, ...] = ()) -
 
 
 @pytest.fixture
-def model(folder: Path, recipe: Recipe, network: Plain) -> Model:
-    return Model(str(folder), recipe, allow_mismatch=True)
+def model(folder: Path, spec: PipelineSpec, network: Plain) -> Model:
+    return Model(str(folder), spec, allow_mismatch=True)
 
 
 @pytest.fixture
@@ -190,17 +190,17 @@ def test_bounds_end_with_the_scale_and_may_be_unknown(model: Model, network: Pla
 
 @pytest.mark.parametrize(("align", "says"), [(32, "32 steps of the whole clip"), ("tokens", "the tokens of the")])
 def test_what_cannot_be_cut_is_scored_at_once_and_noted(
-    align: int | str, says: str, folder: Path, recipe: Recipe, network: Plain, store: Store
+    align: int | str, says: str, folder: Path, spec: PipelineSpec, network: Plain, store: Store
 ) -> None:
-    found = Model(str(folder), replace(recipe, align=align), allow_mismatch=True).predict(long_clip(), store)
+    found = Model(str(folder), replace(spec, align=align), allow_mismatch=True).predict(long_clip(), store)
     assert found.timeline == ()
     assert any(says in note for note in found.notes)
 
 
 def test_a_clip_without_a_word_to_align_to_is_one_step(
-    folder: Path, recipe: Recipe, network: Plain, store: Store
+    folder: Path, spec: PipelineSpec, network: Plain, store: Store
 ) -> None:
-    aligned = Model(str(folder), replace(recipe, align="words"), allow_mismatch=True)
+    aligned = Model(str(folder), replace(spec, align="words"), allow_mismatch=True)
     found = aligned.predict(outcome({"vision": rows([0.0], [1.0], 2, step=600.0)}), store)
     assert (found.timeline, found.score) == ((), 1.0)
 
@@ -217,9 +217,9 @@ def test_what_is_kept_is_found_again_and_tells_apart(model: Model, network: Plai
 
 
 def test_a_prediction_made_of_other_words_to_align_to_is_another(
-    folder: Path, recipe: Recipe, network: Plain, store: Store
+    folder: Path, spec: PipelineSpec, network: Plain, store: Store
 ) -> None:
-    aligned = Model(str(folder), replace(recipe, align="words"), allow_mismatch=True)
+    aligned = Model(str(folder), replace(spec, align="words"), allow_mismatch=True)
     vision = rows([0.0, 1.0], [1.0, 1.0], 2)
     for words, score in (("a", 1.0), ("b", 2.0)):
         clip = Outcome(Clip("a", Path("a.mp4")), features={"vision": vision}, keys={"vision": "v", "words": words})

@@ -12,18 +12,18 @@ from msapipe.cache import Store
 from msapipe.cli import _clip_progress
 from msapipe.cli._clip_progress import ClipProgress, told_of
 from msapipe.pipeline.progress import Progress
-from msapipe.pipeline.recipe import load_recipe
 from msapipe.pipeline.run import Runner
+from msapipe.pipeline.spec import load_spec
 from msapipe.types import Clip
 
-RECIPE = "schema: 1\nabout: faces\nstages:\n  faces: mtcnn\n  speaker: largest\n  vision: geometry\n"
+PIPELINE = "schema: 1\nabout: faces\nstages:\n  faces: mtcnn\n  speaker: largest\n  vision: geometry\n"
 
 
 def told(tmp_path: Path, clip: Clip) -> list[Progress]:
-    (tmp_path / "faces.yaml").write_text(RECIPE)
+    (tmp_path / "faces.yaml").write_text(PIPELINE)
     heard: list[Progress] = []
-    recipe = load_recipe(str(tmp_path / "faces.yaml"))
-    with Runner(recipe, Store(tmp_path / "cache"), listener=heard.append) as runner:
+    spec = load_spec(str(tmp_path / "faces.yaml"))
+    with Runner(spec, Store(tmp_path / "cache"), listener=heard.append) as runner:
         assert runner.run(clip).error is None
     return heard
 

@@ -14,10 +14,10 @@ import pytest
 import msapipe
 from msapipe.api import Pipeline
 from msapipe.cache import Store
-from msapipe.errors import CacheError, MissingLibrary, MissingWeights, MsapipeError, NothingToScore, RecipeError
+from msapipe.errors import CacheError, ConfigError, MissingLibrary, MissingWeights, MsapipeError, NothingToScore
 from msapipe.pipeline.device import resolve_device
-from msapipe.pipeline.recipe import load_recipe, parse_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
+from msapipe.pipeline.spec import load_spec, parse_spec
 from msapipe.testing.media import make_clip
 from msapipe.types import Clip, FeatureSequence, Transcript
 
@@ -113,14 +113,14 @@ def test_a_damaged_entry_is_computed_again(outcomes: dict[str, Outcome], sample_
     victim = sorted((cache / "vision").glob("*/*"))[0]
     whole = victim.read_bytes()
     victim.write_bytes(whole[:-9])
-    with Runner(load_recipe("pocket"), Store(cache)) as runner:
+    with Runner(load_spec("pocket"), Store(cache)) as runner:
         computed = [runner.run(outcome.clip).computed for outcome in outcomes.values()]
     assert sum(computed) == 1
     assert victim.read_bytes() == whole
 
 
 def test_a_glance_says_what_reading_everything_says(outcomes: dict[str, Outcome], sample_cache: Path) -> None:
-    with Runner(load_recipe("pocket"), Store(sample_cache)) as runner:
+    with Runner(load_spec("pocket"), Store(sample_cache)) as runner:
         for name, outcome in outcomes.items():
             glance, whole = runner.stored(outcome.clip, "summary"), runner.stored(outcome.clip)
             assert glance is not None, name
@@ -144,7 +144,7 @@ def test_a_glance_misses_what_was_taken_away(
     shutil.copytree(sample_cache, cache)
     shutil.rmtree(cache / slot)
     clip = outcomes["positive"].clip
-    with Runner(load_recipe("pocket"), Store(cache)) as runner:
+    with Runner(load_spec("pocket"), Store(cache)) as runner:
         assert runner.stored(clip, "summary") is None
         assert runner.run(clip).computed == (slot != "summary")
         assert runner.stored(clip, "summary") is not None
@@ -174,7 +174,7 @@ def test_a_clip_without_anything_is_refused_in_words(pocket: Pipeline, tmp_path:
 
 def test_a_chain_of_sources_that_all_have_nothing_is_a_missing_modality(samples: Path, tmp_path: Path) -> None:
     text = "schema: 1\nstages: {transcript: [sidecar], words: spread, text: lexicon, audio: mfcc}"
-    with Runner(parse_recipe(text, "no-recognition"), Store(tmp_path)) as runner:
+    with Runner(parse_spec(text, "no-recognition"), Store(tmp_path)) as runner:
         outcome = runner.run(Clip("a", samples / "no_face.mp4"))
     assert (outcome.status, outcome.missing) == ("partial", ("text",))
     assert "text is missing: no source of the transcript has any" in outcome.notes
@@ -185,7 +185,7 @@ def test_the_note_of_a_source_that_was_passed_over_is_kept(samples: Path, tmp_pa
     (tmp_path / "clip.json").write_text('{"title": "not a transcript"}')
     text = "schema: 1\nstages: {transcript: [sidecar, subtitles], words: spread, text: lexicon, audio: mfcc}"
     for _ in range(2):  # computed, then from the cache
-        with Runner(parse_recipe(text, "no-recognition"), Store(tmp_path / "cache")) as runner:
+        with Runner(parse_spec(text, "no-recognition"), Store(tmp_path / "cache")) as runner:
             outcome = runner.run(Clip("a", tmp_path / "clip.mp4"))
         assert (outcome.status, outcome.missing) == ("partial", ("text",))
         assert any(note.startswith("sidecar clip.json was passed over: line 1") for note in outcome.notes)
@@ -203,13 +203,13 @@ def test_errors_name_the_file(pocket: Pipeline, tmp_path: Path) -> None:
 
 
 def test_a_missing_library_costs_one_modality(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = load_recipe("pocket")
+    spec = load_spec("pocket")
 
     def broken(_stage: object, _device: str) -> None:
         raise ImportError("libGL.so.1: cannot open shared object file")
 
-    monkeypatch.setattr(type(recipe.stages["faces"][0].stage), "load", broken)
-    with Runner(recipe, Store(tmp_path)) as runner:
+    monkeypatch.setattr(type(spec.stages["faces"][0].stage), "load", broken)
+    with Runner(spec, Store(tmp_path)) as runner:
         outcome = runner.run(Clip("a", samples / "subtitled.mp4"))
     assert outcome.missing == ("vision",)
     assert any("libGL.so.1" in note and "msapipe doctor" in note for note in outcome.notes)
@@ -217,14 +217,14 @@ def test_a_missing_library_costs_one_modality(samples: Path, tmp_path: Path, mon
 
 
 def test_a_stage_that_fails_is_named(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = load_recipe("pocket")
+    spec = load_spec("pocket")
 
     def broken(_stage: object, **_slots: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(type(recipe.stages["audio"][0].stage), "run", broken)
-    monkeypatch.setattr(type(recipe.stages["audio"][0].stage), "needs", classmethod(lambda _cls: ("waveform",)))
-    with Runner(recipe, Store(tmp_path)) as runner:
+    monkeypatch.setattr(type(spec.stages["audio"][0].stage), "run", broken)
+    monkeypatch.setattr(type(spec.stages["audio"][0].stage), "needs", classmethod(lambda _cls: ("waveform",)))
+    with Runner(spec, Store(tmp_path)) as runner:
         outcome = runner.run(Clip("a", samples / "subtitled.mp4"))
     assert outcome.status == "error"
     assert "subtitled.mp4: audio/prosody failed: ZeroDivisionError: oh" in (outcome.error or "")
@@ -232,9 +232,9 @@ def test_a_stage_that_fails_is_named(samples: Path, tmp_path: Path, monkeypatch:
 
 def test_a_cache_that_cannot_be_written(samples: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    recipe = load_recipe("pocket")
+    spec = load_spec("pocket")
     clip = Clip("a", samples / "silent_face.mp4")
-    with Runner(recipe, Store(tmp_path / "file" / "cache")) as runner, pytest.raises(CacheError, match="--cache"):
+    with Runner(spec, Store(tmp_path / "file" / "cache")) as runner, pytest.raises(CacheError, match="--cache"):
         runner.run(clip)
     with msapipe.load("pocket", cache=tmp_path / "file" / "cache") as pipeline:
         assert pipeline.predict(clip).missing
@@ -259,23 +259,23 @@ def test_a_decoder_that_dies_costs_one_clip_once(
     (tmp_path / "poison.mp4").write_bytes((samples / "no_face.mp4").read_bytes() + b"\0" * 8)
     shutil.copy(samples / "silent_face.mp4", tmp_path / "good.mp4")
     clips = [Clip(name, tmp_path / name) for name in ("poison.mp4", "good.mp4", "poison.mp4")]
-    with Runner(load_recipe("pocket"), Store(tmp_path / "cache")) as runner:
+    with Runner(load_spec("pocket"), Store(tmp_path / "cache")) as runner:
         first, good, again = (runner.run(clip) for clip in clips)
     assert (first.status, good.status, again.status) == ("error", "partial", "error")
     assert "poison.mp4" in (first.error or "")
     assert "not tried again" in (again.error or "")
     monkeypatch.delenv("PYTHONPATH")
-    with Runner(load_recipe("pocket"), Store(tmp_path / "cache"), Options(retry=True)) as runner:
+    with Runner(load_spec("pocket"), Store(tmp_path / "cache"), Options(retry=True)) as runner:
         assert runner.run(clips[0]).status == "partial"
-    with Runner(load_recipe("pocket"), Store(tmp_path / "cache")) as runner:
+    with Runner(load_spec("pocket"), Store(tmp_path / "cache")) as runner:
         assert runner.run(clips[0]).status == "partial", "what was mended stays so"
 
 
-def test_what_is_noted_with_a_result_does_not_depend_on_the_recipe(samples: Path, tmp_path: Path) -> None:
+def test_what_is_noted_with_a_result_does_not_depend_on_the_pipeline(samples: Path, tmp_path: Path) -> None:
     clip = Clip("a", samples / "silent_face.mp4")
-    recipes = ("{audio: mfcc}", "{transcript: pocketsphinx, words: spread, text: lexicon, audio: mfcc}")
-    for number, stages in enumerate(recipes):
-        with Runner(parse_recipe(f"schema: 1\nstages: {stages}", "a"), Store(tmp_path / str(number))) as runner:
+    specs = ("{audio: mfcc}", "{transcript: pocketsphinx, words: spread, text: lexicon, audio: mfcc}")
+    for number, stages in enumerate(specs):
+        with Runner(parse_spec(f"schema: 1\nstages: {stages}", "a"), Store(tmp_path / str(number))) as runner:
             runner.run(clip)
     one, two = ({path.name: path.read_bytes() for path in (tmp_path / n).glob("audio/*/*")} for n in "01")
     assert one == two
@@ -283,9 +283,9 @@ def test_what_is_noted_with_a_result_does_not_depend_on_the_recipe(samples: Path
 
 def test_a_device_that_is_not_there_is_named() -> None:
     assert resolve_device("cpu") == "cpu"
-    with pytest.raises(RecipeError, match="expected auto, cpu or cuda:N"):
+    with pytest.raises(ConfigError, match="expected auto, cpu or cuda:N"):
         resolve_device("gpu")
-    with pytest.raises(RecipeError, match="this machine has"):
+    with pytest.raises(ConfigError, match="this machine has"):
         resolve_device("cuda:99")
 
 
@@ -323,18 +323,18 @@ def test_results_do_not_depend_on_threads_or_hash_seeds(samples: Path, tmp_path:
 
 
 def test_weights_that_are_not_here_end_the_run_with_what_to_type(samples: Path, tmp_path: Path) -> None:
-    recipe = parse_recipe(
+    spec = parse_spec(
         "schema: 1\nstages:\n  transcript: subtitles\n  words: spread\n  text: bert\n", "mine", Path("mine.yaml")
     )
     clip = Clip("subtitled", samples / "subtitled.mp4")
     said = r"^text/bert: google-bert.*fetch --pipeline mine\.yaml"
-    with Runner(recipe, Store(tmp_path), Options(offline=True)) as runner, pytest.raises(MissingWeights, match=said):
+    with Runner(spec, Store(tmp_path), Options(offline=True)) as runner, pytest.raises(MissingWeights, match=said):
         runner.run(clip)
 
 
 def test_a_source_whose_weights_are_not_here_is_passed_over_and_noted(samples: Path, tmp_path: Path) -> None:
-    recipe = parse_recipe("schema: 1\nstages:\n  transcript: [{use: whisper, size: small}, subtitles]\n", "mine")
-    with Runner(recipe, Store(tmp_path), Options(offline=True)) as runner:
+    spec = parse_spec("schema: 1\nstages:\n  transcript: [{use: whisper, size: small}, subtitles]\n", "mine")
+    with Runner(spec, Store(tmp_path), Options(offline=True)) as runner:
         outcome = runner.run(Clip("subtitled", samples / "subtitled.mp4"))
     assert outcome.values["transcript"].source.startswith("subtitles")
     assert any(

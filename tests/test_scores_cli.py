@@ -18,7 +18,7 @@ from rich.console import Console
 from msapipe.cli import _scores as scores
 from msapipe.cli._show import line_of
 from msapipe.cli.predict import predict as command
-from msapipe.errors import MsapipeError, RecipeError
+from msapipe.errors import ConfigError, MsapipeError
 from msapipe.pipeline.run import Outcome
 from msapipe.report.marks import marked, on_one_line
 from msapipe.types import Clip, Contribution, Prediction, Transcript, Word
@@ -112,7 +112,7 @@ def test_scores_as_rows(tmp_path: Path) -> None:
 
 def test_where_scores_cannot_be_written(tmp_path: Path) -> None:
     for name, says in (("s.xlsx", r"\.csv, \.jsonl, \.parquet"), ("no/s.csv", "no folder")):
-        with pytest.raises(RecipeError, match=says):
+        with pytest.raises(ConfigError, match=says):
             scores.check_output(tmp_path / name)
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(MsapipeError, match="cannot be written"):

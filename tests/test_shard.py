@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msapipe.datasets import Example, Refused
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.pipeline.shard import Shard
 from msapipe.types import Clip
 
@@ -62,7 +62,7 @@ def test_files_of_their_own_are_dealt_out_one_by_one() -> None:
     "text", ["0/4", "5/4", "1", "1/0", "-1/4", "a/b", "1/4/2", "", "1.0/2", "²/3", "9" * 5000 + "/1"]
 )
 def test_what_is_no_shard_is_said(text: str) -> None:
-    with pytest.raises(RecipeError, match="expected I/N"):
+    with pytest.raises(ConfigError, match="expected I/N"):
         Shard.parse(text)
 
 

@@ -57,7 +57,7 @@ def test_names_with_brackets_and_in_another_unicode_form(tmp_path: Path) -> None
     assert len(sidecars_of(tmp_path / "caf\u00e9.mp4")) == 1
 
 
-def test_of_several_languages_the_recipe_s_is_read_and_it_is_said(tmp_path: Path) -> None:
+def test_of_several_languages_the_pipeline_s_is_read_and_it_is_said(tmp_path: Path) -> None:
     found = take(tmp_path / "clip.mp4", **{"clip.de.srt": "schlecht", "clip.en.srt": "bad", "clip.fr.srt": "mal"})
     assert isinstance(found, Transcript)
     assert (found.text, found.language) == ("bad", "en")

@@ -55,15 +55,15 @@ def test_what_can_be_seen_stays() -> None:
     assert clean("a\rb\u202ec") == "a\\rb\\u202ec"
 
 
-def test_names_of_files_recipes_and_targets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_of_files_pipelines_and_targets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip = tmp_path / f"a{ESC}.mp4"
     clip.write_bytes((REPOSITORY / "sample_media" / "negative.mp4").read_bytes())
-    recipe = tmp_path / f"r{ESC}.yaml"
-    recipe.write_text((REPOSITORY / "pipelines" / "plain.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    spec = tmp_path / f"r{ESC}.yaml"
+    spec.write_text((REPOSITORY / "pipelines" / "plain.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     cache = tmp_path / "cache"
-    assert run_program("extract", clip, "--dry-run", "--cache", cache, "-p", recipe) == 0
+    assert run_program("extract", clip, "--dry-run", "--cache", cache, "-p", spec) == 0
     assert "would compute" in printed(capsys)
-    assert run_program("plan", clip, "--cache", cache, "-p", recipe) == 0
+    assert run_program("plan", clip, "--cache", cache, "-p", spec) == 0
     printed(capsys)
     assert run_program("extract", clip, "--cache", cache, "-p", tmp_path / f"no{ESC}.yaml") == 2
     printed(capsys)
@@ -121,9 +121,9 @@ def test_a_report_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("kind", DEEP)
 def test_bad_input_is_no_internal_error(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    recipe = tmp_path / "r.yaml"
-    recipe.write_text(DEEP[kind])
-    assert run_program("extract", tmp_path, "--cache", tmp_path / "c", "-p", recipe) == 2
+    spec = tmp_path / "r.yaml"
+    spec.write_text(DEEP[kind])
+    assert run_program("extract", tmp_path, "--cache", tmp_path / "c", "-p", spec) == 2
     (tmp_path / "model.yaml").write_text(DEEP[kind])
     assert run_program("predict", tmp_path, "--cache", tmp_path / "c", "--model", tmp_path) == 2
     source = tmp_path / "f.pkl"

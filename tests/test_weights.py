@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from msapipe.errors import MissingWeights, RecipeError, WeightsError
+from msapipe.errors import ConfigError, MissingWeights, WeightsError
 from msapipe.pipeline.crops import safe_name
 from msapipe.weights import Checkpoint, Download, InPackage, Own, accept, accepted, choose, make_ready
 from msapipe.weights.folder import stays_inside
@@ -76,7 +76,7 @@ def test_weights_are_chosen_by_name_path_or_commit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nt", "org/net@main", f"org/..@{COMMIT}", f"a/b/c@{COMMIT}", f"net@{COMMIT}", ""])
 def test_other_names_of_weights_are_refused(name: str) -> None:
-    with pytest.raises(RecipeError, match=r"no checkpoint is called .*known: net, org/net"):
+    with pytest.raises(ConfigError, match=r"no checkpoint is called .*known: net, org/net"):
         choose(KNOWN, name, "a stage")
 
 

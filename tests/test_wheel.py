@@ -1,4 +1,4 @@
-"""The built wheel, in an empty folder: it carries its recipes and models, and scores a clip."""
+"""The built wheel, in an empty folder: it carries its pipelines and models, and scores a clip."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msapipe.pipeline.recipe import load_recipe
+from msapipe.pipeline.spec import load_spec
 from msapipe.pipeline.windows import LONG, cut, length_of, mean, weights_of, why_whole, windows_of
 from msapipe.types import FeatureSequence
 
@@ -114,9 +114,9 @@ def test_the_mean_of_bounds_is_a_bound_each() -> None:
 
 
 def test_only_rows_with_times_of_their_own_can_be_cut() -> None:
-    pocket = load_recipe("pocket")
+    pocket = load_spec("pocket")
     assert why_whole(replace(pocket, align=None)) == ""
     assert why_whole(replace(pocket, align="words")) == ""
     assert why_whole(replace(pocket, align=32)) == "32 steps"
-    assert why_whole(load_recipe("hma")) == "the tokens"
-    assert why_whole(replace(load_recipe("hma"), align=None)) == "the tokens"
+    assert why_whole(load_spec("hma")) == "the tokens"
+    assert why_whole(replace(load_spec("hma"), align=None)) == "the tokens"

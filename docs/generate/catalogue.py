@@ -1,4 +1,4 @@
-"""Pages made of what the package says of itself: one a recipe, stage, fusion model and model folder.
+"""Pages made of what the package says of itself: one a pipeline, stage, fusion model and model folder.
 
 Each function returns Markdown; ``pages`` names every page by its path below docs/.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from plain_text import literally
 
 from msapipe.datasets import READERS
-from msapipe.pipeline.recipe import Recipe, load_recipe, recipe_names
+from msapipe.pipeline.spec import PipelineSpec, load_spec, pipeline_names
 from msapipe.registry import Registry
 from msapipe.resources import bundled
 from msapipe.stages import SLOTS, STAGES
@@ -30,17 +30,17 @@ _FILE = re.compile(r"\[([^\]]*)\]\((?!https?:)(?:\.\./)*([\w/.-]+\.(?:py|ya?ml|c
 
 def pages() -> dict[str, str]:
     """Path below docs/ to the text of every page that is made here."""
-    recipes = {name: load_recipe(name) for name in recipe_names()}
-    found = {f"recipes/{name}.md": recipe_page(recipe) for name, recipe in recipes.items()}
+    specs = {name: load_spec(name) for name in pipeline_names()}
+    found = {f"pipelines/{name}.md": pipeline_page(spec) for name, spec in specs.items()}
     found |= {
-        f"stages/{slot}/{name}.md": stage_page(slot, name, recipes.values())
+        f"stages/{slot}/{name}.md": stage_page(slot, name, specs.values())
         for slot in SLOTS
         for name in _ours(STAGES[slot])
     }
     found |= {f"fusion/{name}.md": fusion_page(name) for name in _ours(FUSION)}
     found |= {f"models/{name}.md": card_page(name) for name in _cards()}
     return found | {
-        "recipes/index.md": _index("Recipes", "what is computed from a clip", _recipe_rows(recipes)),
+        "pipelines/index.md": _index("Pipelines", "what is computed from a clip", _pipeline_rows(specs)),
         "stages/index.md": _index("Stages", "what fills a slot", _stage_rows()),
         "fusion/index.md": _index("Fusion models", "what makes a score of features", _fusion_rows()),
         "models/index.md": _index(
@@ -50,42 +50,42 @@ def pages() -> dict[str, str]:
     }
 
 
-def recipe_page(recipe: Recipe) -> str:
-    """What a recipe runs, the weights behind it, and its file."""
+def pipeline_page(spec: PipelineSpec) -> str:
+    """What a pipeline runs, the weights behind it, and its file."""
     rows = [
         (f"`{use.where}`", f"[{use.slot}/{use.name}](../stages/{use.slot}/{use.name}.md)", _params(use.stage.params()))
-        for use in recipe.uses()
+        for use in spec.uses()
     ]
-    weights = {one.name: one for use in recipe.uses() for one in use.stage.own_weights()}
-    model = f"[`{recipe.model}`](../models/{recipe.model}.md)" if recipe.model else "none; train one"
+    weights = {one.name: one for use in spec.uses() for one in use.stage.own_weights()}
+    model = f"[`{spec.model}`](../models/{spec.model}.md)" if spec.model else "none; train one"
     return "\n\n".join(
         [
-            f"# Recipe `{recipe.name}`",
-            literally(recipe.about),
-            f"Grid: `{recipe.align or 'own times'}`. Model: {model}.",
+            f"# Pipeline `{spec.name}`",
+            literally(spec.about),
+            f"Grid: `{spec.align or 'own times'}`. Model: {model}.",
             _table(("slot and channel", "stage", "parameters"), rows),
             "## Weights",
             _weights(weights.values()),
             "## The file",
-            f"```yaml\n{recipe.text.rstrip()}\n```",
+            f"```yaml\n{spec.text.rstrip()}\n```",
         ]
     )
 
 
-def stage_page(slot: str, name: str, recipes: Iterable[Recipe]) -> str:
-    """What a stage says of itself, its weights, and the recipes that use it."""
+def stage_page(slot: str, name: str, specs: Iterable[PipelineSpec]) -> str:
+    """What a stage says of itself, its weights, and the pipelines that use it."""
     cls = STAGES[slot].get(name)
     using = [
-        f"[`{recipe.name}`](../../recipes/{recipe.name}.md)"
-        for recipe in recipes
-        if any((use.slot, use.name) == (slot, name) for use in recipe.uses())
+        f"[`{spec.name}`](../../pipelines/{spec.name}.md)"
+        for spec in specs
+        if any((use.slot, use.name) == (slot, name) for use in spec.uses())
     ]
     reads = ", ".join(f"`{need}`" for need in cls.needs())
     return "\n\n".join(
         [
             f"# Stage `{slot}/{name}`",
             literally(STAGES[slot].about(name)),
-            f"Fills `{slot}`, reads {reads}. Version {cls.version}. In the recipes {', '.join(using) or '(none)'}.",
+            f"Fills `{slot}`, reads {reads}. Version {cls.version}. In the pipelines {', '.join(using) or '(none)'}.",
             f"::: {cls.__module__}.{cls.__name__}\n    options: {{members: false}}",
             "## Weights",
             _weights(cls.weights),
@@ -134,9 +134,9 @@ def _ours(registry: Registry[Any]) -> list[str]:
     return [name for name, where in registry.where().items() if where.startswith("msapipe.")]
 
 
-def _recipe_rows(recipes: dict[str, Recipe]) -> Iterator[tuple[str, ...]]:
-    for name, recipe in recipes.items():
-        yield f"[`{name}`]({name}.md)", literally(recipe.about)
+def _pipeline_rows(specs: dict[str, PipelineSpec]) -> Iterator[tuple[str, ...]]:
+    for name, spec in specs.items():
+        yield f"[`{name}`]({name}.md)", literally(spec.about)
 
 
 def _stage_rows() -> Iterator[tuple[str, ...]]:

@@ -21,7 +21,7 @@ GUIDE = {
 # A link of a page of docs/ to a file of the repository that is no page: a reader of the pages has its name.
 _OUTSIDE = re.compile(r"\[[^\]]*\]\(\.\./([\w/.-]+)\)")
 # Folders of generated pages, each behind the page of all.
-REFERENCE = {"Recipes": "recipes", "Stages": "stages", "Fusion models": "fusion", "Trained models": "models"}
+REFERENCE = {"Pipelines": "pipelines", "Stages": "stages", "Fusion models": "fusion", "Trained models": "models"}
 
 
 def on_config(config: MkDocsConfig) -> None:

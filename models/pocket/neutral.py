@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.cache import Store
-from msapipe.pipeline.recipe import parse_recipe
 from msapipe.pipeline.run import Options, Runner
+from msapipe.pipeline.spec import parse_spec
 from msapipe.types import Clip
 
 HERE = Path(__file__).resolve().parent
 SAMPLES = HERE.parents[1] / "sample_media"
 MEDIA = HERE.parents[2] / "shared" / "media"
-RECIPE = """schema: 1
+PIPELINE = """schema: 1
 media: {fps: 10, rate: 16000, peak_db: -3}
 stages:
   faces: {use: mtcnn, min_score: 0.9}
@@ -96,7 +96,7 @@ def main() -> None:
     paths += sorted(path for path in options.media.rglob("*") if path.suffix in endings)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(options.cache or Path(folder))
-        with Runner(parse_recipe(RECIPE, "neutral"), store, Options("cpu", offline=True)) as runner:
+        with Runner(parse_spec(PIPELINE, "neutral"), store, Options("cpu", offline=True)) as runner:
             said = {path: means(runner, path) for path in paths}
     for line in table({path: found for path, found in said.items() if found}):
         log.info(line)

@@ -20,15 +20,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from speech import CLEAR, SAMPLE_MEDIA, VARIED, hear, noisy, speeches
-from train import CORPORA, DATA, EVERY, HERE, LIMIT, MODALITIES, RECIPE, heard_samples, log
+from train import CORPORA, DATA, EVERY, HERE, LIMIT, MODALITIES, PIPELINE, heard_samples, log
 
 from msapipe.api import Pipeline, load
 from msapipe.datasets import Row
 from msapipe.fusion._base import collate
 from msapipe.pipeline.card import read_card
 from msapipe.pipeline.network import load_network
-from msapipe.pipeline.recipe import parse_recipe
 from msapipe.pipeline.run import Outcome
+from msapipe.pipeline.spec import parse_spec
 from msapipe.train.transcripts import TextStages, read_texts, score_texts
 from msapipe.types import Prediction, Sample, Transcript
 
@@ -67,12 +67,12 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 
 class Texts:
-    """Texts through the recipe's text stages and the model, voice and face missing."""
+    """Texts through the pipeline's text stages and the model, voice and face missing."""
 
     def __init__(self, data: Path) -> None:
         self.data = data
-        self.recipe = parse_recipe(RECIPE.read_text(encoding="utf-8"), "pocket")
-        self._stages = TextStages(self.recipe)
+        self.spec = parse_spec(PIPELINE.read_text(encoding="utf-8"), "pocket")
+        self._stages = TextStages(self.spec)
         self._card = read_card(HERE)
         self._network = load_network(HERE, self._card, "pocket")
 
@@ -131,11 +131,11 @@ def recognised(texts: Texts) -> Iterator[Line]:
     written = [row.text for row in rows]
     clear = speeches(written, CLEAR)
     heard = {
-        "recognised, a clear voice": hear(texts.recipe, clear),
+        "recognised, a clear voice": hear(texts.spec, clear),
         "the same, white noise at 10 dB": hear(
-            texts.recipe, (noisy(samples, seed) for seed, samples in enumerate(clear))
+            texts.spec, (noisy(samples, seed) for seed, samples in enumerate(clear))
         ),
-        "recognised, six voices in turn": hear(texts.recipe, speeches(written, VARIED)),
+        "recognised, six voices in turn": hear(texts.spec, speeches(written, VARIED)),
         "none": [Transcript(recognised=True)] * len(rows),
     }
     truth = texts.said(texts.samples(rows, written))

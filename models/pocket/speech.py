@@ -1,4 +1,4 @@
-"""Sentences spoken by eSpeak NG, clean or with noise, and what the recipe's recogniser hears in them."""
+"""Sentences spoken by eSpeak NG, clean or with noise, and what the pipeline's recogniser hears in them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.pipeline.recipe import Recipe
+from msapipe.pipeline.spec import PipelineSpec
 from msapipe.stages._speech import RATE, at_16k
 from msapipe.types import Transcript, Waveform
 
@@ -54,7 +54,7 @@ def _program(path: Path) -> Any:
 
 
 def levelled(samples: Floats) -> Floats:
-    """The loudest sample at -3 dB, as the recipe decodes sound."""
+    """The loudest sample at -3 dB, as the pipeline decodes sound."""
     return np.asarray(samples * (10 ** (-3 / 20) / np.abs(samples).max()), np.float32)
 
 
@@ -65,9 +65,9 @@ def noisy(samples: Floats, seed: int) -> Floats:
     return levelled(np.asarray(samples + gain * noise, np.float32))
 
 
-def hear(recipe: Recipe, sounds: Iterable[Floats]) -> list[Transcript]:
-    """What the first Whisper of the recipe that is on this machine hears; nothing where it hears no words."""
-    recognisers = (use.stage for use in recipe.stages["transcript"] if use.name == "whisper")
+def hear(spec: PipelineSpec, sounds: Iterable[Floats]) -> list[Transcript]:
+    """What the first Whisper of the pipeline that is on this machine hears; nothing where it hears no words."""
+    recognisers = (use.stage for use in spec.stages["transcript"] if use.name == "whisper")
     stage = next(stage for stage in recognisers if all(weights.here() for weights in stage.own_weights()))
     stage.load("cpu")
     return [stage.run(waveform=Waveform(samples, RATE)) or Transcript(recognised=True) for samples in sounds]

@@ -3,8 +3,8 @@
     uv run python models/pocket/train.py [--data ../shared/data]
 
 It measures the heads on what none of them was trained on, writes model.safetensors and model.yaml beside this file, and
-says how many held-out labels lie in the interval. The same data give the same bytes. Run it after a stage of the recipe
-changed. Some minutes on one core.
+says how many held-out labels lie in the interval. The same data give the same bytes. Run it after a stage changed. Some
+minutes on one core.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from msapipe.datasets import Row
 from msapipe.fusion._base import Batch
 from msapipe.fusion.late import Late
 from msapipe.pipeline.card import signature
-from msapipe.pipeline.recipe import Recipe, parse_recipe
+from msapipe.pipeline.spec import PipelineSpec, parse_spec
 from msapipe.testing import fakes
 from msapipe.train.evaluate import predict
 from msapipe.train.metrics import score
@@ -44,7 +44,7 @@ from msapipe.types import FaceClip, FeatureSequence, Frames, Sample, Transcript
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[2] / "shared" / "data"
 PIPELINES = HERE.parents[1] / "pipelines"
-RECIPE = PIPELINES / "pocket.yaml"
+PIPELINE = PIPELINES / "pocket.yaml"
 LIMIT = 3.0
 MODALITIES = ("text", "audio", "vision")
 CORPORA = ("mosi", "mosei")
@@ -116,11 +116,11 @@ def measured(valence: Doubles, emotions: list[str]) -> Measured:
     return Measured(float(correlation), float(said[calm].mean()), float(np.sqrt(covariance[0, 0])), len(said))
 
 
-def face_head(recipe: Recipe, data: Path) -> Measured:
-    """The recipe's faces and vision on the photographs of the valid part."""
+def face_head(spec: PipelineSpec, data: Path) -> Measured:
+    """The pipeline's faces and vision on the photographs of the valid part."""
     import cv2
 
-    stages = {slot: recipe.stages[slot][0].stage for slot in ("faces", "speaker", "vision")}
+    stages = {slot: spec.stages[slot][0].stage for slot in ("faces", "speaker", "vision")}
     for stage in stages.values():
         stage.load("cpu")
     with (data / "faces" / "labels.csv").open(encoding="utf-8", newline="") as file:
@@ -166,11 +166,11 @@ def voice_head(data: Path) -> Measured:
     return measured(valence(said), [clip.emotion for clip in clips])
 
 
-def texts(recipe: Recipe, data: Path, corpus: str, dims: Mapping[str, int]) -> TensorTable:
-    """The valid part of a corpus through the recipe's text stages, voice and face missing."""
+def texts(spec: PipelineSpec, data: Path, corpus: str, dims: Mapping[str, int]) -> TensorTable:
+    """The valid part of a corpus through the pipeline's text stages, voice and face missing."""
     path = data / corpus / "label.csv"
     rows, _ = read_texts(path, (-LIMIT, LIMIT))
-    samples = list(TextStages(recipe).samples((row for row in rows if row.split == "valid"), path))
+    samples = list(TextStages(spec).samples((row for row in rows if row.split == "valid"), path))
     return TensorTable.of(samples, dims)
 
 
@@ -182,12 +182,12 @@ def heard_samples(stages: TextStages, rows: Iterable[Row], transcripts: Iterable
     ]
 
 
-def spoken(recipe: Recipe, data: Path, dims: Mapping[str, int]) -> TensorTable:
-    """Two thirds of MOSI's valid part spoken by eSpeak NG in six voices and heard by the recipe's recogniser."""
+def spoken(spec: PipelineSpec, data: Path, dims: Mapping[str, int]) -> TensorTable:
+    """Two thirds of MOSI's valid part spoken by eSpeak NG in six voices and heard by the pipeline's recogniser."""
     rows, _ = read_texts(data / "mosi" / "label.csv", (-LIMIT, LIMIT))
     rows = [row for number, row in enumerate(row for row in rows if row.split == "valid") if number % EVERY]
-    heard = hear(recipe, speeches([row.text for row in rows], VARIED))
-    return TensorTable.of(heard_samples(TextStages(recipe), rows, heard), dims)
+    heard = hear(spec, speeches([row.text for row in rows], VARIED))
+    return TensorTable.of(heard_samples(TextStages(spec), rows, heard), dims)
 
 
 def assembled(
@@ -309,11 +309,11 @@ def within(interval: torch.Tensor, batch: Batch) -> torch.Tensor:
     return (interval[:, 0] <= label + 1e-6) & (label <= interval[:, 1] + 1e-6)
 
 
-def columns_of(recipe: Recipe) -> dict[str, tuple[str, ...]]:
-    """Names of the columns of each modality, as the recipe's stages give them."""
+def columns_of(spec: PipelineSpec) -> dict[str, tuple[str, ...]]:
+    """Names of the columns of each modality, as the pipeline's stages give them."""
     found: dict[str, tuple[str, ...]] = {}
-    for name in recipe.modalities:
-        (use,) = recipe.stages[name]
+    for name in spec.modalities:
+        (use,) = spec.stages[name]
         use.stage.load("cpu")
         part = use.stage.run(**fakes.inputs(type(use.stage).needs()))
         found[name] = tuple(f"{use.channel}.{label}" for label in part.names)
@@ -322,17 +322,17 @@ def columns_of(recipe: Recipe) -> dict[str, tuple[str, ...]]:
 
 def ship(data: Path, name: str = "pocket") -> Iterator[str]:
     """Measure the heads, fit, write both files; says what was found, line by line."""
-    recipe = parse_recipe((PIPELINES / f"{name}.yaml").read_text(encoding="utf-8"), name)
-    columns = columns_of(recipe)
-    heads = {"vision": face_head(recipe, data), "audio": voice_head(data)}
+    spec = parse_spec((PIPELINES / f"{name}.yaml").read_text(encoding="utf-8"), name)
+    columns = columns_of(spec)
+    heads = {"vision": face_head(spec, data), "audio": voice_head(data)}
     for name, head in heads.items():
         left = CARRIES_OVER[name] * head.correlation
         yield f"{name}: {head}; believed on speech that nobody acted: correlation {left:.3f}"
     with (data / "mosi" / "label.csv").open(encoding="utf-8", newline="") as file:
         mosi = np.array([float(row["label"]) for row in csv.DictReader(file) if row["mode"] == "train"])
     model = assembled(columns, mosi, sims_labels(data, "train"), heads)
-    tables = {name: texts(recipe, data, name, model.dims) for name in CORPORA}
-    tables["mosi, spoken"] = spoken(recipe, data, model.dims)
+    tables = {name: texts(spec, data, name, model.dims) for name in CORPORA}
+    tables["mosi, spoken"] = spoken(spec, data, model.dims)
     scores = held_out(model, columns["text"], tables)
     for name, figures in scores.items():
         yield f"{name} valid, text alone, {len(tables[name])} clips: {figures}"
@@ -340,12 +340,12 @@ def ship(data: Path, name: str = "pocket") -> Iterator[str]:
     trust = model.heads["text"].trust.weight.detach()[0]
     by = {name: round(float(trust[place(columns["text"], name)]), 3) for name in ("length", "known")}
     yield f"text: log trust {float(model.log_trust.detach()[0]):.3f}, and {by}; reach {float(model.reach):.3f}"
-    write(model, recipe, scores)
+    write(model, spec, scores)
 
 
-def write(model: Late, recipe: Recipe, scores: Mapping[str, Any]) -> None:
+def write(model: Late, spec: PipelineSpec, scores: Mapping[str, Any]) -> None:
     """model.safetensors and model.yaml."""
-    folder = HERE.parent / recipe.name
+    folder = HERE.parent / spec.name
     folder.mkdir(exist_ok=True)
     target = folder / "model.safetensors"
     save_file({name: part.detach().contiguous() for name, part in model.state_dict().items()}, target)
@@ -363,7 +363,7 @@ def write(model: Late, recipe: Recipe, scores: Mapping[str, Any]) -> None:
         ],
         "align": None,
         "dims": dict(model.dims),
-        "features": signature(recipe),
+        "features": signature(spec),
         "weights": {
             "file": target.name,
             "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
@@ -372,7 +372,7 @@ def write(model: Late, recipe: Recipe, scores: Mapping[str, Any]) -> None:
         "trained": {
             "dataset": "CMU-MOSI, CMU-MOSEI (text); CH-SIMS v2 (labels); muxspace faces; EMO-DB",
             "split": "train; noise and interval on valid",
-            "command": f"uv run python models/pocket/train.py --recipe {recipe.name}",
+            "command": f"uv run python models/pocket/train.py --pipeline {spec.name}",
         },
         "calibrated": True,
         "scores": {f"valid, text alone, {name}": figures for name, figures in scores.items()},
@@ -390,11 +390,11 @@ def main() -> None:
     """Fit a model and say what was found, on one thread."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--recipe", choices=("pocket", "studio"), default="pocket")
+    parser.add_argument("--pipeline", choices=("pocket", "studio"), default="pocket")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
-    for line in ship(options.data, options.recipe):
+    for line in ship(options.data, options.spec):
         log.info(line)
 
 

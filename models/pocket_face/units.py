@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from msapipe.cache import Store
 from msapipe.pipeline.plan import plan
-from msapipe.pipeline.recipe import parse_recipe
 from msapipe.pipeline.run import Options, Runner
+from msapipe.pipeline.spec import parse_spec
 from msapipe.stages.vision._expression_net import picture
 from msapipe.stages.vision._mediapipe import SIZE, MediaPipe, intensities
 from msapipe.stages.vision._units import UNITS
@@ -31,7 +31,7 @@ from msapipe.types import Clip, FaceClip
 
 FIELD = 96  # pixels that are kept of each face: the net's 64 and what turning and shifting may bring in
 FILMS = "faces/*.mp4", "speech/grid_[bl]*.mpg", "speech/retalk_1.mp4"  # to learn from; the others to measure on
-RECIPE = """schema: 1
+PIPELINE = """schema: 1
 media: {fps: 10, rate: 16000, peak_db: -3}
 stages: {faces: {use: mtcnn, min_score: 0.9}, speaker: {use: largest}}
 """
@@ -103,15 +103,15 @@ def _read(pictures: Bytes, weights: Path) -> Floats:
 
 def faces_in(films: list[Path], work: Path) -> Bytes:
     """The speaker of each film, ten pictures a second: (n, 96, 96)."""
-    recipe, store = parse_recipe(RECIPE, "faces"), Store(work / "cache")
+    spec, store = parse_spec(PIPELINE, "faces"), Store(work / "cache")
     found = [np.zeros((0, FIELD, FIELD), np.uint8)]
-    with Runner(recipe, store, Options("cpu", offline=True)) as runner:
+    with Runner(spec, store, Options("cpu", offline=True)) as runner:
         for film in films:
             clip = Clip(film.name, film)
             outcome = runner.run(clip)
             if outcome.error is not None:
                 raise RuntimeError(f"{film}: {outcome.error}")
-            keys = {step.slot: step.key for step in plan(clip, recipe, store).steps if step.use}
+            keys = {step.slot: step.key for step in plan(clip, spec, store).steps if step.use}
             entries = [store.get(slot, keys[slot]) for slot in ("faces", "speaker")]
             faces, speaker = (entry.value if entry else None for entry in entries)
             if faces is None or speaker is None:

@@ -6,20 +6,20 @@ from pathlib import Path
 
 from msapipe.cache.place import ADDRESS, default_place
 from msapipe.cache.store import Store
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 
 
 def open_store(place: str | Path | None = None) -> Store:
     """The cache of a folder or an address ("s3://bucket/msapipe"); None: the default place.
 
-    Raises RecipeError for an address of no known kind, MissingLibrary when the package for its kind is missing, and
+    Raises ConfigError for an address of no known kind, MissingLibrary when the package for its kind is missing, and
     CacheError when there is no way to the service. A folder is not touched.
     """
     place = default_place() if place is None else place
     if not ADDRESS.match(str(place)):
         return Store(Path(place))
     if isinstance(place, Path):
-        raise RecipeError(f"the cache {place}: a Path drops a slash of an address; give it as a string")
+        raise ConfigError(f"the cache {place}: a Path drops a slash of an address; give it as a string")
     from msapipe.cache.remote import RemoteStore
 
     return RemoteStore(place)

@@ -17,7 +17,7 @@ from typing import Any
 
 from msapipe.cache.place import default_folder
 from msapipe.cache.store import SUFFIX, Entry, Store, entry_bytes
-from msapipe.errors import CacheError, MissingLibrary, MsapipeError, RecipeError
+from msapipe.errors import CacheError, ConfigError, MissingLibrary, MsapipeError
 
 # A listing costs about a round trip for a thousand objects, whoever wrote them: for few questions it does not pay.
 _ASKED_SINGLY = 64
@@ -29,7 +29,7 @@ _BY_THE_SHELF = "summary"
 class RemoteStore(Store):
     """A folder in a storage service, by its address. Making one loads the package that the kind of storage needs.
 
-    Raises RecipeError for an address of no known kind, MissingLibrary and CacheError where there is no way to it.
+    Raises ConfigError for an address of no known kind, MissingLibrary and CacheError where there is no way to it.
     """
 
     def __init__(self, address: str) -> None:
@@ -81,9 +81,9 @@ class RemoteStore(Store):
         """Fetch entries that are not near together: one wait instead of one each."""
         self._fetch([pair for pair in results if not self._is_near(*pair) and self._may_have(*pair)])
 
-    def put(self, slot: str, key: str, value: Any, recipe: dict[str, Any], notes: tuple[str, ...] = ()) -> None:
+    def put(self, slot: str, key: str, value: Any, made_from: dict[str, Any], notes: tuple[str, ...] = ()) -> None:
         """Write an entry to the service, then near, so that what is near was in the service. Raises CacheError."""
-        data = entry_bytes(value, recipe, notes)
+        data = entry_bytes(value, made_from, notes)
         with self.asking("written"):
             write(self._service, self._object(slot, key), data)
         try:
@@ -201,18 +201,18 @@ def file_system(address: str) -> tuple[Any, str]:
     from fsspec.registry import get_filesystem_class
 
     if _PASSWORD.search(address):
-        raise RecipeError(
+        raise ConfigError(
             "the cache's address holds a password, which would stand in logs and in the shell's history; "
             "give the service's own variables, a key, or a file in ~/.config/fsspec"
         )
     if set("*?[") & set(address):
-        raise RecipeError(f"the cache {address}: expected the address of one folder, without *, ? and [")
+        raise ConfigError(f"the cache {address}: expected the address of one folder, without *, ? and [")
     kind = address.partition(":")[0]
     with sentences(address, "opened"):
         try:
             get_filesystem_class(kind)
         except ValueError as error:
-            raise RecipeError(
+            raise ConfigError(
                 f"the cache {address}: no kind of storage is called {kind!r}; "
                 "expected a folder, or an address such as s3://bucket/folder"
             ) from error

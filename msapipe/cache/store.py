@@ -39,7 +39,7 @@ class Entry:
 
     value: Value
     notes: tuple[str, ...]
-    recipe: dict[str, Any]
+    made_from: dict[str, Any]
 
 
 class Store:
@@ -108,10 +108,10 @@ class Store:
     def bring(self, results: Iterable[tuple[str, str]]) -> None:
         """Have entries (slot, key) that will be asked for at hand; of a folder they are."""
 
-    def put(self, slot: str, key: str, value: Value, recipe: dict[str, Any], notes: tuple[str, ...] = ()) -> None:
+    def put(self, slot: str, key: str, value: Value, made_from: dict[str, Any], notes: tuple[str, ...] = ()) -> None:
         """Write an entry whole. Raises CacheError."""
         try:
-            self._write(slot, key, entry_bytes(value, recipe, notes))
+            self._write(slot, key, entry_bytes(value, made_from, notes))
         except OSError as error:
             raise self.unwritable(error) from error
 
@@ -230,15 +230,15 @@ class Store:
         return self._mine
 
 
-def entry_bytes(value: Value, recipe: dict[str, Any], notes: tuple[str, ...]) -> bytes:
-    """The file of an entry. The same value, recipe and notes always give the same bytes."""
+def entry_bytes(value: Value, made_from: dict[str, Any], notes: tuple[str, ...]) -> bytes:
+    """The file of an entry. The same value, origin and notes always give the same bytes."""
     import numpy as np
     from safetensors.numpy import save
 
     kind, arrays, plain = encode(value)
     # Numpy arrays that are views of others must be laid out anew, or their memory is written as it lies.
     arrays = {name: np.ascontiguousarray(item) for name, item in arrays.items()}
-    head = {"type": kind, "recipe": recipe, "notes": list(notes), "plain": plain}
+    head = {"type": kind, "recipe": made_from, "notes": list(notes), "plain": plain}
     head["sha256"] = _checksum(head, arrays)
     # One header field only: safetensors does not keep the order of several.
     return bytes(save(arrays, {"msapipe": json.dumps(head, sort_keys=True, ensure_ascii=True)}))

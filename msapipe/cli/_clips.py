@@ -9,34 +9,34 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msapipe.pipeline.recipe import Recipe
     from msapipe.pipeline.run import Options
+    from msapipe.pipeline.spec import PipelineSpec
     from msapipe.types import Sample
 
 
 def extracted(
-    root: Path, dataset: str, recipe: Recipe, cache: str, how: Options, console: Console, jobs: int = 0
+    root: Path, dataset: str, spec: PipelineSpec, cache: str, how: Options, console: Console, jobs: int = 0
 ) -> list[Sample]:
     """Features of all clips below a folder, and their labels; a clip that fails is said and left out.
 
-    Raises RecipeError when it is no folder, MsapipeError when no clip is left.
+    Raises ConfigError when it is no folder, MsapipeError when no clip is left.
     """
     from msapipe.cache import open_store
     from msapipe.cli import _batch as batch
     from msapipe.engines.local import run_clips
-    from msapipe.errors import MsapipeError, RecipeError
+    from msapipe.errors import ConfigError, MsapipeError
     from msapipe.pipeline.run import Runner
     from msapipe.pipeline.samples import samples_of
 
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"
-        raise RecipeError(f"{root}: found {found}, expected a folder of clips (--pipeline is for those)")
+        raise ConfigError(f"{root}: found {found}, expected a folder of clips (--pipeline is for those)")
     tally = batch.Tally()
     examples = {example.clip.id: example for example in batch.sort_out([str(root)], tally, None, dataset)}
     for error in tally.errors:
         console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
     good: set[str] = set()
-    with Runner(recipe, open_store(cache), how) as runner:
+    with Runner(spec, open_store(cache), how) as runner:
         outcomes = run_clips(runner, [example.clip for example in examples.values()], jobs, brief=True)
         with contextlib.closing(outcomes):
             for outcome in batch.with_progress(outcomes, len(examples), tally, console):

@@ -48,13 +48,13 @@ _Any = TypeVar("_Any")
 
 def choose(rows: list[_Row], asked: Asked) -> tuple[list[_Row], str]:
     """The rows that are asked for and the name of their split: test, or all when no row is of test."""
-    from msapipe.errors import RecipeError
+    from msapipe.errors import ConfigError
 
     there = sorted({row.split for row in rows if row.split is not None})
     split = asked.split or ("test" if "test" in there else "all")
     chosen = [row for row in rows if split in ("all", row.split)]
     if not chosen:
-        raise RecipeError(f"--split {split}: {asked.data} has no such rows; expected {', '.join([*there, 'all'])}")
+        raise ConfigError(f"--split {split}: {asked.data} has no such rows; expected {', '.join([*there, 'all'])}")
     if asked.split is None and split == "all" and "train" in there:
         tell(["no row is of test, all are measured, also those of train; choose others with --split"], asked.console)
     return some(chosen, asked.limit), split

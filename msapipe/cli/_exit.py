@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from typer.exceptions import Abort, TyperException
 
-from msapipe.errors import MsapipeError, RecipeError
+from msapipe.errors import ConfigError, MsapipeError
 from msapipe.report.marks import marked
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run(app: typer.Typer) -> int:
         return code
     except MsapipeError as error:
         _say(str(error))
-        return USAGE if isinstance(error, RecipeError) else FAILED
+        return USAGE if isinstance(error, ConfigError) else FAILED
     except (KeyboardInterrupt, Abort):
         _say("interrupted; what was finished is kept, and the same command goes on from there")
         return INTERRUPTED

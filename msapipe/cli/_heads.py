@@ -1,4 +1,4 @@
-"""A recipe's head on labelled photographs or sounds, for ``msapipe evaluate``."""
+"""A pipeline's head on labelled photographs or sounds, for ``msapipe evaluate``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from msapipe.cli._batch import Tally
-    from msapipe.pipeline.recipe import Recipe
     from msapipe.pipeline.run import Options, Outcome
+    from msapipe.pipeline.spec import PipelineSpec
     from msapipe.train.heads import LabelledFile, Reading
 
 
-def measure_head(asked: Asked, recipe: Recipe, cache: str, how: Options, jobs: int) -> int:
-    """Photographs or sounds through the recipe's stages of that modality, and how often the head is right."""
+def measure_head(asked: Asked, spec: PipelineSpec, cache: str, how: Options, jobs: int) -> int:
+    """Photographs or sounds through the pipeline's stages of that modality, and how often the head is right."""
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
     from msapipe.pipeline.device import resolve_device
@@ -32,10 +32,10 @@ def measure_head(asked: Asked, recipe: Recipe, cache: str, how: Options, jobs: i
     if how.device not in ("auto", "cpu"):
         resolve_device(how.device)
     tally = batch.Tally()
-    found = figures(_readings(files, only(recipe, modality), modality, cache, how, jobs, tally, asked.console))
+    found = figures(_readings(files, only(spec, modality), modality, cache, how, jobs, tally, asked.console))
     failed = tally.status["error"]
     tell(_notes(found, modality), asked.console)
-    head = {"model": asked.model, "recipe": recipe.name, "data": str(asked.data), "modality": modality}
+    head = {"model": asked.model, "pipeline": spec.name, "data": str(asked.data), "modality": modality}
     if asked.as_json:
         print(json.dumps({**head, "split": split, "failed": failed, **found}))
     else:
@@ -45,7 +45,7 @@ def measure_head(asked: Asked, recipe: Recipe, cache: str, how: Options, jobs: i
 
 def _readings(
     files: Sequence[LabelledFile],
-    recipe: Recipe,
+    spec: PipelineSpec,
     modality: str,
     cache: str,
     how: Options,
@@ -69,7 +69,7 @@ def _readings(
     photographs: Photographs | None = None
     clips = [Clip(item.name, item.path) for item in files]
     with (
-        Runner(recipe, open_store(cache), how) as runner,
+        Runner(spec, open_store(cache), how) as runner,
         contextlib.closing(run_clips(runner, clips, jobs)) as outcomes,
     ):
         for outcome in batch.with_progress(outcomes, len(files), tally, console):
@@ -79,8 +79,8 @@ def _readings(
             features, why = outcome.features.get(modality), ""
             if features is None or not features.valid.any():
                 why = _why(outcome, modality)
-                if outcome.status != "error" and modality == "vision" and Photographs.suit(recipe):
-                    photographs = photographs or Photographs(recipe, resolve_device(how.device), how.offline)
+                if outcome.status != "error" and modality == "vision" and Photographs.suit(spec):
+                    photographs = photographs or Photographs(spec, resolve_device(how.device), how.offline)
                     features = photographs.features(outcome.clip.path)
             found[name] = reading(emotion[name], features, emotions, why)
     if photographs is not None:

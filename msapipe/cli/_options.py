@@ -13,7 +13,7 @@ from msapipe.report.marks import marked
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msapipe.pipeline.recipe import Recipe as LoadedRecipe
+    from msapipe.pipeline.spec import PipelineSpec
 
 Paths = Annotated[
     list[str],
@@ -23,22 +23,24 @@ Paths = Annotated[
         show_default=False,
     ),
 ]
-Recipe = Annotated[
+Pipeline = Annotated[
     str,
-    typer.Option("--pipeline", "-p", envvar="MSAPIPE_PIPELINE", help="Recipe: a name (msapipe list) or a .yaml file."),
+    typer.Option(
+        "--pipeline", "-p", envvar="MSAPIPE_PIPELINE", help="Pipeline: a name (msapipe list) or a .yaml file."
+    ),
 ]
-ModelRecipe = Annotated[
+ModelPipeline = Annotated[
     str | None,
     typer.Option(
         "--pipeline",
         "-p",
         envvar="MSAPIPE_PIPELINE",
-        help="Recipe: a name (msapipe list) or a .yaml file.",
+        help="Pipeline: a name (msapipe list) or a .yaml file.",
         show_default="the one that the model was trained on, else pocket",
     ),
 ]
 Model = Annotated[
-    str | None, typer.Option("--model", "-m", envvar="MSAPIPE_MODEL", help="A model instead of the recipe's own.")
+    str | None, typer.Option("--model", "-m", envvar="MSAPIPE_MODEL", help="A model instead of the pipeline's own.")
 ]
 AllowMismatch = Annotated[
     bool, typer.Option("--allow-mismatch", help="Score with features that the model was not trained on.")
@@ -118,7 +120,7 @@ def console(quiet: bool = False, verbose: bool = False) -> Console:
     return err
 
 
-def accept_licences(names: list[str] | None, recipe: LoadedRecipe | None) -> None:
+def accept_licences(names: list[str] | None, spec: PipelineSpec | None) -> None:
     """Remember that the user accepts the licences of the weights of these names; UnknownName for others."""
     if not names:
         return
@@ -128,8 +130,8 @@ def accept_licences(names: list[str] | None, recipe: LoadedRecipe | None) -> Non
     from msapipe.weights import accept
 
     known = {weights.name for weights in every_weights()}
-    if recipe is not None:
-        known |= {weights.name for use in recipe.uses() for weights in use.stage.own_weights()}
+    if spec is not None:
+        known |= {weights.name for use in spec.uses() for weights in use.stage.own_weights()}
     for name in names:
         if name not in known:
             raise UnknownName(f"--accept-licence: no weights are called {name!r}{did_you_mean(name, known)}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from msapipe.errors import MissingLibrary, MsapipeError, RecipeError
+from msapipe.errors import ConfigError, MissingLibrary, MsapipeError
 from msapipe.report.marks import on_one_line
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def check_output(path: Path | None) -> None:
     if path is None:
         return
     if path.suffix.lower() not in ENDINGS:
-        raise RecipeError(f"--output {path}: found the ending {path.suffix!r}, scores end in {', '.join(ENDINGS)}")
+        raise ConfigError(f"--output {path}: found the ending {path.suffix!r}, scores end in {', '.join(ENDINGS)}")
     if not path.absolute().parent.is_dir():
-        raise RecipeError(f"--output {path}: there is no folder {path.parent}; make it first")
+        raise ConfigError(f"--output {path}: there is no folder {path.parent}; make it first")
     if path.suffix.lower() == ".parquet":
         try:
             import pyarrow.parquet  # noqa: F401

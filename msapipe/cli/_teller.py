@@ -45,12 +45,12 @@ class Teller:
             check_page(self.html)
 
     def expect(self, clips: int) -> bool:
-        """How many clips will come; whether each is told when it comes. Raises RecipeError for a page of several."""
+        """How many clips will come; whether each is told when it comes. Raises ConfigError for a page of several."""
         from msapipe.cli._show import standard_output
-        from msapipe.errors import RecipeError
+        from msapipe.errors import ConfigError
 
         if self.html is not None and clips > 1:
-            raise RecipeError(f"--html is about one clip, {clips} were given; type: msapipe report PATHS -o FOLDER")
+            raise ConfigError(f"--html is about one clip, {clips} were given; type: msapipe report PATHS -o FOLDER")
         if clips > scores.FEW and not (self.timings or self.explain or self.as_json):
             self._table = scores.ScoreTable(ascii_only=standard_output().options.ascii_only)
         return self._table is None
@@ -84,7 +84,7 @@ class Teller:
             show(
                 outcome,
                 found,
-                plan(outcome.clip, self.runner.recipe, self.runner.store).steps if self.timings else None,
+                plan(outcome.clip, self.runner.spec, self.runner.store).steps if self.timings else None,
             )
             if asked is not None:
                 show_explanation(found, asked)
@@ -116,7 +116,7 @@ def write_page(
     from msapipe.pipeline.plan import plan
     from msapipe.report.clip_page import Told, write_clip_page
 
-    steps = plan(outcome.clip, runner.recipe, runner.store).steps
-    size = write_clip_page(path, Told(outcome, found, why, runner.recipe, steps), home)
+    steps = plan(outcome.clip, runner.spec, runner.store).steps
+    size = write_clip_page(path, Told(outcome, found, why, runner.spec, steps), home)
     if console is not None:
         console.print(f"wrote {escape(str(path))} ({size / 1e3:.0f} kB and the film)", soft_wrap=True)

@@ -30,7 +30,7 @@ Features = Annotated[
 ]
 Pipeline = Annotated[
     str | None,
-    typer.Option("--pipeline", "-p", help="Of a folder of clips: the recipe; what is not in the cache is extracted."),
+    typer.Option("--pipeline", "-p", help="Of a folder of clips: the pipeline; what is not in the cache is extracted."),
 ]
 Labels = Annotated[Path | None, typer.Option(help="label.csv (default: the file's own, or label.csv beside it).")]
 Scale = Annotated[str | None, typer.Option(help="Lowest and highest label, LOW,HIGH (default: -1,1 or -3,3).")]
@@ -65,20 +65,20 @@ def open_data(
     """The data set that the options name; what was left out of it is said."""
     from msapipe.cli._batch import escape
     from msapipe.cli._clips import extracted
-    from msapipe.errors import RecipeError
+    from msapipe.errors import ConfigError
     from msapipe.formats import is_known
-    from msapipe.pipeline.recipe import load_recipe
     from msapipe.pipeline.run import Options
+    from msapipe.pipeline.spec import load_spec
     from msapipe.train.data import data_of_clips, load_data
 
     if pipeline is not None:
-        recipe = load_recipe(pipeline)
-        samples = extracted(features, dataset, recipe, options.cache_folder(None), Options(device), console)
-        data = data_of_clips(features, samples, recipe, labels, _scale(scale))
+        spec = load_spec(pipeline)
+        samples = extracted(features, dataset, spec, options.cache_folder(None), Options(device), console)
+        data = data_of_clips(features, samples, spec, labels, _scale(scale))
     elif dataset:
-        raise RecipeError(f"--dataset {dataset}: is about a folder of clips; say also the recipe: --pipeline")
+        raise ConfigError(f"--dataset {dataset}: is about a folder of clips; say also the pipeline: --pipeline")
     elif features.is_dir() and not is_known(features):
-        raise RecipeError(f"{features}: a folder without features; if it holds clips, say the recipe: --pipeline")
+        raise ConfigError(f"{features}: a folder without features; if it holds clips, say the pipeline: --pipeline")
     else:
         data = load_data(features, labels, _scale(scale))
     for note in data.notes:
@@ -127,11 +127,11 @@ def open_model(model: str, data: DataSet, allow_mismatch: bool) -> tuple[Card, F
 
 def choose_split(data: DataSet, split: str) -> list[Sample]:
     """The clips of train, valid, test or all."""
-    from msapipe.errors import RecipeError
+    from msapipe.errors import ConfigError
 
     samples = list(data.samples) if split == "all" else data.split(split)
     if not samples:
-        raise RecipeError(f"--split {split}: {data.name} has no such clips; expected train, valid, test or all")
+        raise ConfigError(f"--split {split}: {data.name} has no such clips; expected train, valid, test or all")
     return samples
 
 
@@ -230,35 +230,35 @@ def markdown(rows: Iterable[Mapping[str, object]]) -> str:
 
 
 def _scale(text: str | None) -> tuple[float, float] | None:
-    from msapipe.errors import RecipeError
+    from msapipe.errors import ConfigError
 
     if text is None:
         return None
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError as error:
-        raise RecipeError(f"--scale {text}: expected LOW,HIGH, as in -3,3") from error
+        raise ConfigError(f"--scale {text}: expected LOW,HIGH, as in -3,3") from error
     if not low < high:
-        raise RecipeError(f"--scale {text}: the lowest label must be below the highest")
+        raise ConfigError(f"--scale {text}: the lowest label must be below the highest")
     return low, high
 
 
 def seed_list(text: str) -> list[int]:
     """Seeds as they are typed, each once."""
-    from msapipe.errors import RecipeError
+    from msapipe.errors import ConfigError
 
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isdigit() for part in parts):
-        raise RecipeError(f"--seeds {text}: expected whole numbers separated by commas, as in 1111,1112,1113")
+        raise ConfigError(f"--seeds {text}: expected whole numbers separated by commas, as in 1111,1112,1113")
     return list(dict.fromkeys(int(part) for part in parts))
 
 
 def _names(text: str) -> list[str]:
-    from msapipe.errors import RecipeError
+    from msapipe.errors import ConfigError
     from msapipe.stages import MODALITIES
 
     names = [part.strip() for part in text.split(",") if part.strip()]
     odd = [name for name in names if name not in MODALITIES]
     if odd:
-        raise RecipeError(f"--modalities {text}: no modality is called {odd[0]!r}; expected {', '.join(MODALITIES)}")
+        raise ConfigError(f"--modalities {text}: no modality is called {odd[0]!r}; expected {', '.join(MODALITIES)}")
     return names

@@ -14,7 +14,7 @@ import typer
 from msapipe.cli import _options as options
 from msapipe.cli import _streams
 from msapipe.cli import _training as training
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,7 +107,7 @@ def _variants(
     from msapipe.train.variants import load_ablation, parse_variants
 
     if (models is None) == (ablation is None):
-        raise RecipeError("name models (--models tfn,lmf) or the rows of a table (--ablation agfn_table3), one of them")
+        raise ConfigError("name models (--models tfn,lmf) or the rows of a table (--ablation agfn_table3), one of them")
     common = tuple(assignments or ())
     asked = load_ablation(ablation) if ablation else None
     rows = asked.variants if asked else parse_variants(models or ())
@@ -148,8 +148,8 @@ def _check_all(data: DataSet, variants: list[Variant], how: _How) -> None:
     for variant in variants:
         try:
             _study(data, variant, silent).build(0)
-        except RecipeError as error:
-            raise RecipeError(f"{variant.label}: {error}; nothing was trained") from error
+        except ConfigError as error:
+            raise ConfigError(f"{variant.label}: {error}; nothing was trained") from error
 
 
 def _trained(data: DataSet, variant: Variant, how: _How) -> list[Trained]:
@@ -189,13 +189,13 @@ def _published(
 
     if path is None:
         if where:
-            raise RecipeError("--published-where needs --published, the file that it chooses from")
+            raise ConfigError("--published-where needs --published, the file that it chooses from")
         return {}
     chosen = dict(ablation.published) if ablation else {}
     for part in filter(None, where.split(",")):
         key, equals, value = part.partition("=")
         if not equals:
-            raise RecipeError(f"--published-where {part}: expected column=value")
+            raise ConfigError(f"--published-where {part}: expected column=value")
         chosen[key.strip()] = value.strip()
     names = {variant.label: variant.published or variant.model for variant in variants}
     return read_published(path, names, chosen)
@@ -205,12 +205,12 @@ def _check_places(output: Path, command: str, overwrite: bool, files: list[Path]
     """Refuse, before anything is trained, to replace the tables of another comparison, or a place that is none."""
     there = output / "comparison.md"
     if there.is_file() and not overwrite and f"Command: {command}\n" not in there.read_text(encoding="utf-8"):
-        raise RecipeError(
+        raise ConfigError(
             f"{there}: holds another comparison; name another folder with -o, or replace its tables with --overwrite"
         )
     for path in files:
         if not path.absolute().parent.is_dir():
-            raise RecipeError(f"{path}: there is no folder {path.parent}; make it first")
+            raise ConfigError(f"{path}: there is no folder {path.parent}; make it first")
 
 
 def _write(found: Comparison, files: Mapping[str, list[Path | None]], console: Console) -> None:

@@ -47,18 +47,18 @@ def convert(
     Formats are told by the ending of the name, a folder to read also by what is in it.
     """
     from msapipe.cli._batch import escape
-    from msapipe.errors import RecipeError
+    from msapipe.errors import ConfigError
     from msapipe.formats import format_of
     from msapipe.train.missing import Missing
 
     console = options.console(quiet)
     reader = format_of(source)
     if not source.exists():
-        raise RecipeError(
+        raise ConfigError(
             f"{source}: there is no such file; write one with: msapipe extract VIDEOS -o features.safetensors"
         )
     if target.exists() and target.samefile(source):
-        raise RecipeError(f"{target}: is what is to be read; name another")
+        raise ConfigError(f"{target}: is what is to be read; name another")
     writer = _writer(target, steps, per_split)
     given, notes = _given(reader, source, labels, make_splits, only_labelled)
     for note in notes:
@@ -78,7 +78,7 @@ def convert(
 
 
 def _writer(target: Path, steps: str | None, per_split: bool) -> Format:
-    from msapipe.errors import RecipeError
+    from msapipe.errors import ConfigError
     from msapipe.formats import format_of
     from msapipe.formats.mmsa import Mmsa
     from msapipe.formats.safetensors import Safetensors
@@ -86,14 +86,14 @@ def _writer(target: Path, steps: str | None, per_split: bool) -> Format:
     writer = format_of(target, to_write=True)
     if steps is not None:
         if not isinstance(writer, Mmsa):
-            raise RecipeError(f"--steps {steps}: {target} has no fixed number of steps; it is for .pkl")
+            raise ConfigError(f"--steps {steps}: {target} has no fixed number of steps; it is for .pkl")
         numbers = [int(part) if part.strip().isdecimal() else 0 for part in steps.split(",")]
         if len(numbers) != 3 or min(numbers) < 1:
-            raise RecipeError(f"--steps {steps}: expected those of text, audio and vision, as in 50,500,375")
+            raise ConfigError(f"--steps {steps}: expected those of text, audio and vision, as in 50,500,375")
         writer = Mmsa(dict(zip(("text", "audio", "vision"), numbers, strict=True)))
     if per_split:
         if not isinstance(writer, Safetensors):
-            raise RecipeError(f"--per-split: {target} is no .safetensors")
+            raise ConfigError(f"--per-split: {target} is no .safetensors")
         writer = Safetensors(per_split=True)
     return writer
 
@@ -102,7 +102,7 @@ def _given(
     reader: Format, source: Path, labels: Path | None, make_splits: bool, only_labelled: bool
 ) -> tuple[list[Sample] | None, list[str]]:
     """Every clip without its features, with the labels and splits that the options ask for, and remarks."""
-    from msapipe.errors import RecipeError
+    from msapipe.errors import ConfigError
     from msapipe.train.labels import read_labels, with_labels
     from msapipe.train.split import with_splits
 
@@ -113,7 +113,7 @@ def _given(
     if labels is not None:
         bare, notes = with_labels(bare, read_labels(labels), labels)
         if bare and not any(sample.labels for sample in bare):
-            raise RecipeError(f"--labels {labels}: has no label for any clip of {source}; fill in its column label")
+            raise ConfigError(f"--labels {labels}: has no label for any clip of {source}; fill in its column label")
     if make_splits:
         kept = [number for number, sample in enumerate(bare) if "M" in sample.labels or not only_labelled]
         for number, sample in zip(kept, with_splits([bare[number] for number in kept]), strict=True):

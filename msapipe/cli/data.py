@@ -72,10 +72,10 @@ def inspect(
 
 
 def _check_folder(root: Path) -> None:
-    from msapipe.errors import RecipeError
+    from msapipe.errors import ConfigError
 
     if not root.is_dir():
-        raise RecipeError(f"{root}: found {'a file' if root.exists() else 'nothing'}, expected a data set's folder")
+        raise ConfigError(f"{root}: found {'a file' if root.exists() else 'nothing'}, expected a data set's folder")
 
 
 def _probed(examples: list[Example], console: Console) -> list[Probed]:

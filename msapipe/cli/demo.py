@@ -31,7 +31,7 @@ def demo(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Show a page in the browser: upload or record a clip, choose recipe and model, compare two models.
+    """Show a page in the browser: upload or record a clip, choose pipeline and model, compare two models.
 
     Nothing leaves the machine, and nothing is downloaded: weights must have been fetched before.
     """
@@ -43,7 +43,7 @@ def demo(
 
     serve.need("demo", "fastapi", "gradio", "uvicorn")
     from msapipe.pipeline.card import model_names
-    from msapipe.pipeline.recipe import recipe_names
+    from msapipe.pipeline.spec import pipeline_names
     from msapipe.serve.demo import make_demo
     from msapipe.serve.jobs import Desk, Limits
     from msapipe.serve.scorer import Scorer
@@ -57,7 +57,7 @@ def demo(
     models = list(dict.fromkeys((name, *own, *model_names())))
     desk = Desk(lambda: Scorer(start), Limits(max_mb, max_seconds, at_once, queue=32))
     with tempfile.TemporaryDirectory(prefix="msapipe-demo-", ignore_cleanup_errors=True) as temporary:
-        app = make_demo(desk, list(recipe_names()), models, Path(temporary))
+        app = make_demo(desk, list(pipeline_names()), models, Path(temporary))
         listening = open_socket(host, port)
         address = serve.address_of(host, listening.getsockname()[1])
         console.print(f"the page is at {escape(address)}", soft_wrap=True)

@@ -13,7 +13,7 @@ from msapipe.cli import _streams
 from msapipe.stages import CHAINS
 
 if TYPE_CHECKING:
-    from msapipe.pipeline.recipe import Recipe
+    from msapipe.pipeline.spec import PipelineSpec
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def doctor(cache: options.Cache = None, device: options.Device = "auto") -> int:
         lambda: _cache(options.cache_folder(cache)),
         _decoder,
         _weights,
-        _recipes,
+        _pipelines,
         _models,
     )
     out = _streams.console()
@@ -136,7 +136,7 @@ def _ffmpeg() -> Iterator[Check]:
 
 
 def _device(name: str) -> Iterator[Check]:
-    from msapipe.errors import RecipeError
+    from msapipe.errors import ConfigError
     from msapipe.pipeline.device import resolve_device
 
     try:
@@ -145,7 +145,7 @@ def _device(name: str) -> Iterator[Check]:
         found = resolve_device(name)
         detail = torch.cuda.get_device_name(found) if found.startswith("cuda") else f"{os.cpu_count()} cores"
         yield Check("device", True, f"{found} ({detail})")
-    except RecipeError as error:
+    except ConfigError as error:
         yield Check("device", False, str(error), "--device auto")
     except ImportError as error:
         yield Check("device", False, str(error), library_fix(str(error), "torch"))
@@ -222,29 +222,29 @@ def _weights() -> Iterator[Check]:
     yield Check("weights", True, f"{good} here with the right bytes; all of them: msapipe weights list")
 
 
-def _recipes() -> Iterator[Check]:
+def _pipelines() -> Iterator[Check]:
     from msapipe.errors import MsapipeError
-    from msapipe.pipeline.recipe import load_recipe, recipe_names
+    from msapipe.pipeline.spec import load_spec, pipeline_names
 
-    for name in recipe_names():
+    for name in pipeline_names():
         try:
-            yield Check(f"recipe {name}", True, readiness(load_recipe(name)))
+            yield Check(f"pipeline {name}", True, readiness(load_spec(name)))
         except MsapipeError as error:
-            yield Check(f"recipe {name}", False, str(error), "uv pip install --reinstall msapipe")
+            yield Check(f"pipeline {name}", False, str(error), "uv pip install --reinstall msapipe")
 
 
-def readiness(recipe: Recipe) -> str:
+def readiness(spec: PipelineSpec) -> str:
     """ "ready", or which weights are missing, how large they are, and what to type.
 
     A source that another one stands in for (the next of a list) is no hindrance; it is named.
     """
     from msapipe.weights import Weights, accepted
 
-    may = {*accepted(), *recipe.accept_licences}
+    may = {*accepted(), *spec.accept_licences}
     missing: dict[Weights, None] = {}
     refused: dict[Weights, None] = {}
     passed_over: list[str] = []
-    for uses in recipe.stages.values():
+    for uses in spec.stages.values():
         chain = uses[0].slot in CHAINS
         for number, use in enumerate(uses):
             lacking = [weights for weights in use.stage.own_weights() if not weights.here()]
@@ -256,7 +256,7 @@ def readiness(recipe: Recipe) -> str:
                 weights for weights in use.stage.own_weights() if not (weights.commercial or weights.name in may)
             )
     accept = "".join(f" --accept-licence {weights.name}" for weights in refused)
-    command = f"type: msapipe weights fetch --pipeline {recipe.called}{accept}"
+    command = f"type: msapipe weights fetch --pipeline {spec.called}{accept}"
     parts = []
     if missing:
         named = ", ".join(weights.name for weights in missing)

@@ -16,8 +16,8 @@ from msapipe.cli._evaluation import Asked, choose, show, some, tell
 if TYPE_CHECKING:
     from msapipe.fusion._base import FusionModel, Output
     from msapipe.pipeline.card import Card
-    from msapipe.pipeline.recipe import Recipe
     from msapipe.pipeline.run import Options
+    from msapipe.pipeline.spec import PipelineSpec
     from msapipe.train.confusion import Confusion
     from msapipe.types import Sample
 
@@ -49,7 +49,7 @@ def evaluate(
             "--pipeline",
             "-p",
             envvar="MSAPIPE_PIPELINE",
-            help="Recipe for clips, texts and folders: a name or a .yaml file.",
+            help="Pipeline for clips, texts and folders: a name or a .yaml file.",
             show_default="the one that the model was trained on",
         ),
     ] = None,
@@ -83,7 +83,7 @@ def evaluate(
 ) -> int:
     """Score a model against labels: accuracy in the field's conventions, F1, MAE, correlation; recalls of its heads."""
     from msapipe.datasets import reader_of
-    from msapipe.errors import MsapipeError, RecipeError
+    from msapipe.errors import ConfigError, MsapipeError
     from msapipe.pipeline.run import Options
     from msapipe.train.per_clip import check_file
 
@@ -94,24 +94,24 @@ def evaluate(
         raise MsapipeError(f"{data}: a zip archive is not opened; type: unzip {data} -d {data.with_suffix('')}")
     kind = _kind(data, dataset)
     if kind in ("texts", "heads") and asked.of_a_model:
-        raise RecipeError(f"{asked.of_a_model[0]} belongs to features and folders of clips, and {data} is neither")
+        raise ConfigError(f"{asked.of_a_model[0]} belongs to features and folders of clips, and {data} is neither")
     if per_clip is not None:
         check_file(per_clip)
     if kind == "features":
         return _features(asked, scale, allow_mismatch)
     if scale is not None or (labels is not None and kind == "texts"):
-        raise RecipeError(f"{'--labels' if scale is None else '--scale'} belongs to features, and {data} holds none")
-    card, recipe = _recipe(model, pipeline, allow_mismatch)
-    options.accept_licences(accept_licence, recipe)
+        raise ConfigError(f"{'--labels' if scale is None else '--scale'} belongs to features, and {data} holds none")
+    card, spec = _pipeline(model, pipeline, allow_mismatch)
+    options.accept_licences(accept_licence, spec)
     how = Options(device, must_keep=kind == "clips", offline=offline)
     if kind == "clips":
-        samples = extracted(data, dataset, recipe, options.cache_folder(cache), how, asked.console, jobs)
-        return _clips(asked, card, recipe, samples, reader_of(data, dataset).scale)
+        samples = extracted(data, dataset, spec, options.cache_folder(cache), how, asked.console, jobs)
+        return _clips(asked, card, spec, samples, reader_of(data, dataset).scale)
     if kind == "heads":
         from msapipe.cli._heads import measure_head
 
-        return measure_head(asked, recipe, options.cache_folder(cache), how, jobs)
-    return _texts(asked, card, recipe, how)
+        return measure_head(asked, spec, options.cache_folder(cache), how, jobs)
+    return _texts(asked, card, spec, how)
 
 
 def _kind(data: Path, dataset: str) -> Literal["features", "clips", "texts", "heads"]:
@@ -138,8 +138,10 @@ def _features(asked: Asked, scale: str | None, allow_mismatch: bool) -> int:
     return _score(asked, card, network, samples, split)
 
 
-def _clips(asked: Asked, card: Card, recipe: Recipe, samples: list[Sample], scale: tuple[float, float] | None) -> int:
-    """Clips of a data set through the recipe, and through the model; scale: that of the data set's labels."""
+def _clips(
+    asked: Asked, card: Card, spec: PipelineSpec, samples: list[Sample], scale: tuple[float, float] | None
+) -> int:
+    """Clips of a data set through the pipeline, and through the model; scale: that of the data set's labels."""
     from msapipe.errors import MsapipeError
     from msapipe.pipeline.card import model_folder
     from msapipe.pipeline.network import load_network
@@ -153,7 +155,7 @@ def _clips(asked: Asked, card: Card, recipe: Recipe, samples: list[Sample], scal
         raise MsapipeError(f"{asked.data}: no clip has a label; fill in the column label of its label.csv")
     if scale is not None and scale != tuple(card.scale):
         tell([f"labels lie in {scale}, scores in {tuple(card.scale)}: only correlations compare"], asked.console)
-    network = load_network(model_folder(asked.model, _beside(recipe)), card, asked.model)
+    network = load_network(model_folder(asked.model, _beside(spec)), card, asked.model)
     return _score(asked, card, network, *choose(labelled, asked))
 
 
@@ -212,8 +214,8 @@ def _confusions(
     return confusions(truth, output.score[known].numpy(), scheme_of(scale))
 
 
-def _texts(asked: Asked, card: Card, recipe: Recipe, how: Options) -> int:
-    """Texts of label.csv through the recipe's stages of words and text, and through the model."""
+def _texts(asked: Asked, card: Card, spec: PipelineSpec, how: Options) -> int:
+    """Texts of label.csv through the pipeline's stages of words and text, and through the model."""
     from rich.progress import track
 
     from msapipe.cli._exit import OK
@@ -224,15 +226,15 @@ def _texts(asked: Asked, card: Card, recipe: Recipe, how: Options) -> int:
 
     rows, notes = read_texts(asked.data, card.scale)
     rows, split = choose(rows, asked)
-    network = load_network(model_folder(asked.model, _beside(recipe)), card, asked.model)
-    stages = TextStages(recipe, resolve_device(how.device), how.offline)
+    network = load_network(model_folder(asked.model, _beside(spec)), card, asked.model)
+    stages = TextStages(spec, resolve_device(how.device), how.offline)
     console, made = asked.console, stages.samples(rows, asked.data)
     samples = list(track(made, "texts", len(rows), console=console, transient=True, disable=not console.is_terminal))
     found = score_texts(network, card, samples, asked.model)
     tell((*notes, *found.notes), console)
     figures = {**found.scores, "mae_rescaled": found.mae_rescaled}
     figures |= {"in_interval": found.in_interval, "interval_width": found.interval_width}
-    head = {"model": asked.model, "recipe": recipe.name, "data": str(asked.data)}
+    head = {"model": asked.model, "pipeline": spec.name, "data": str(asked.data)}
     if asked.as_json:
         print(json.dumps({**head, "split": split, "clips": len(rows), **figures}))
     else:
@@ -240,17 +242,17 @@ def _texts(asked: Asked, card: Card, recipe: Recipe, how: Options) -> int:
     return OK
 
 
-def _recipe(model: str, named: str | None, allow_mismatch: bool) -> tuple[Card, Recipe]:
-    """The model's card, and the recipe that was named, or that the model was trained on."""
+def _pipeline(model: str, named: str | None, allow_mismatch: bool) -> tuple[Card, PipelineSpec]:
+    """The model's card, and the pipeline that was named, or that the model was trained on."""
     from msapipe.pipeline.card import check_features, model_folder, read_card
-    from msapipe.pipeline.model_recipe import choose_recipe
+    from msapipe.pipeline.model_pipeline import choose_spec
 
-    recipe = choose_recipe(named, model)
-    card = read_card(model_folder(model, _beside(recipe)))
+    spec = choose_spec(named, model)
+    card = read_card(model_folder(model, _beside(spec)))
     if not allow_mismatch:
-        check_features(card, recipe, model)
-    return card, recipe
+        check_features(card, spec, model)
+    return card, spec
 
 
-def _beside(recipe: Recipe) -> Path | None:
-    return recipe.source.parent if recipe.source else None
+def _beside(spec: PipelineSpec) -> Path | None:
+    return spec.source.parent if spec.source else None

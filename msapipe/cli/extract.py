@@ -1,4 +1,4 @@
-"""msapipe extract: every result of every slot of a recipe, for any number of clips."""
+"""msapipe extract: every result of every slot of a pipeline, for any number of clips."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import typer
 from msapipe.cli import _options as options
 
 if TYPE_CHECKING:
-    from msapipe.pipeline.recipe import Recipe
     from msapipe.pipeline.run import Outcome, Runner
+    from msapipe.pipeline.spec import PipelineSpec
     from msapipe.types import Clip
 
 
 def extract(
     paths: options.Paths,
-    pipeline: options.Recipe = "pocket",
+    pipeline: options.Pipeline = "pocket",
     dataset: options.DataSet = "",
     cache: options.Cache = None,
     output: Annotated[
@@ -80,18 +80,18 @@ def extract(
     from msapipe.cli import _exit
     from msapipe.formats import format_of
     from msapipe.pipeline.crops import save_crops as save_face_crops
-    from msapipe.pipeline.model_recipe import made_by
-    from msapipe.pipeline.recipe import load_recipe
+    from msapipe.pipeline.model_pipeline import made_by
     from msapipe.pipeline.run import Options, Runner
     from msapipe.pipeline.samples import bare_sample, samples_of
     from msapipe.pipeline.shard import Shard
+    from msapipe.pipeline.spec import load_spec
     from msapipe.pipeline.tracks import save_tracks as save_face_tracks
     from msapipe.report.extraction import write_run
     from msapipe.report.html import check_page
 
     console = options.console(quiet, verbose)
-    recipe = load_recipe(pipeline)
-    options.accept_licences(accept_licence, recipe)
+    spec = load_spec(pipeline)
+    options.accept_licences(accept_licence, spec)
     _check_engine(engine, address, gpus_per_actor)
     share = Shard.parse(shard) if shard else None
     writer = format_of(output, to_write=True) if output else None
@@ -107,10 +107,10 @@ def extract(
         if writer is not None and output is not None:
             writer.check(output, map(bare_sample, examples.values()))
         if dry_run:
-            _dry_run(clips, recipe, folder)
+            _dry_run(clips, spec, folder)
             return _exit.of_counts(len(clips), tally.status["error"])
         how = Options(device, overwrite, retry, offline=offline, verify=verify)
-        runner = ending.enter_context(Runner(recipe, open_store(folder), how))
+        runner = ending.enter_context(Runner(spec, open_store(folder), how))
         outcomes = _on_ray(runner, clips, address, gpus_per_actor) if engine == "ray" else _here(runner, clips, jobs)
         done: set[str] = set()
         told: set[str] = set()
@@ -126,7 +126,7 @@ def extract(
                     break
         good = [example for name, example in examples.items() if name in done]
         if writer is not None and output is not None:
-            count = writer.write(output, samples_of(good, runner), made_by(recipe))
+            count = writer.write(output, samples_of(good, runner), made_by(spec))
             console.print(f"wrote the features of {count} clips to {output}", markup=False, soft_wrap=True)
         if save_crops is not None:
             count = sum(save_face_crops(runner.run(example.clip), save_crops) for example in good)
@@ -135,7 +135,7 @@ def extract(
             count = sum(save_face_tracks(runner.run(example.clip), save_tracks) for example in good)
             console.print(f"wrote {count} tracks of faces below {save_tracks}", markup=False, soft_wrap=True)
     if html is not None:
-        write_run(html, tally.numbers, recipe.name, tally.seconds)
+        write_run(html, tally.numbers, spec.name, tally.seconds)
         console.print(f"wrote {html}", markup=False)
     if not quiet:
         batch.closing_table(tally, console, folder)
@@ -143,13 +143,13 @@ def extract(
 
 
 def _check_engine(engine: str, address: str | None, gpus_per_actor: float | None) -> None:
-    from msapipe.errors import RecipeError, UnknownName
+    from msapipe.errors import ConfigError, UnknownName
     from msapipe.registry import did_you_mean
 
     if engine not in ("local", "ray"):
         raise UnknownName(f"--engine: no engine is called {engine!r}{did_you_mean(engine, ('local', 'ray'))}")
     if engine == "local" and (address is not None or gpus_per_actor is not None):
-        raise RecipeError("--address and --gpus-per-actor are about a Ray cluster; type --engine ray")
+        raise ConfigError("--address and --gpus-per-actor are about a Ray cluster; type --engine ray")
 
 
 def _here(runner: Runner, clips: list[Clip], jobs: int) -> Generator[Outcome]:
@@ -168,7 +168,7 @@ def _on_ray(runner: Runner, clips: list[Clip], address: str | None, gpus_per_act
     return run_clips(runner, clips, address, gpus_per_actor, brief=True)
 
 
-def _dry_run(clips: list[Clip], recipe: Recipe, folder: str) -> None:
+def _dry_run(clips: list[Clip], spec: PipelineSpec, folder: str) -> None:
     from msapipe.cache import open_store
     from msapipe.errors import MsapipeError
     from msapipe.pipeline.plan import plan
@@ -177,7 +177,7 @@ def _dry_run(clips: list[Clip], recipe: Recipe, folder: str) -> None:
     store = open_store(folder)
     for clip in clips:
         try:
-            planned = plan(clip, recipe, store)
+            planned = plan(clip, spec, store)
         except MsapipeError as error:
             print(f"error  {on_one_line(str(error))}")
             continue

@@ -14,13 +14,13 @@ Row = tuple[str, ...]
 FACTS = ("paper", "year", "inputs", "aligned", "tasks", "parameters")
 # Below so many columns these facts stand under the line of their model.
 WIDE = 150
-KINDS = ("recipes", "stages", "models", "fusion", "ablations", "datasets", "formats")
+KINDS = ("pipelines", "stages", "models", "fusion", "ablations", "datasets", "formats")
 
 
 def listing(
     kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}, or all.", show_default=True)] = "all",
 ) -> int:
-    """List recipes, stages, models, fusion models with their presets, ablations, data sets and file formats."""
+    """List pipelines, stages, models, fusion models with their presets, ablations, data sets and file formats."""
     from rich.table import Table
 
     from msapipe.cli._batch import escape
@@ -28,7 +28,7 @@ def listing(
     from msapipe.registry import did_you_mean
 
     rows: dict[str, Callable[[], Iterator[Row]]] = {
-        "recipes": _recipes,
+        "pipelines": _pipelines,
         "stages": _stages,
         "models": _models,
         "fusion": _fusion,
@@ -52,13 +52,13 @@ def listing(
     return 0
 
 
-def _recipes() -> Iterator[Row]:
-    from msapipe.pipeline.recipe import load_recipe, recipe_names
+def _pipelines() -> Iterator[Row]:
+    from msapipe.pipeline.spec import load_spec, pipeline_names
 
-    for name in recipe_names():
-        recipe = load_recipe(name)
-        licences = sorted({weights.licence for use in recipe.uses() for weights in use.stage.own_weights()})
-        yield name, recipe.about, ", ".join(licences)
+    for name in pipeline_names():
+        spec = load_spec(name)
+        licences = sorted({weights.licence for use in spec.uses() for weights in use.stage.own_weights()})
+        yield name, spec.about, ", ".join(licences)
 
 
 def _stages() -> Iterator[Row]:

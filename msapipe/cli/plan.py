@@ -1,4 +1,4 @@
-"""msapipe plan: the steps of a recipe for clips, their keys, and what is cached."""
+"""msapipe plan: the steps of a pipeline for clips, their keys, and what is cached."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msapipe.cli import _streams
 
 def plan(
     paths: options.Paths,
-    pipeline: options.Recipe = "pocket",
+    pipeline: options.Pipeline = "pocket",
     cache: options.Cache = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line and clip.")] = False,
 ) -> int:
@@ -24,13 +24,13 @@ def plan(
     from msapipe.cli._batch import escape
     from msapipe.pipeline.inputs import find_clips, only_clips
     from msapipe.pipeline.plan import plan as plan_clip
-    from msapipe.pipeline.recipe import load_recipe
+    from msapipe.pipeline.spec import load_spec
     from msapipe.report.marks import on_one_line
 
-    recipe, store = load_recipe(pipeline), open_store(options.cache_folder(cache))
+    spec, store = load_spec(pipeline), open_store(options.cache_folder(cache))
     out = _streams.console()
     for clip in only_clips(find_clips(paths)):
-        planned = plan_clip(clip, recipe, store)
+        planned = plan_clip(clip, spec, store)
         if as_json:
             steps = [
                 {"step": step.name, "channel": step.channel, "key": step.key, "cached": step.stored}
@@ -38,7 +38,7 @@ def plan(
             ]
             print(json.dumps({"clip_id": clip.id, "file": str(clip.path), "steps": steps}))
             continue
-        out.print(f"[bold]{escape(on_one_line(str(clip.path)))}[/bold]  {recipe.name}", soft_wrap=True)
+        out.print(f"[bold]{escape(on_one_line(str(clip.path)))}[/bold]  {spec.name}", soft_wrap=True)
         table = Table("step", "reads", "key", "cached", box=None, padding=(0, 2))
         for step in planned.steps:
             reads = ", ".join(step.inputs) or "the file"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def predict(
     paths: options.Paths,
-    pipeline: options.ModelRecipe = None,
+    pipeline: options.ModelPipeline = None,
     model: options.Model = None,
     cache: options.Cache = None,
     as_json: Annotated[
@@ -74,14 +74,14 @@ def predict(
     from msapipe.engines.local import run_clips
     from msapipe.errors import MsapipeError
     from msapipe.pipeline.device import resolve_device
-    from msapipe.pipeline.model_recipe import choose_recipe
+    from msapipe.pipeline.model_pipeline import choose_spec
     from msapipe.pipeline.run import Options, Runner
     from msapipe.pipeline.scoring import model_of, scored
 
     console = options.console(quiet, verbose)
-    recipe = choose_recipe(pipeline, model)
-    options.accept_licences(accept_licence, recipe)
-    scorer, reduced = model_of(model, recipe, without or [], allow_mismatch, window)
+    spec = choose_spec(pipeline, model)
+    options.accept_licences(accept_licence, spec)
+    scorer, reduced = model_of(model, spec, without or [], allow_mismatch, window)
     if device not in ("auto", "cpu"):
         resolve_device(device)
     run_options = Options(device, retry=retry, must_keep=False, offline=offline)

@@ -15,7 +15,7 @@ ENDINGS = (".mp4", ".m4v", ".mov")
 def render(
     clip: Annotated[str, typer.Argument(metavar="CLIP", help="The clip.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The film to write: .mp4.", show_default=False)],
-    pipeline: options.ModelRecipe = None,
+    pipeline: options.ModelPipeline = None,
     model: options.Model = None,
     cache: options.Cache = None,
     device: options.Device = "auto",
@@ -29,23 +29,23 @@ def render(
     from msapipe.cli._batch import escape
     from msapipe.errors import MediaError
     from msapipe.pipeline.explain import explain
-    from msapipe.pipeline.model_recipe import choose_recipe
+    from msapipe.pipeline.model_pipeline import choose_spec
     from msapipe.pipeline.run import Options, Runner
     from msapipe.pipeline.scoring import model_of
     from msapipe.report.burnt_film import render_film
     from msapipe.types import Clip
 
     console = options.console(quiet, verbose)
-    recipe = choose_recipe(pipeline, model)
-    scorer, recipe = model_of(model, recipe, [], allow_mismatch)
+    spec = choose_spec(pipeline, model)
+    scorer, spec = model_of(model, spec, [], allow_mismatch)
     _check_output(output, Path(clip))
     how = Options(device, must_keep=False, offline=offline)
-    with Runner(recipe, open_store(options.cache_folder(cache)), how) as runner:
+    with Runner(spec, open_store(options.cache_folder(cache)), how) as runner:
         outcome = runner.run(Clip(Path(clip).name, Path(clip)))
         if outcome.error is not None:
             raise MediaError(outcome.error)
         found = scorer.predict(outcome, runner.store)
-        count = render_film(output, outcome, found, explain(outcome, found, scorer, runner), recipe)
+        count = render_film(output, outcome, found, explain(outcome, found, scorer, runner), spec)
     for note in found.notes:
         console.print(f"note: {escape(note)}")
     console.print(f"wrote {escape(str(output))}: {count} pictures, score {found.score:+.2f}", soft_wrap=True)
@@ -53,12 +53,12 @@ def render(
 
 
 def _check_output(output: Path, clip: Path) -> None:
-    """Raise RecipeError, before anything is computed, where the film cannot be written."""
-    from msapipe.errors import RecipeError
+    """Raise ConfigError, before anything is computed, where the film cannot be written."""
+    from msapipe.errors import ConfigError
 
     if output.suffix.lower() not in ENDINGS:
-        raise RecipeError(f"--output {output}: found the ending {output.suffix!r}, a film ends in {', '.join(ENDINGS)}")
+        raise ConfigError(f"--output {output}: found the ending {output.suffix!r}, a film ends in {', '.join(ENDINGS)}")
     if not output.absolute().parent.is_dir():
-        raise RecipeError(f"--output {output}: there is no folder {output.parent}; make it first")
+        raise ConfigError(f"--output {output}: there is no folder {output.parent}; make it first")
     if output.exists() and clip.exists() and output.samefile(clip):
-        raise RecipeError(f"--output {output} is the clip itself; name another file")
+        raise ConfigError(f"--output {output} is the clip itself; name another file")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def report(
     paths: options.Paths,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the pages.")] = Path("report"),
-    pipeline: options.ModelRecipe = None,
+    pipeline: options.ModelPipeline = None,
     model: options.Model = None,
     dataset: options.DataSet = "",
     cache: options.Cache = None,
@@ -42,16 +42,16 @@ def report(
     from msapipe.cli import _exit
     from msapipe.cli._teller import write_page
     from msapipe.engines.local import run_clips
-    from msapipe.errors import MsapipeError, RecipeError
+    from msapipe.errors import ConfigError, MsapipeError
     from msapipe.pipeline.explain import explain
-    from msapipe.pipeline.model_recipe import choose_recipe
+    from msapipe.pipeline.model_pipeline import choose_spec
     from msapipe.pipeline.run import Options, Runner
     from msapipe.pipeline.scoring import model_of, scored
     from msapipe.report.clips_page import write_clips_page
 
     console = options.console(quiet, verbose)
-    recipe = choose_recipe(pipeline, model)
-    scorer, recipe = model_of(model, recipe, [], allow_mismatch)
+    spec = choose_spec(pipeline, model)
+    scorer, spec = model_of(model, spec, [], allow_mismatch)
     how = Options(device, must_keep=False, offline=offline)
     folder = options.cache_folder(cache)
     tally = batch.Tally()
@@ -61,11 +61,11 @@ def report(
     try:
         (output / "clips").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RecipeError(f"--output {output} is no folder to write to: {error.strerror}; name another") from error
+        raise ConfigError(f"--output {output} is no folder to write to: {error.strerror}; name another") from error
     for told in tally.errors:
         console.print(f"[red]error[/red] {batch.escape(told)}", soft_wrap=True)
     lines: list[Line] = []
-    with Runner(recipe, open_store(folder), how) as runner:
+    with Runner(spec, open_store(folder), how) as runner:
         outcomes = scored(run_clips(runner, [one.clip for one in examples.values()], jobs), scorer, runner)
         for outcome in batch.with_progress(outcomes, len(examples), tally, console):
             found: Prediction | None = outcome.values.get("prediction")
@@ -77,7 +77,7 @@ def report(
                 write_page(output / page, outcome, found, why, runner, None, home="../index.html")
             lines.append(_line(outcome, found, page, examples[outcome.clip.id], scorer))
     lines.sort(key=lambda line: line.name)
-    about = [("model", scorer.name), ("recipe", f"{recipe.name}: {recipe.about}"), ("time", f"{tally.seconds:.1f} s")]
+    about = [("model", scorer.name), ("pipeline", f"{spec.name}: {spec.about}"), ("time", f"{tally.seconds:.1f} s")]
     write_clips_page(output / "index.html", lines, tally.numbers, about)
     console.print(f"wrote {batch.escape(str(output / 'index.html'))} and {len(lines) if pages else 0} pages of clips")
     return _exit.of_counts(tally.good, tally.status["error"])

@@ -31,7 +31,7 @@ def serve(
         Path | None,
         typer.Option(help="Clips below this folder may be named by their path.", show_default="uploads only"),
     ] = None,
-    pipeline: options.ModelRecipe = None,
+    pipeline: options.ModelPipeline = None,
     model: options.Model = None,
     cache: options.Cache = None,
     device: options.Device = "auto",
@@ -60,7 +60,7 @@ def serve(
 ) -> int:
     """Score clips over HTTP: uploads, jobs with progress, results as JSON, reports; the API is shown at /docs."""
     from msapipe.cli._batch import escape
-    from msapipe.errors import RecipeError
+    from msapipe.errors import ConfigError
 
     need("serve", "fastapi", "fastapi_swagger", "prometheus_client", "python_multipart", "uvicorn")
     from msapipe.serve.api import Settings, make_app
@@ -72,10 +72,10 @@ def serve(
     console = options.console(quiet, verbose)
     start, name = start_of(pipeline, model, cache, device, offline)
     if root is not None and not root.is_dir():
-        raise RecipeError(f"--root {root}: found {'a file' if root.exists() else 'nothing'}, expected a folder")
+        raise ConfigError(f"--root {root}: found {'a file' if root.exists() else 'nothing'}, expected a folder")
     if not token and host not in _HERE:
         if root is not None:
-            raise RecipeError(f"--root on {host} needs a token, or everybody may read what lies there: MSAPIPE_TOKEN")
+            raise ConfigError(f"--root on {host} needs a token, or everybody may read what lies there: MSAPIPE_TOKEN")
         console.print(f"[yellow]anybody who reaches {escape(host)} may use this server; see --token[/yellow]")
     counting = Counting()
     limits = Limits(max_mb, max_seconds, at_once, queue, keep_seconds=60 * keep_minutes)
@@ -95,15 +95,15 @@ def serve(
 def start_of(
     pipeline: str | None, model: str | None, cache: str | None, device: str, offline: bool
 ) -> tuple[Start, str]:
-    """What scoring processes are told, and how the model is called; raises RecipeError where they do not fit."""
+    """What scoring processes are told, and how the model is called; raises ConfigError where they do not fit."""
     from msapipe.pipeline.device import resolve_device
-    from msapipe.pipeline.model_recipe import choose_recipe
+    from msapipe.pipeline.model_pipeline import choose_spec
     from msapipe.pipeline.scoring import model_of
     from msapipe.serve.scorer import Start
 
     if device not in ("auto", "cpu"):
         resolve_device(device)
-    scorer, _ = model_of(model, choose_recipe(pipeline, model), [], False)
+    scorer, _ = model_of(model, choose_spec(pipeline, model), [], False)
     return Start(options.cache_folder(cache), device, offline, pipeline, model), scorer.name
 
 

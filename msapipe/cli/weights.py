@@ -17,7 +17,7 @@ from msapipe.documents import read_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from msapipe.pipeline.recipe import Recipe
+    from msapipe.pipeline.spec import PipelineSpec
     from msapipe.stages.known_weights import Readers
     from msapipe.weights import Checkpoint, Download, Weights
     from msapipe.weights.fetch import Progress
@@ -27,7 +27,7 @@ log = logging.getLogger("msapipe")
 app = typer.Typer(help="Pretrained weights: list, fetch, verify, path.", no_args_is_help=True, rich_markup_mode=None)
 
 _Pipeline = Annotated[
-    str | None, typer.Option("--pipeline", "-p", help="The weights of this recipe: a name or a .yaml file.")
+    str | None, typer.Option("--pipeline", "-p", help="The weights of this pipeline: a name or a .yaml file.")
 ]
 _NAMES = "Names, or the beginning of one (msapipe weights list); ORG/NAME@COMMIT for others of the hub."
 
@@ -38,13 +38,13 @@ def listing(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line and weights.")] = False,
 ) -> int:
     """What there is: name, size, licence; which stages read it; where it is, or what to type."""
-    from msapipe.pipeline.recipe import load_recipe
+    from msapipe.pipeline.spec import load_spec
     from msapipe.stages.known_weights import every_weights
     from msapipe.weights import accepted
 
-    recipe = load_recipe(pipeline) if pipeline else None
-    accepts = {*accepted(), *(recipe.accept_licences if recipe else ())}
-    for weights, stages in (_of_recipe(recipe) if recipe else every_weights()).items():
+    spec = load_spec(pipeline) if pipeline else None
+    accepts = {*accepted(), *(spec.accept_licences if spec else ())}
+    for weights, stages in (_of_pipeline(spec) if spec else every_weights()).items():
         may = weights.commercial or weights.name in accepts
         if as_json:
             print(json.dumps(_as_object(weights, stages, may)))
@@ -85,21 +85,21 @@ def fetch(
 ) -> int:
     """Download weights; what a killed run has begun is gone on with."""
     from msapipe.cli import _exit
-    from msapipe.errors import RecipeError, WeightsError
-    from msapipe.pipeline.recipe import load_recipe
+    from msapipe.errors import ConfigError, WeightsError
+    from msapipe.pipeline.spec import load_spec
     from msapipe.stages.known_weights import every_weights
 
     console = options.console(quiet)
-    recipe = load_recipe(pipeline) if pipeline else None
-    asked: Readers = {**(_of_recipe(recipe) if recipe else {}), **(every_weights() if every else {})}
+    spec = load_spec(pipeline) if pipeline else None
+    asked: Readers = {**(_of_pipeline(spec) if spec else {}), **(every_weights() if every else {})}
     asked |= {weights: [] for weights in _named(names or [])}
-    if not (names or recipe or every or accept_licence):
-        raise RecipeError("fetch what? type a NAME (msapipe weights list), --pipeline RECIPE or --all")
-    options.accept_licences(accept_licence, recipe)
+    if not (names or spec or every or accept_licence):
+        raise ConfigError("fetch what? type a NAME (msapipe weights list), --pipeline PIPELINE or --all")
+    options.accept_licences(accept_licence, spec)
     failed = 0
     for weights in asked:
         try:
-            _fetch_one(weights, recipe.accept_licences if recipe else (), force, console)
+            _fetch_one(weights, spec.accept_licences if spec else (), force, console)
         except WeightsError as error:
             failed += 1
             print(f"msapipe: {error}", file=sys.stderr)
@@ -148,9 +148,9 @@ def path(
     return 0
 
 
-def _of_recipe(recipe: Recipe) -> Readers:
+def _of_pipeline(spec: PipelineSpec) -> Readers:
     found: Readers = {}
-    for use in recipe.uses():
+    for use in spec.uses():
         for weights in use.stage.own_weights():
             stages = found.setdefault(weights, [])
             if (stage := f"{use.slot}/{use.name}") not in stages:
@@ -238,7 +238,7 @@ def _bar(weights: Download | Checkpoint, console: Console) -> Iterator[Progress 
 
 
 def _verify_others(known: Iterable[Weights], good: list[str], wrong: list[str]) -> None:
-    """Check what lies in the folder and no stage knows: checkpoints that a recipe named by their commit."""
+    """Check what lies in the folder and no stage knows: checkpoints that a pipeline named by their commit."""
     from msapipe.errors import WeightsError
     from msapipe.weights import Checkpoint, Download, weights_folder
     from msapipe.weights.folder import MANIFEST, check, read_manifest

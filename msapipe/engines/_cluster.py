@@ -16,7 +16,7 @@ from typing import Any
 from msapipe import __version__
 from msapipe.cache import Store, open_store
 from msapipe.engines._run_folder import RunFolder
-from msapipe.errors import EndsRun, MissingLibrary, MsapipeError, RecipeError
+from msapipe.errors import ConfigError, EndsRun, MissingLibrary, MsapipeError
 
 log = logging.getLogger("msapipe")
 
@@ -99,11 +99,11 @@ def check_nodes(ray: Any, folder: RunFolder) -> None:
 
 
 def gpu_actors(ray: Any, share: float) -> int:
-    """How many actors of this share of a GPU the nodes hold together; raises RecipeError when it is none."""
+    """How many actors of this share of a GPU the nodes hold together; raises ConfigError when it is none."""
     gpus = [node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]]
     fitting = sum(int(count / share + 1e-6) for count in gpus)  # ten tenths are one
     if not fitting:
-        raise RecipeError(f"--gpus-per-actor {share:g}: no node has that; the cluster has {sum(gpus):g} GPUs")
+        raise ConfigError(f"--gpus-per-actor {share:g}: no node has that; the cluster has {sum(gpus):g} GPUs")
     return fitting
 
 

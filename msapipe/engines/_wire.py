@@ -9,19 +9,19 @@ from typing import Any
 from msapipe.cache import open_store
 from msapipe.errors import EndsRun
 from msapipe.media import Limits
-from msapipe.pipeline.recipe import Recipe, parse_recipe
 from msapipe.pipeline.run import Options, Outcome, Runner
+from msapipe.pipeline.spec import PipelineSpec, parse_spec
 from msapipe.types import Clip
 
 _ANSWERED = ("status", "computed", "error", "missing", "coverage", "notes", "seconds", "timings", "keys")
 
 
-def start_message(recipe: Recipe, cache: str, options: Options) -> dict[str, Any]:
+def start_message(spec: PipelineSpec, cache: str, options: Options) -> dict[str, Any]:
     """All that a process needs to know before its first clip; cache: its address."""
     return {
-        "recipe": {
-            **{"text": recipe.text, "name": recipe.name, "source": str(recipe.source or "")},
-            **{"places": recipe.places, "align": recipe.align},
+        "pipeline": {
+            **{"text": spec.text, "name": spec.name, "source": str(spec.source or "")},
+            **{"places": spec.places, "align": spec.align},
         },
         "cache": cache,
         "options": asdict(options),
@@ -29,13 +29,13 @@ def start_message(recipe: Recipe, cache: str, options: Options) -> dict[str, Any
 
 
 def runner_of(start: dict[str, Any]) -> Runner:
-    """The runner that a start message speaks of. Raises RecipeError as the reading of a recipe does."""
-    said = start["recipe"]
-    recipe = parse_recipe(said["text"], said["name"], Path(said["source"]) if said["source"] else None)
+    """The runner that a start message speaks of. Raises ConfigError as the reading of a pipeline does."""
+    said = start["pipeline"]
+    spec = parse_spec(said["text"], said["name"], Path(said["source"]) if said["source"] else None)
     options = dict(start["options"])
     limits = options.pop("limits")
     return Runner(
-        recipe.keeping(said["places"], said["align"]),
+        spec.keeping(said["places"], said["align"]),
         open_store(start["cache"]),
         Options(**options, limits=Limits(**limits) if limits else None),
     )

@@ -1,6 +1,6 @@
 """A worker of the local engine: clips in from standard input, outcomes out to standard output, one JSON line each.
 
-The first line says the recipe, the cache and the options. It ends with its input, or with a signal.
+The first line says the pipeline, the cache and the options. It ends with its input, or with a signal.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ class _Pool:
     ) -> None:
         self.runner, self.jobs, self.look = runner, jobs, look
         options = (replace(runner.options, device=devices[number % len(devices)]) for number in range(jobs))
-        self._starts = [start_message(runner.recipe, runner.store.address, each) for each in options]
+        self._starts = [start_message(runner.spec, runner.store.address, each) for each in options]
         self._tasks: Queue[Clip | None] = Queue()
         self._done: SimpleQueue[Outcome | EndsRun] = SimpleQueue()
         self._workers: dict[int, Worker] = {}

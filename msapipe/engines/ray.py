@@ -1,9 +1,8 @@
-"""Clips on a Ray cluster: one task a clip on the CPUs, and actors that share the GPUs where a recipe can use them.
+"""Clips on a Ray cluster: one task a clip on the CPUs, and actors that share the GPUs where a pipeline can use them.
 
 Results go straight into the cache: a folder that all nodes see under the same path, with file locks (NFS), or one in a
 storage service, in front of which each node has a folder of its own. Only the names of clips, and what came of them,
-pass through Ray. The clips and the recipe's own checkpoints must be seen under the same paths on all nodes, and msapipe
-must be installed on each.
+pass through Ray. All nodes must have msapipe and see the clips, and checkpoints of one's own, under the same paths.
 A node that is lost costs the clips in flight on it: they are run again elsewhere, and find what was stored of them.
 """
 
@@ -29,9 +28,9 @@ from msapipe.engines._cluster import (
 from msapipe.engines._look import Look
 from msapipe.engines._run_folder import RunFolder
 from msapipe.engines._wire import answer, clip_message, ended, outcome_of, runner_of, start_message
-from msapipe.errors import EndsRun, RecipeError
-from msapipe.pipeline.recipe import Recipe
+from msapipe.errors import ConfigError, EndsRun
 from msapipe.pipeline.run import Options, Outcome, Runner
+from msapipe.pipeline.spec import PipelineSpec
 from msapipe.types import Clip
 
 log = logging.getLogger("msapipe")
@@ -54,11 +53,11 @@ def run_clips(
     address: see ``connected``.   gpus_per_actor: the share of a GPU that each actor takes; 0: CPUs only; None: a whole
     one where the cluster has any. What is stored is looked up by ``runner`` first; brief: without reading it.
     Outcomes that come from the cluster, or are brief, carry no features (the cache does).
-    Raises EndsRun when no clip can succeed, MissingLibrary without ray, RecipeError for what a cluster cannot do.
+    Raises EndsRun when no clip can succeed, MissingLibrary without ray, ConfigError for what a cluster cannot do.
     """
     device = runner.options.device
     if device not in ("auto", "cpu"):
-        raise RecipeError(f"--device {device}: Ray says which GPU an actor gets; type --device auto")
+        raise ConfigError(f"--device {device}: Ray says which GPU an actor gets; type --device auto")
     import_ray()
     look = Look(runner, brief)
     held: list[Clip] = []
@@ -92,29 +91,29 @@ def _outcomes(ray: Any, dataset: Any, clips: list[Clip]) -> Iterator[Outcome]:
 
 def _dataset(ray: Any, runner: Runner, clips: list[Clip], folder: RunFolder, gpus_per_actor: float | None) -> Any:
     """The clips as rows, and the one or two steps through which they go; nothing runs yet."""
-    recipe, cache, options = runner.recipe, runner.store.address, runner.options
-    share = _gpu_share(ray, recipe, options, gpus_per_actor)
+    spec, cache, options = runner.spec, runner.store.address, runner.options
+    share = _gpu_share(ray, spec, options, gpus_per_actor)
     rows = [{"number": number, "clip": json.dumps(clip_message(clip))} for number, clip in enumerate(clips)]
     on_cpus = replace(options, device="cpu")
     with _context(ray):
         dataset = ray.data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS))
         if not share:
-            return dataset.map(_run, fn_args=(_start(recipe, cache, on_cpus, folder),), num_cpus=1)
-        first = recipe.on_cpu()
+            return dataset.map(_run, fn_args=(_start(spec, cache, on_cpus, folder),), num_cpus=1)
+        first = spec.on_cpu()
         if first is not None and not options.overwrite:  # or both steps would compute the same anew
             part = replace(on_cpus, in_part=True)
             dataset = dataset.map(_prepare, fn_args=(_start(first, cache, part, folder),), num_cpus=1)
         return dataset.map(
             _Models,
-            fn_constructor_args=(_start(recipe, cache, options, folder),),
+            fn_constructor_args=(_start(spec, cache, options, folder),),
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=gpu_actors(ray, share)),
             num_cpus=0,  # or they could take the last one from the first step, and wait for it for ever
             num_gpus=share,
         )
 
 
-def _gpu_share(ray: Any, recipe: Recipe, options: Options, named: float | None) -> float:
-    if options.device == "cpu" or not recipe.can_use_gpu:
+def _gpu_share(ray: Any, spec: PipelineSpec, options: Options, named: float | None) -> float:
+    if options.device == "cpu" or not spec.can_use_gpu:
         return 0.0
     if named is None:
         return 1.0 if ray.cluster_resources().get("GPU", 0.0) >= 1.0 else 0.0
@@ -134,9 +133,9 @@ def _context(ray: Any) -> Iterator[None]:
         yield
 
 
-def _start(recipe: Recipe, cache: str, options: Options, folder: RunFolder) -> str:
+def _start(spec: PipelineSpec, cache: str, options: Options, folder: RunFolder) -> str:
     """The start message, with the folder of the run; relative paths mean on a node what they mean here."""
-    return json.dumps({**start_message(recipe, cache, options), "run": folder.name, "from": os.getcwd()})
+    return json.dumps({**start_message(spec, cache, options), "run": folder.name, "from": os.getcwd()})
 
 
 class _Worker:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.formats._base import Format
 from msapipe.registry import Registry
 
@@ -17,7 +17,7 @@ FORMATS: Registry[Format] = Registry(
 def format_of(path: Path, to_write: bool = False) -> Format:
     """The format that the ending of a name says, or, for a folder to read, its content.
 
-    Raises RecipeError naming the known endings.
+    Raises ConfigError naming the known endings.
     """
     every = (FORMATS.get(name) for name in FORMATS.where())
     classes = [cls for cls in every if cls.writes or not to_write]
@@ -29,14 +29,14 @@ def format_of(path: Path, to_write: bool = False) -> Format:
             if cls.recognises(path):
                 return cls()
     known = ", ".join(suffix for cls in classes for suffix in cls.suffixes)
-    raise RecipeError(f"{path}: no format is called {path.suffix!r} (known endings: {known})")
+    raise ConfigError(f"{path}: no format is called {path.suffix!r} (known endings: {known})")
 
 
 def is_known(path: Path) -> bool:
     """Whether a file or folder is one of features, by its name or by what lies in the folder."""
     try:
         format_of(path)
-    except RecipeError:
+    except ConfigError:
         return False
     return True
 

@@ -34,7 +34,7 @@ class Format(ABC):
     def check(self, path: Path, bare: Iterable[Sample] = ()) -> None:
         """Raise what ``write`` would raise, as far as it shows before there are features: nobody computes in vain.
 
-        bare: the samples without features. RecipeError for a name that is taken or a folder that is not there,
+        bare: the samples without features. ConfigError for a name that is taken or a folder that is not there,
         MissingLibrary, MsapipeError for samples that the format has no place for.
         """
         check_free(path, self.folder)

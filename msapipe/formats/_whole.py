@@ -8,22 +8,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from msapipe.errors import MsapipeError, RecipeError
+from msapipe.errors import ConfigError, MsapipeError
 
 
 def check_free(path: Path, folder: bool = False) -> None:
-    """Raise RecipeError where ``made_whole`` could not begin."""
+    """Raise ConfigError where ``made_whole`` could not begin."""
     if path.is_dir() or (folder and path.exists()):
-        raise RecipeError(f"{path}: is there already; remove it, or name another")
+        raise ConfigError(f"{path}: is there already; remove it, or name another")
     if not path.absolute().parent.is_dir():
-        raise RecipeError(f"{path}: the folder {path.absolute().parent} is not there; make it first")
+        raise ConfigError(f"{path}: the folder {path.absolute().parent} is not there; make it first")
 
 
 @contextmanager
 def made_whole(path: Path, folder: bool = False) -> Iterator[Path]:
     """A new folder beside ``path`` to work in; what stands there as ``made`` at the end becomes ``path``.
 
-    A file replaces the one that is there; a folder (``folder``) replaces nothing: then RecipeError comes at once.
+    A file replaces the one that is there; a folder (``folder``) replaces nothing: then ConfigError comes at once.
     MsapipeError when something cannot be written; then nothing is left.
     """
     check_free(path, folder)

@@ -39,7 +39,7 @@ class Mmsa(Format):
         "names": "columns have no names in it",
         "channels": "columns of several stages stand side by side",
         "notes": "it has no place for them",
-        "made_by": "models trained on it do not know which recipe made the features",
+        "made_by": "models trained on it do not know which pipeline made the features",
     }
 
     def __init__(self, steps: Mapping[str, int] | None = None) -> None:

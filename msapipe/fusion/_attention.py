@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._aligned import lengths
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._dropout import kept
@@ -58,7 +58,7 @@ class Attention(nn.Module):
         check_sizes(width=width, heads=heads)
         check_dropouts(attention=dropout)
         if width % heads:
-            raise RecipeError(f"heads: found {heads}, expected a divisor of the width {width}")
+            raise ConfigError(f"heads: found {heads}, expected a divisor of the width {width}")
         self.heads, self.dropout = heads, dropout
         self.in_proj = xavier(nn.Linear(width, 3 * width))
         self.out_proj = xavier(nn.Linear(width, width))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Given, Group, Output, Phase, absolute_error
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._task_head import Said, TaskHead
@@ -55,9 +55,9 @@ class AvMcBase(TextFusion):
         """Heads over vectors of these widths; ``rates``: of text, audio, vision and all the rest."""
         low, high = output_range
         if not low < high:
-            raise RecipeError(f"output_range: found {low} to {high}, expected the smaller number first")
+            raise ConfigError(f"output_range: found {low} to {high}, expected the smaller number first")
         if concentration <= 0:
-            raise RecipeError(f"concentration: found {concentration}, expected more than 0")
+            raise ConfigError(f"concentration: found {concentration}, expected more than 0")
         check_sizes(units=units, fusion_units=fusion_units)
         check_dropouts(post_dropout=dropout)
         self.low, self.span, self.rates = low, high - low, rates

@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._checks import check_sizes
 
 # Keeps the root of a norm of zero from dividing by zero.
@@ -43,7 +43,7 @@ class Bridge(nn.Module):
         """
         steps = text.shape[1]
         if self.steps and steps > self.steps:
-            raise RecipeError(f"mba_weight: a matrix of {self.steps} steps meets a clip of {steps}; take scalar")
+            raise ConfigError(f"mba_weight: a matrix of {self.steps} steps meets a clip of {steps}; take scalar")
         alike = self._alike(_convolved(self.text, text), mask, 0)
         across = self._alike(_convolved(self.other, other), there, 1)
         weights = attention(alike, across, mask)

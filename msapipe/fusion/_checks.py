@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 
 
 def check_sizes(**sizes: int | tuple[int, ...]) -> None:
@@ -10,11 +10,11 @@ def check_sizes(**sizes: int | tuple[int, ...]) -> None:
     for name, given in sizes.items():
         for size in given if isinstance(given, tuple) else (given,):
             if size < 1:
-                raise RecipeError(f"{name}: found {given}, expected 1 or more")
+                raise ConfigError(f"{name}: found {given}, expected 1 or more")
 
 
 def check_dropouts(**shares: float) -> None:
     """Refuse shares of dropped units outside [0, 1)."""
     for name, share in shares.items():
         if not 0 <= share < 1:
-            raise RecipeError(f"{name}: found {share}, expected at least 0 and less than 1")
+            raise ConfigError(f"{name}: found {share}, expected at least 0 and less than 1")

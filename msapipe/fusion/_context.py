@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, FusionModel, Given, Output, absolute_error, masked_mean
 
 Target = Literal["label", "sign"]
@@ -57,7 +57,7 @@ class Context(FusionModel):
         clips whose label is 0 are left out.   "label": the score itself.   context: false reads every clip by itself.
         """
         if limit <= 0:
-            raise RecipeError(f"limit: found {limit}, expected more than 0")
+            raise ConfigError(f"limit: found {limit}, expected more than 0")
         self.target, self.limit, self.context = target, limit, context
         if target == "sign":
             self.class_edges, self.scored_by_classes = (0.0,), True

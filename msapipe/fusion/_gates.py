@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 
 Kind = Literal["scalar", "vector", "shared_vector", "open"]
 
@@ -39,7 +39,7 @@ class EntropyGate(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 < tau < math.inf:
-            raise RecipeError(f"tau: found {tau}, expected more than 0")
+            raise ConfigError(f"tau: found {tau}, expected more than 0")
         self.normalised, self.softplus = normalised, softplus
         self.logits = nn.Linear(count * d, count)
         raw = torch.tensor(tau + math.log(-math.expm1(-tau)))  # softplus of it is tau

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from msapipe.documents import read_json
-from msapipe.errors import RecipeError, WeightsError
+from msapipe.errors import ConfigError, WeightsError
 from msapipe.fusion._aligned import lengths
 from msapipe.fusion._attention import Dropout, Layer, sine_positions
 from msapipe.fusion._base import Batch, present
@@ -83,7 +83,7 @@ class TextBranch(nn.Module, ABC):
     def check_insertion(self, at: int) -> None:
         """Refuse a place that is not between, before or behind the layers."""
         if not 0 <= at <= self.depth:
-            raise RecipeError(f"insert_layer: found {at}, expected 0 to {self.depth}, the number of layers of the text")
+            raise ConfigError(f"insert_layer: found {at}, expected 0 to {self.depth}, the number of layers of the text")
 
     def summary(self, mask: Tensor) -> Tensor:
         """Which step stands for the text: bool (B, L) to int64 (B,)."""
@@ -97,7 +97,7 @@ class FeatureText(TextBranch):
         super().__init__()
         check_sizes(text_width=width, text_heads=heads)
         if depth < 0:
-            raise RecipeError(f"text_layers: found {depth}, expected 0 or more")
+            raise ConfigError(f"text_layers: found {depth}, expected 0 or more")
         self.width, self.depth, self.most = width, depth, 512
         self.enter = nn.Linear(columns, width)
         shares = Dropout(attention=dropout, hidden=dropout, residual=dropout)
@@ -140,7 +140,7 @@ class LanguageModel(TextBranch):
         if families and config.model_type not in families:
             kinds = " or ".join(f"a {family}" for family in families)
             known = next(name for name, other in KNOWN.items() if json.loads(other.config)["model_type"] in families)
-            raise RecipeError(
+            raise ConfigError(
                 f"{what}: language_model is a {config.model_type}, expected {kinds}, as in --set language_model={known}"
             )
         self.net: Any
@@ -156,7 +156,7 @@ class LanguageModel(TextBranch):
             self.net.pooler = None
             self.most = _positions(config)
         else:
-            raise RecipeError(f"{what}: language_model is a {config.model_type}, expected an encoder of text")
+            raise ConfigError(f"{what}: language_model is a {config.model_type}, expected an encoder of text")
         self.any = not self.cls_last and not isinstance(config, BertConfig)
         self.width, self.depth = config.hidden_size, config.num_hidden_layers
 
@@ -218,7 +218,7 @@ class LanguageModel(TextBranch):
     def _tokens(self, batch: Batch) -> Tensor:
         if batch.tokens is None:
             found = batch.values["text"].shape[2]
-            raise RecipeError(
+            raise ConfigError(
                 f"{self.what}: language_model reads token ids, found text features of {found} columns and no tokens; "
                 "extract the text with the stage tokens"
             )
@@ -322,4 +322,4 @@ def _config(language_model: str, language_config: str, what: str) -> Any:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise RecipeError(f"{what}: no configuration of a language model: {reason}") from error
+        raise ConfigError(f"{what}: no configuration of a language model: {reason}") from error

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, Batches, Given, Group, Output, Phase, masked_mean, present
 from msapipe.fusion._checks import check_dropouts
 from msapipe.fusion._language_model import FeatureText, LanguageModel, fit
@@ -54,7 +54,7 @@ class Mag(TextFusion):
         super().__init__(dims)
         name = f"mag_{self.family}"
         if "text" not in self.dims:
-            raise RecipeError(f"{name}: shifts the text's states, and there is no text")
+            raise ConfigError(f"{name}: shifts the text's states, and there is no text")
         check_dropouts(dropout=dropout, gate_dropout=gate_dropout)
         named = bool(language_model or language_config)
         branch = (
@@ -130,6 +130,6 @@ def why_unaligned(given: Given, params: Mapping[str, Any]) -> str | None:
     if params.get("aligned", True) and given.unaligned:
         return (
             f"audio and vision must be aligned to the steps of the text, and clip {given.unaligned} has more of them; "
-            "extract with a recipe that aligns to words, or take aligned=false, which averages over windows"
+            "extract with a pipeline that aligns to words, or take aligned=false, which averages over windows"
         )
     return None

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, Batches, absolute_error
 
 # Keeps a quotient from dividing by zero.
@@ -31,7 +31,7 @@ class PseudoLabels(nn.Module):
     def __init__(self, widths: Mapping[str, int], bound: float) -> None:
         super().__init__()
         if not bound > 0:
-            raise RecipeError(f"label_bound: found {bound}, expected more than 0")
+            raise ConfigError(f"label_bound: found {bound}, expected more than 0")
         self.widths, self.bound = dict(widths), bound
         self.names = tuple(name for name in widths if name != FUSED)
 

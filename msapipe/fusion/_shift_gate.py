@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._checks import check_dropouts
 
 GateBias = Literal["vector", "scalar"]
@@ -49,7 +49,7 @@ class ShiftGate(nn.Module):
         super().__init__()
         check_dropouts(msg_dropout=dropout)
         if strength <= 0:
-            raise RecipeError(f"msg_strength: found {strength}, expected more than 0")
+            raise ConfigError(f"msg_strength: found {strength}, expected more than 0")
         whole = gate_bias == "vector"
         self.gates = nn.ModuleDict({name: nn.Linear(width + d, width, bias=whole) for name, d in helpers.items()})
         self.offsets = nn.ParameterDict({} if whole else {name: nn.Parameter(torch.zeros(1)) for name in helpers})

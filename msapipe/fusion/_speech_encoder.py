@@ -18,7 +18,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from msapipe.documents import read_json
-from msapipe.errors import RecipeError, WeightsError
+from msapipe.errors import ConfigError, WeightsError
 from msapipe.fusion._base import present
 from msapipe.weights import Weights, choose
 from msapipe.weights.encoders import CHINESE_HUBERT, HUBERT, quiet_transformers
@@ -50,14 +50,14 @@ class SpeechEncoder(nn.Module):
         from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model
 
         if columns != SAMPLE_COLUMNS:
-            raise RecipeError(
+            raise ConfigError(
                 f"{what}: speech_model reads sound, {SAMPLE_COLUMNS} columns a row, found audio of {columns} columns; "
                 "extract the audio with the stage samples"
             )
         self.named, self.what = speech_model, what
         config = _config(speech_model, speech_config, what)
         if not isinstance(config, HubertConfig | Wav2Vec2Config):
-            raise RecipeError(f"{what}: speech_model is a {config.model_type}, expected a hubert or wav2vec2")
+            raise ConfigError(f"{what}: speech_model is a {config.model_type}, expected a hubert or wav2vec2")
         for unused in ("layerdrop", "mask_time_prob", "mask_feature_prob"):
             setattr(config, unused, 0.0)
         self.net: Any = HubertModel(config) if isinstance(config, HubertConfig) else Wav2Vec2Model(config)
@@ -154,7 +154,7 @@ def _config(speech_model: str, speech_config: str, what: str) -> Any:
         return config
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise RecipeError(f"{what}: no configuration of a speech network: {reason}") from error
+        raise ConfigError(f"{what}: no configuration of a speech network: {reason}") from error
 
 
 def _normalizes(folder: Path) -> bool:

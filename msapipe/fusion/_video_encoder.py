@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from msapipe.documents import read_json
-from msapipe.errors import RecipeError, WeightsError
+from msapipe.errors import ConfigError, WeightsError
 from msapipe.fusion._base import present
 from msapipe.weights import Download, Weights, choose
 from msapipe.weights.encoders import SWIN_BASE, SWIN_TINY
@@ -67,7 +67,7 @@ class VideoEncoder(nn.Module):
 
         self._side = isqrt(columns // 3)
         if 3 * self._side**2 != columns or self._side < 32:
-            raise RecipeError(
+            raise ConfigError(
                 f"{what}: video_model reads pictures, found vision of {columns} columns; "
                 "extract the vision with the stage pixels"
             )
@@ -78,7 +78,7 @@ class VideoEncoder(nn.Module):
         try:
             self.net: Any = SwinTransformer3d(PATCH, **read_json(self.config))
         except (TypeError, ValueError, LookupError) as error:
-            raise RecipeError(f"{what}: video_config: no sizes of a Video Swin: {error}") from error
+            raise ConfigError(f"{what}: video_config: no sizes of a Video Swin: {error}") from error
         self.net.head = nn.Identity()
         self.width: int = self.net.num_features
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._aligned import lengths
 from msapipe.fusion._attention import Attention, Dropout, FeedForward
 from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, Preset, masked_mean, present
@@ -28,7 +28,7 @@ class Recurrent(nn.Module):
     def __init__(self, width: int, d: int, layers: int, dropout: float) -> None:
         super().__init__()
         if d % 2:
-            raise RecipeError(f"d: found {d}, expected an even number: each direction of the LSTM has half of it")
+            raise ConfigError(f"d: found {d}, expected an even number: each direction of the LSTM has half of it")
         self.enter = nn.Linear(width, d)
         between = dropout if layers > 1 else 0.0
         self.lstm = nn.LSTM(d, d // 2, layers, batch_first=True, bidirectional=True, dropout=between)
@@ -162,7 +162,7 @@ class Agfn(FusionModel):
         check_sizes(d=d, layers=layers, vat_steps=vat_steps)
         check_dropouts(dropout=dropout)
         if share_gate_projection and (fusion != "full" or mig != "scalar"):
-            raise RecipeError("share_gate_projection needs fusion full and mig scalar: else there is nothing to share")
+            raise ConfigError("share_gate_projection needs fusion full and mig scalar: else there is nothing to share")
         self.vat_weight, self.vat_steps, self.vat_rel_eps = vat_weight, vat_steps, vat_rel_eps
         self.words = None
         if "text" in dims and (language_model or language_config):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._attention import Dropout
 from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, Preset, absolute_error, masked_mean
 from msapipe.fusion._checks import check_dropouts, check_sizes
@@ -306,6 +306,6 @@ def _alphas(alphas: Mapping[str, float], tasks: Iterable[str], normalise: bool) 
     """Weights of the tasks that there are."""
     mine = {task: alphas[task] for task in tasks}
     if min(mine.values()) < 0 or not sum(mine.values()):
-        raise RecipeError(f"alphas: found {list(alphas.values())}, expected none below 0 and one above")
+        raise ConfigError(f"alphas: found {list(alphas.values())}, expected none below 0 and one above")
     total = sum(mine.values()) if normalise else 1.0
     return {task: alpha / total for task, alpha in mine.items()}

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, Given, Group, Output, Phase, squared_error
 from msapipe.fusion._bridge import scaled
 from msapipe.fusion._checks import check_dropouts, check_sizes
@@ -57,7 +57,7 @@ class CmBert(TextFusion):
     ) -> None:
         super().__init__(dims)
         if "text" not in dims:
-            raise RecipeError("cm_bert: attends over words, and there is no text")
+            raise ConfigError("cm_bert: attends over words, and there is no text")
         check_sizes(width=width)
         check_dropouts(attention_dropout=attention_dropout, dropout=dropout)
         text = TextStates(dims["text"], language_model, language_config, "cm_bert", text_pool)

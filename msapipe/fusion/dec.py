@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._attention import Dropout, Encoder
 from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, Preset, masked_mean, present
 from msapipe.fusion._checks import check_dropouts, check_sizes
@@ -190,12 +190,12 @@ class Dec(FusionModel):
         of_clusters = labelled_fraction if cluster_fraction is None else cluster_fraction
         for name, fraction in (("labelled_fraction", labelled_fraction), ("cluster_fraction", of_clusters)):
             if not 0 <= fraction <= 1:
-                raise RecipeError(f"{name}: found {fraction}, expected 0 to 1")
+                raise ConfigError(f"{name}: found {fraction}, expected 0 to 1")
         self.fractions = {"baseline": labelled_fraction, "cluster": of_clusters, "finetune": labelled_fraction}
         if limit <= 0:
-            raise RecipeError(f"limit: found {limit}, expected more than 0")
+            raise ConfigError(f"limit: found {limit}, expected more than 0")
         if steps < 0:
-            raise RecipeError(f"steps: found {steps}, expected 0 or more")
+            raise ConfigError(f"steps: found {steps}, expected 0 or more")
         self.stages, self.clusters, self.limit, self.steps = stages, clusters, limit, steps
         self.graded = target == "graded"
         self.scored_by_classes = not self.graded
@@ -343,7 +343,7 @@ class Dec(FusionModel):
 def _rows(batch: Batch) -> Tensor:
     """Positions in the split, int64 (B,)."""
     if batch.index is None:
-        raise RecipeError("dec is trained on batches that know their rows: set Batch.index")
+        raise ConfigError("dec is trained on batches that know their rows: set Batch.index")
     return batch.index
 
 

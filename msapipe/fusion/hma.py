@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._aligned import lengths
 from msapipe.fusion._base import (
     Batch,
@@ -304,5 +304,5 @@ def _branch(
 
 def _positive(huber_delta: float) -> float:
     if huber_delta <= 0:
-        raise RecipeError(f"huber_delta: found {huber_delta}, expected more than 0")
+        raise ConfigError(f"huber_delta: found {huber_delta}, expected more than 0")
     return huber_delta

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, Group, Output, Phase
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._subnet import Decision, SequenceNet
@@ -81,9 +81,9 @@ class Iccn(TextFusion):
     ) -> None:
         super().__init__(dims)
         if "text" not in dims:
-            raise RecipeError("iccn: multiplies the text with the other modalities, and there is no text")
+            raise ConfigError("iccn: multiplies the text with the other modalities, and there is no text")
         if ridge <= 0:
-            raise RecipeError(f"ridge: found {ridge}, expected more than 0")
+            raise ConfigError(f"ridge: found {ridge}, expected more than 0")
         check_sizes(width=width, channels=channels, outs=outs, units=units, batch=batch)
         check_dropouts(dropout=dropout)
         self.correlation, self.ridge, self.batch, self.rates = correlation, ridge, batch, (lr, lr_text)

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import (
     Batch,
     Batches,
@@ -81,7 +81,7 @@ class Late(FusionModel):
     wider, the less is known.   features: "fused", what each modality moves the score by (B, modalities); "belief"
     and one a modality, mean and deviation of M (B, 2) given all of them and given this one.   diagnostics: "share",
     how far the score follows each modality's own score (B, modalities); "deviation" (B,).
-    Raises RecipeError for a limit that is not positive, or a modality in ``calibrated`` that the model does not read.
+    Raises ConfigError for a limit that is not positive, or a modality in ``calibrated`` that the model does not read.
     """
 
     version = VERSION
@@ -105,9 +105,9 @@ class Late(FusionModel):
     def __init__(self, dims: Mapping[str, int], limit: float = 3.0, calibrated: tuple[str, ...] = ()) -> None:
         super().__init__(dims)
         if limit <= 0:
-            raise RecipeError(f"limit: found {limit}, expected more than 0")
+            raise ConfigError(f"limit: found {limit}, expected more than 0")
         if unknown := [name for name in calibrated if name not in dims]:
-            raise RecipeError(f"calibrated: found {', '.join(unknown)}, this model reads {', '.join(dims)}")
+            raise ConfigError(f"calibrated: found {', '.join(unknown)}, this model reads {', '.join(dims)}")
         self.limit = limit
         self.calibrated = tuple(calibrated)
         size = 1 + len(dims)

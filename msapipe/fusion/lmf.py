@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
 from msapipe.fusion._checks import check_sizes
 from msapipe.fusion._subnet import Subnets
@@ -101,9 +101,9 @@ class Lmf(FusionModel):
         super().__init__(dims)
         check_sizes(rank=rank)
         if hidden[0] < 2:
-            raise RecipeError(f"hidden: found {hidden}, expected 2 or more for text, whose vector has half of them")
+            raise ConfigError(f"hidden: found {hidden}, expected 2 or more for text, whose vector has half of them")
         if min(lr, factor_lr) <= 0:
-            raise RecipeError(f"lr, factor_lr: found {lr} and {factor_lr}, expected more than 0")
+            raise ConfigError(f"lr, factor_lr: found {lr} and {factor_lr}, expected more than 0")
         self.subnets = Subnets(dims, hidden, hidden[0] // 2, dropout)
         self.factors = nn.ParameterDict(
             {name: nn.Parameter(torch.empty(rank, width + 1)) for name, width in self.subnets.widths.items()}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._aligned import one_grid
 from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
 from msapipe.fusion._checks import check_dropouts, check_sizes
@@ -113,9 +113,9 @@ class Mctn(FusionModel):
     ) -> None:
         super().__init__(dims)
         if "text" not in dims:
-            raise RecipeError("mctn: translates text into the other modalities, and there is none")
+            raise ConfigError("mctn: translates text into the other modalities, and there is none")
         if not 0 <= teacher <= 1:
-            raise RecipeError(f"teacher: found {teacher}, expected a share between 0 and 1")
+            raise ConfigError(f"teacher: found {teacher}, expected a share between 0 and 1")
         check_sizes(hidden=hidden, steps=steps)
         check_dropouts(dropout=dropout)
         self.teacher, self.cycle, self.most, self.lr = teacher, cycle, steps, lr

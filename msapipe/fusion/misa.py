@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._attention import Dropout, Layer
 from msapipe.fusion._base import Batch, Group, Output, Phase, Preset, squared_error
 from msapipe.fusion._checks import check_dropouts, check_sizes
@@ -123,7 +123,7 @@ class Misa(TextFusion):
         check_sizes(d=d, feed=feed, accumulate=accumulate)
         check_dropouts(dropout=dropout)
         if clip <= 0:
-            raise RecipeError(f"clip: found {clip}, expected more than 0")
+            raise ConfigError(f"clip: found {clip}, expected more than 0")
         self.lr, self.decay, self.clip, self.accumulate = lr, decay, clip, accumulate
         self.weights = {"difference": difference, "similarity": similarity, "reconstruction": reconstruction}
         self.names = tuple(name for name in ORDER if name in dims)

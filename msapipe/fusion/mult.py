@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._attention import Dropout
 from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
 from msapipe.fusion._checks import check_dropouts, check_sizes
@@ -151,7 +151,7 @@ class Mult(FusionModel):
         check_dropouts(text_dropout=text_dropout, output_dropout=output_dropout)
         check_sizes(accumulate=accumulate)
         if clip <= 0:
-            raise RecipeError(f"clip: found {clip}, expected more than 0")
+            raise ConfigError(f"clip: found {clip}, expected more than 0")
         self.text_dropout, self.output_dropout = text_dropout, output_dropout
         self.accumulate, self.clip = accumulate, clip
         self.crossmodal = Crossmodal(

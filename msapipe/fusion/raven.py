@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._aligned import lengths
 from msapipe.fusion._base import Batch, FusionModel, Given, Group, Output, Phase
 from msapipe.fusion._checks import check_sizes
@@ -70,9 +70,9 @@ class Raven(FusionModel):
     ) -> None:
         super().__init__(dims)
         if "text" not in dims:
-            raise RecipeError("raven: shifts words, and there is no text")
+            raise ConfigError("raven: shifts words, and there is no text")
         if strength <= 0:
-            raise RecipeError(f"strength: found {strength}, expected more than 0")
+            raise ConfigError(f"strength: found {strength}, expected more than 0")
         check_sizes(hidden=hidden, word_hidden=word_hidden)
         self.lr, self.spans = lr, spans
         word = dims["text"]

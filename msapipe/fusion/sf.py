@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, masked_mean
 from msapipe.fusion._checks import check_dropouts
 
@@ -22,7 +22,7 @@ class Sf(FusionModel):
 
     The decision block is Linear, ReLU, dropout, Linear with ``units`` hidden units (the paper says only "fully
     connected"); with ``units=0`` it is one linear layer, and what modalities say together cannot be read from them.
-    The paper's extractors are the recipe's stages here; it is trained as its second step, with these frozen.
+    The paper's extractors are the pipeline's stages here; it is trained as its second step, with these frozen.
     """
 
     version = 1
@@ -36,7 +36,7 @@ class Sf(FusionModel):
     def __init__(self, dims: Mapping[str, int], *, units: int = 128, dropout: float = 0.1) -> None:
         super().__init__(dims)
         if units < 0:
-            raise RecipeError(f"units: found {units}, expected 0 or more")
+            raise ConfigError(f"units: found {units}, expected 0 or more")
         check_dropouts(dropout=dropout)
         width = sum(dims.values())
         hidden = (nn.Linear(width, units), nn.ReLU(), nn.Dropout(dropout)) if units else ()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._aligned import lengths
 from msapipe.fusion._attention import Attend, Dropout, FeedForward, sine_positions
 from msapipe.fusion._base import (
@@ -265,12 +265,12 @@ def _thinned(values: Tensor, mask: Tensor, most: int) -> tuple[Tensor, Tensor]:
 
 def _check(modalities: int, width: int, steps: int, kernel: int, pred_inputs: str, neutral: float) -> None:
     if width % 2:
-        raise RecipeError(f"width: found {width}, expected an even number, half of it for each direction")
+        raise ConfigError(f"width: found {width}, expected an even number, half of it for each direction")
     if steps < 0:
-        raise RecipeError(f"steps: found {steps}, expected 0 or more")
+        raise ConfigError(f"steps: found {steps}, expected 0 or more")
     if kernel % 2 == 0:
-        raise RecipeError(f"kernel: found {kernel}, expected an odd number")
+        raise ConfigError(f"kernel: found {kernel}, expected an odd number")
     if neutral < 0:
-        raise RecipeError(f"neutral: found {neutral:g}, expected 0 or more")
+        raise ConfigError(f"neutral: found {neutral:g}, expected 0 or more")
     if pred_inputs == "fused_only" and modalities < 2:
-        raise RecipeError("pred_inputs=fused_only needs at least two of text, audio, vision: one has no pair")
+        raise ConfigError("pred_inputs=fused_only needs at least two of text, audio, vision: one has no pair")

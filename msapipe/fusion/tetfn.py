@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._aligned import last_step
 from msapipe.fusion._attention import Dropout, Encoder
 from msapipe.fusion._base import Batch, Output, Preset, masked_mean, present
@@ -150,7 +150,7 @@ class Tetfn(MultiTask):
     ) -> None:
         super().__init__(dims)
         if "text" not in dims:
-            raise RecipeError("tetfn: audio and vision meet through the text, and there is none")
+            raise ConfigError("tetfn: audio and vision meet through the text, and there is none")
         check_sizes(hidden=hidden, d=d, layers=layers, kernels=kernels)
         check_dropouts(dropout=dropout)
         self.causal = causal

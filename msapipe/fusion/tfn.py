@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
 from msapipe.fusion._subnet import Decision, Subnets
 
@@ -108,7 +108,7 @@ class Tfn(FusionModel):
         super().__init__(dims)
         low, high = output_range
         if not low < high:
-            raise RecipeError(f"output_range: found {low} to {high}, expected the smaller number first")
+            raise ConfigError(f"output_range: found {low} to {high}, expected the smaller number first")
         self.register_buffer("low", torch.tensor(low))
         self.register_buffer("span", torch.tensor(high - low))
         self.subnets = Subnets(dims, hidden, text_out, dropout)

@@ -6,7 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 
 # Raise it whenever pictures, sound or captions of the same file come out differently; it is part of cache keys.
 MEDIA_VERSION = 2
@@ -30,13 +30,13 @@ class MediaOptions:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.fps) and 0 < self.fps <= 1000):
-            raise RecipeError(f"media.fps is {self.fps}; it must be above 0 and at most 1000 pictures a second")
+            raise ConfigError(f"media.fps is {self.fps}; it must be above 0 and at most 1000 pictures a second")
         if not 1000 <= self.rate <= 384_000:
-            raise RecipeError(f"media.rate is {self.rate}; it must lie between 1000 and 384000 Hz")
+            raise ConfigError(f"media.rate is {self.rate}; it must lie between 1000 and 384000 Hz")
         if not -100 <= self.peak_db <= 0:
-            raise RecipeError(f"media.peak_db is {self.peak_db}; it must lie between -100 and 0 dBFS")
+            raise ConfigError(f"media.peak_db is {self.peak_db}; it must lie between -100 and 0 dBFS")
         if not 16 <= self.max_side <= 8192:
-            raise RecipeError(f"media.max_side is {self.max_side}; it must lie between 16 and 8192 pixels")
+            raise ConfigError(f"media.max_side is {self.max_side}; it must lie between 16 and 8192 pixels")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         if not (self.stall_seconds > 0 and self.seconds > 0 and self.memory_mb >= 256):
-            raise RecipeError(f"{self}: the seconds must be above 0 and the memory at least 256 MB")
+            raise ConfigError(f"{self}: the seconds must be above 0 and the memory at least 256 MB")
 
     @classmethod
     def from_environment(cls) -> Limits:
@@ -80,7 +80,7 @@ def _number(name: str, default: float, low: float, high: float, unit: str) -> fl
     except ValueError:
         value = math.nan
     if not low <= value <= high:
-        raise RecipeError(
+        raise ConfigError(
             f"{name} is {text!r}; expected a number of {unit} from {low:g} to {high:g}. "
             f"Unset it for the default ({default:g})."
         )

@@ -1,1 +1,1 @@
-"""Recipes, plans, the one loop, and scores."""
+"""Pipelines, plans, the one loop, and scores."""

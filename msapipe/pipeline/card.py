@@ -7,12 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from msapipe.cache import digest, file_digest
 from msapipe.documents import MOST_YAML, read_yaml, shown, text_of
-from msapipe.errors import FeatureMismatch, RecipeError, UnknownName, WeightsError
-from msapipe.pipeline.recipe import Recipe
+from msapipe.errors import ConfigError, FeatureMismatch, UnknownName, WeightsError
+from msapipe.pipeline.spec import PipelineSpec
 from msapipe.registry import did_you_mean
 from msapipe.resources import bundled
 from msapipe.safe_paths import leads_out
@@ -54,7 +54,7 @@ class Card(_Strict):
     """model.yaml.
 
     features: everything that the numbers it reads came from (see ``signature``); dims: columns of each modality.
-    recipe: what makes these features, a bundled name or recipe.yaml in the folder; None where nobody knows.
+    pipeline: what makes these features, a bundled name or pipeline.yaml in the folder; None where nobody knows.
     scale: lowest and highest score.   calibrated: whether the score was fitted to labels of people.
     """
 
@@ -71,7 +71,8 @@ class Card(_Strict):
     weights: WeightsFile
     trained: Trained
     calibrated: bool
-    recipe: str | None = None
+    # Earlier checkouts wrote "recipe".
+    pipeline: str | None = Field(None, validation_alias=AliasChoices("pipeline", "recipe"))
     scores: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
     licence: str
@@ -113,17 +114,17 @@ def read_card(folder: Path) -> Card:
     """Read model.yaml strictly and check the hash of the weights beside it."""
     path = folder / "model.yaml"
     if leads_out(path, folder):
-        raise RecipeError(f"{path} is a link that leads out of the model's folder; put the file itself there")
+        raise ConfigError(f"{path} is a link that leads out of the model's folder; put the file itself there")
     try:
         card = Card.model_validate(read_yaml(text_of(path, MOST_YAML)))
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(str(part) for part in first["loc"])
-        raise RecipeError(f"{path}: {at}: {first['msg']}, found {shown(first['input'])}") from error
+        raise ConfigError(f"{path}: {at}: {first['msg']}, found {shown(first['input'])}") from error
     except (OSError, ValueError) as error:
-        raise RecipeError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if card.schema_version != SCHEMA:
-        raise RecipeError(f"{path}: schema_version: found {card.schema_version}, this version reads {SCHEMA}")
+        raise ConfigError(f"{path}: schema_version: found {card.schema_version}, this version reads {SCHEMA}")
     weights = folder / card.weights.file
     if weights.parent != folder or not weights.is_file():
         raise WeightsError(f"{weights} is missing; model.yaml names it")
@@ -135,14 +136,14 @@ def read_card(folder: Path) -> Card:
     return card
 
 
-def signature(recipe: Recipe) -> dict[str, Any]:
-    """All that a recipe's features depend on, in the form in which a model card keeps it.
+def signature(spec: PipelineSpec) -> dict[str, Any]:
+    """All that a pipeline's features depend on, in the form in which a model card keeps it.
 
     media options, then slot -> channel -> stage, version, params and the hashes of its weights. Of the sources of a
     transcript nothing is kept: words are words, wherever they come from.
     """
-    found: dict[str, Any] = {"media": asdict(recipe.media)}
-    for use in recipe.uses():
+    found: dict[str, Any] = {"media": asdict(spec.media)}
+    for use in spec.uses():
         if use.slot == "transcript":
             continue
         found.setdefault(use.slot, {})[use.channel] = {
@@ -163,16 +164,16 @@ def no_raw_clip(card: Card, model: str) -> str:
     """Why such a model can score no raw clip, and what it can do."""
     return (
         f"model {model} cannot score a raw clip: it was trained on {card.trained.dataset}, features that another tool "
-        "made, and no recipe is known to make the same; type: msapipe evaluate FEATURES --model "
+        "made, and no pipeline is known to make the same; type: msapipe evaluate FEATURES --model "
         f"{model} for features of that kind, or train on features of msapipe extract -o"
     )
 
 
-def check_features(card: Card, recipe: Recipe, model: str) -> None:
-    """Raise FeatureMismatch, field by field, unless ``recipe`` makes what the model was trained on."""
+def check_features(card: Card, spec: PipelineSpec, model: str) -> None:
+    """Raise FeatureMismatch, field by field, unless ``spec`` makes what the model was trained on."""
     if foreign(card):
         raise FeatureMismatch(no_raw_clip(card, model))
-    check_made_by(card, {"features": signature(recipe), "align": recipe.align}, model, f"recipe {recipe.name}")
+    check_made_by(card, {"features": signature(spec), "align": spec.align}, model, f"pipeline {spec.name}")
 
 
 def check_made_by(card: Card, made_by: Mapping[str, Any], model: str, source: str) -> None:
@@ -183,12 +184,12 @@ def check_made_by(card: Card, made_by: Mapping[str, Any], model: str, source: st
     made = {name: part for name, part in made_by["features"].items() if name in card.dims or name not in MODALITIES}
     differences = list(_differences(card.features, made))
     if card.align != made_by["align"]:
-        differences.append(f"align: trained on {card.align}, recipe has {made_by['align']}")
+        differences.append(f"align: trained on {card.align}, pipeline has {made_by['align']}")
     if differences:
         raise FeatureMismatch(
             f"model {model} does not fit {source}:\n  "
             + "\n  ".join(differences)
-            + "\nchange the recipe back, train the model anew on it, or name another model"
+            + "\nchange the pipeline back, train the model anew on it, or name another model"
         )
 
 
@@ -198,11 +199,11 @@ def _differences(trained: Any, found: Any, at: str = "") -> list[str]:
         for name in sorted({*trained, *found}):
             below = f"{at}.{name}".lstrip(".")
             if name not in found:
-                out.append(f"{below}: trained with it, recipe has none")
+                out.append(f"{below}: trained with it, pipeline has none")
             elif name not in trained:
-                out.append(f"{below}: trained without it, recipe has it")
+                out.append(f"{below}: trained without it, pipeline has it")
             else:
                 out += _differences(trained[name], found[name], below)
         return out
     same = list(trained) == list(found) if isinstance(trained, list | tuple) else trained == found
-    return [] if same else [f"{at}: trained on {trained}, recipe has {found}"]
+    return [] if same else [f"{at}: trained on {trained}, pipeline has {found}"]

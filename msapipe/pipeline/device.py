@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 
 
 def resolve_device(name: str) -> str:
-    """ "auto" to the first GPU, or the CPU; "1" is cuda:1. Raises RecipeError for a GPU that is not there."""
+    """ "auto" to the first GPU, or the CPU; "1" is cuda:1. Raises ConfigError for a GPU that is not there."""
     if name == "cpu" or (name == "auto" and not has_driver()):
         return "cpu"
     import torch
@@ -19,9 +19,9 @@ def resolve_device(name: str) -> str:
         return "cuda:0" if there else "cpu"
     kind, _, number = (f"cuda:{name}" if name.isdigit() else name).partition(":")
     if kind != "cuda" or not (number or "0").isdigit():
-        raise RecipeError(f"device {name!r}: expected auto, cpu or cuda:N")
+        raise ConfigError(f"device {name!r}: expected auto, cpu or cuda:N")
     if int(number or 0) >= there:
-        raise RecipeError(f"device {name!r}: this machine has {there} GPUs that torch can use; type --device cpu")
+        raise ConfigError(f"device {name!r}: this machine has {there} GPUs that torch can use; type --device cpu")
     return f"cuda:{number or 0}"
 
 

@@ -89,7 +89,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def explain(outcome: Outcome, found: Prediction, model: Model, runner: Runner) -> Explanation:
-    """Explain the score of a clip that was run and scored; the recipe's text stages read it anew, word by word."""
+    """Explain the score of a clip that was run and scored; the pipeline's text stages read it anew, word by word."""
     features = features_of(outcome, model.card.dims)
     words = outcome.values.get("words") or outcome.values.get("transcript") or Transcript()
     reader, why_not = _reader(outcome, model, runner)
@@ -112,7 +112,7 @@ def features_of(outcome: Outcome, names: Iterable[str]) -> dict[str, FeatureSequ
 
 
 class _Reader:
-    """The text stages of a recipe and the model's head for text: what a text by itself says."""
+    """The text stages of a pipeline and the model's head for text: what a text by itself says."""
 
     def __init__(self, model: Model, steps: Sequence[Step]) -> None:
         self._model, self._steps = model, steps
@@ -123,7 +123,7 @@ class _Reader:
         channels = {
             step.channel: step.use.stage.run(**dict.fromkeys(step.inputs, words)) for step in self._steps if step.use
         }
-        part = align_channels({"text": channels}, words, self._model.recipe.align).get("text")
+        part = align_channels({"text": channels}, words, self._model.spec.align).get("text")
         return part if part is not None and part.valid.any() else None
 
     def says(self, texts: Sequence[Transcript]) -> list[float | None]:
@@ -140,7 +140,7 @@ def _reader(outcome: Outcome, model: Model, runner: Runner) -> tuple[_Reader | N
         return None, "the model reads no text"
     if "text" not in features_of(outcome, ("text",)):
         return None, "there is no text"
-    steps = [step for step in plan(outcome.clip, runner.recipe, runner.store).steps if step.slot == "text"]
+    steps = [step for step in plan(outcome.clip, runner.spec, runner.store).steps if step.slot == "text"]
     for step in steps:
         if not set(step.inputs) <= {"words", "transcript"}:
             return None, f"{step.name} reads more than words"
@@ -179,7 +179,7 @@ def _running(
 ) -> tuple[tuple[float, float], ...]:
     """The score of what was said, heard and seen up to each of some moments."""
     seconds = length_of(features)
-    if seconds > LONG or model.recipe.align not in (None, "words") or not features:
+    if seconds > LONG or model.spec.align not in (None, "words") or not features:
         return ()
     if max(len(part.values) for part in features.values()) == 1:
         return ()

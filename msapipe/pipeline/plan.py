@@ -1,4 +1,4 @@
-"""What a recipe means for a clip: every step, its key, and whether its result is stored. Nothing is computed."""
+"""What a pipeline means for a clip: every step, its key, and whether its result is stored. Nothing is computed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msapipe.cache import Store, digest, file_digest, stage_key
 from msapipe.cache.key import SCHEMA
 from msapipe.media import check_regular_file
 from msapipe.media.options import MEDIA_VERSION
-from msapipe.pipeline.recipe import Recipe, Use
+from msapipe.pipeline.spec import PipelineSpec, Use
 from msapipe.sidecars import sidecars_of
 from msapipe.stages import CHAINS
 from msapipe.types import Clip
@@ -26,7 +26,7 @@ class Step:
     """One stage applied to one clip.
 
     use: None for the step that reads what the file declares.   inputs: the slots it reads.
-    key: the name of its result.   recipe: what the key is the hash of.   store: where the result is, or will be.
+    key: the name of its result.   made_from: what the key is the hash of.   store: where the result is, or will be.
     """
 
     slot: str
@@ -34,7 +34,7 @@ class Step:
     use: Use | None
     inputs: tuple[str, ...]
     key: str
-    recipe: Mapping[str, Any]
+    made_from: Mapping[str, Any]
     store: Store = field(repr=False, compare=False)
 
     @property
@@ -69,7 +69,7 @@ class Plan:
         return [(step.slot, step.key) for step in self.steps]
 
     def summary_key(self, align: str | int | None) -> str:
-        """The name of what came of the clip with the recipe's ``align``."""
+        """The name of what came of the clip with the pipeline's ``align``."""
         steps = [[step.slot, step.channel, step.key] for step in self.steps]
         return digest({"slot": "summary", "steps": steps, "align": align})
 
@@ -81,8 +81,8 @@ class Plan:
         )
 
 
-def plan(clip: Clip, recipe: Recipe, store: Store) -> Plan:
-    """Name every step of ``recipe`` for ``clip``.
+def plan(clip: Clip, spec: PipelineSpec, store: Store) -> Plan:
+    """Name every step of ``spec`` for ``clip``.
 
     Reads the bytes of the file (for its hash, once) and of its sidecars, nothing else. Raises NotMedia when the path
     is no regular file.
@@ -91,7 +91,7 @@ def plan(clip: Clip, recipe: Recipe, store: Store) -> Plan:
     file = store.file_digest(clip.path)
     span = {"start": clip.start, "end": clip.end}
     source = {"schema": SCHEMA, "version": MEDIA_VERSION, "file": file}
-    options = asdict(recipe.media)
+    options = asdict(spec.media)
     picture = {name: options[name] for name in ("fps", "max_side")}
     sound = {name: options[name] for name in ("rate", "peak_db")}
     media = {**source, "slot": "media"}
@@ -102,7 +102,7 @@ def plan(clip: Clip, recipe: Recipe, store: Store) -> Plan:
         "clip": digest({"schema": SCHEMA, "slot": "clip", **span, "text": clip.text, "sidecars": _sidecars(clip)}),
     }
     steps = [Step("media", "media", None, (), keys["media"], media, store)]
-    for slot, uses in recipe.stages.items():
+    for slot, uses in spec.stages.items():
         own = [_step(use, keys, store) for use in uses]
         steps += own
         keys[slot] = own[0].key if len(own) == 1 else digest({"slot": slot, "of": [[s.channel, s.key] for s in own]})
@@ -112,9 +112,9 @@ def plan(clip: Clip, recipe: Recipe, store: Store) -> Plan:
 def _step(use: Use, keys: Mapping[str, str], store: Store) -> Step:
     params, weights = use.identity
     inputs = {slot: keys[slot] for slot in sorted(use.needs())}
-    recipe = stage_key(use.slot, use.name, use.stage.version, params, weights, inputs)
-    key = digest(recipe)
-    return Step(use.slot, use.channel, use, use.asks, key, recipe, store)
+    made_from = stage_key(use.slot, use.name, use.stage.version, params, weights, inputs)
+    key = digest(made_from)
+    return Step(use.slot, use.channel, use, use.asks, key, made_from, store)
 
 
 def _sidecars(clip: Clip) -> list[list[str | None]]:

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from msapipe.cache import Store, digest
 from msapipe.cache.key import SCHEMA
-from msapipe.errors import CacheError, FeatureMismatch, NothingToScore, RecipeError
+from msapipe.errors import CacheError, ConfigError, FeatureMismatch, NothingToScore
 from msapipe.fusion._scores import Scorer, Scores
 from msapipe.pipeline import network
 from msapipe.pipeline.card import Card, check_features, model_folder, read_card
-from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Outcome
+from msapipe.pipeline.spec import PipelineSpec
 from msapipe.pipeline.windows import LENGTH, LONG, cut, length_of, mean, weights_of, why_whole, windows_of
 from msapipe.types import Contribution, FeatureSequence, Prediction, Transcript, Window
 
@@ -31,25 +31,27 @@ _BATCH = 16
 
 
 class Model:
-    """A model folder, checked against a recipe; its numbers are read when a score is first computed.
+    """A model folder, checked against a pipeline; its numbers are read when a score is first computed.
 
-    Raises FeatureMismatch when the recipe makes other features than it was trained on, unless ``allow_mismatch``.
+    Raises FeatureMismatch when the pipeline makes other features than it was trained on, unless ``allow_mismatch``.
     window: seconds of the windows of the timeline, of short clips too; the score does not depend on it.
     ``loading`` is the seconds that this took so far, libraries included.
     """
 
-    def __init__(self, name: str, recipe: Recipe, allow_mismatch: bool = False, window: float | None = None) -> None:
+    def __init__(
+        self, name: str, spec: PipelineSpec, allow_mismatch: bool = False, window: float | None = None
+    ) -> None:
         if window is not None and not 1 <= window < float("inf"):
-            raise RecipeError(f"a window of {window:g} s: expected a number of seconds, 1 or more")
+            raise ConfigError(f"a window of {window:g} s: expected a number of seconds, 1 or more")
         self.window = window
-        beside = recipe.source.parent if recipe.source else None
+        beside = spec.source.parent if spec.source else None
         self.name = name
-        self.recipe = recipe
+        self.spec = spec
         self.folder: Path = model_folder(name, beside)
         self.card: Card = read_card(self.folder)
         self._mismatch = ""
         try:
-            check_features(self.card, recipe, name)
+            check_features(self.card, spec, name)
         except FeatureMismatch as error:
             if not allow_mismatch:
                 raise
@@ -73,8 +75,8 @@ class Model:
         """
         features = {name: outcome.features[name] for name in self.card.dims if name in outcome.features}
         self._check(outcome, features)
-        recipe = self._recipe_of(outcome, features)
-        key = digest(recipe)
+        spec = self._pipeline_of(outcome, features)
+        key = digest(spec)
         entry = store.get("prediction", key)
         if entry is not None and isinstance(entry.value, Prediction):
             prediction = entry.value
@@ -82,7 +84,7 @@ class Model:
             prediction = self._score(features, {name: outcome.keys[name] for name in features})
             # The score is what was asked for; that nothing can be kept is noted with the features.
             with contextlib.suppress(CacheError):
-                store.put("prediction", key, prediction, recipe)
+                store.put("prediction", key, prediction, spec)
         words = outcome.values.get("transcript")
         return replace(
             prediction,
@@ -126,9 +128,9 @@ class Model:
                     f"{self.card.dims[name]}; {'; '.join(outcome.notes) or 'see msapipe plan'}"
                 )
 
-    def _recipe_of(self, outcome: Outcome, features: Mapping[str, FeatureSequence]) -> dict[str, Any]:
+    def _pipeline_of(self, outcome: Outcome, features: Mapping[str, FeatureSequence]) -> dict[str, Any]:
         """What the key of a prediction is the hash of."""
-        aligned = () if self.recipe.align is None else (*outcome.features, "words")
+        aligned = () if self.spec.align is None else (*outcome.features, "words")
         asked = {} if self.window is None else {"window": self.window}
         return asked | {
             "schema": SCHEMA,
@@ -137,7 +139,7 @@ class Model:
             "model": digest({"card": self.card.model_dump(mode="json")}),
             "inputs": {name: outcome.keys[name] for name in features},
             # A time grid is made of the words, or of the ends of all features, also of those that are not read.
-            "align": self.recipe.align,
+            "align": self.spec.align,
             "aligned": {name: outcome.keys[name] for name in aligned if name in outcome.keys},
             # A modality that is switched off, or could not be computed this once (a library is missing, say), must
             # not be remembered as if there were none.
@@ -176,7 +178,7 @@ class Model:
 
     def _asked_timeline(self, features: Mapping[str, FeatureSequence]) -> tuple[Window, ...]:
         """Scores in windows of the length that was asked for; () where none was, or they cannot be cut."""
-        if self.window is None or why_whole(self.recipe):
+        if self.window is None or why_whole(self.spec):
             return ()
         windows = windows_of(length_of(features), self.window)
         parts = cut(features, windows)
@@ -189,14 +191,14 @@ class Model:
         at_once = np.array([[0.0, seconds]])
         if seconds <= LONG or max(len(part.values) for part in features.values()) == 1:
             return at_once, ()  # a single row is what a clip without a word is aligned to
-        reason = why_whole(self.recipe)
+        reason = why_whole(self.spec)
         if reason:
             note = f"scored at once, not in windows of {LENGTH:g} s: the model reads {reason} of the whole clip"
             return at_once, (note,)
         return windows_of(seconds), ()
 
     def _why_no_timeline(self) -> tuple[str, ...]:
-        reason = why_whole(self.recipe)
+        reason = why_whole(self.spec)
         if self.window is None or not reason:
             return ()
         return (f"no timeline: the model reads {reason} of the whole clip",)

@@ -26,7 +26,7 @@ from msapipe.pipeline.device import resolve_device
 from msapipe.pipeline.plan import Plan, Step, plan
 from msapipe.pipeline.progress import Follower, Listener
 from msapipe.pipeline.reasons import why_missing
-from msapipe.pipeline.recipe import Recipe
+from msapipe.pipeline.spec import PipelineSpec
 from msapipe.stages import MODALITIES, Stage
 from msapipe.types import Clip, FaceClip, Failure, FeatureSequence, MediaInfo, Summary
 from msapipe.types.words import PassedOver
@@ -45,7 +45,7 @@ class Options:
     device: as torch names it.   overwrite: compute also what is stored.   retry: try files again on which the
     decoder died before.   must_keep: a cache that cannot be written is an error, not a note.
     offline: weights that are not on this machine are an error, instead of being fetched.
-    in_part: another run with the rest of the recipe follows, and says what came of a clip.
+    in_part: another run with the rest of the pipeline follows, and says what came of a clip.
     verify: read what is stored and check its checksum, also where its file was not touched.
     """
 
@@ -88,9 +88,9 @@ class Runner:
     """Runs clips one behind the other; stages are loaded once, when first needed.   listener: told how far each is."""
 
     def __init__(
-        self, recipe: Recipe, store: Store, options: Options | None = None, listener: Listener | None = None
+        self, spec: PipelineSpec, store: Store, options: Options | None = None, listener: Listener | None = None
     ) -> None:
-        self.recipe, self.store, self.options, self.listener = recipe, store, options or Options(), listener
+        self.spec, self.store, self.options, self.listener = spec, store, options or Options(), listener
         self._decoder = Decoder(self.options.limits)
         self._loaded: set[int] = set()
 
@@ -127,10 +127,10 @@ class Runner:
     def _summed_up(self, clip: Clip) -> Outcome | None:
         begun = time.perf_counter()
         try:
-            planned = plan(clip, self.recipe, self.store)
+            planned = plan(clip, self.spec, self.store)
         except (MsapipeError, OSError):
             return None
-        entry = self.store.get("summary", planned.summary_key(self.recipe.align))
+        entry = self.store.get("summary", planned.summary_key(self.spec.align))
         known = entry.value if entry is not None else None
         whole = isinstance(known, Summary) and all(self.store.whole(*o, self.options.verify) for o in known.filled)
         if not isinstance(known, Summary) or not whole:
@@ -144,7 +144,7 @@ class Runner:
         begun = time.perf_counter()
         outcome = Outcome(clip)
         try:
-            planned = plan(clip, self.recipe, self.store)
+            planned = plan(clip, self.spec, self.store)
             outcome.keys = dict(planned.keys)
             if compute:
                 # Several runs on one cache share the work: who holds the claim computes, who waited finds it stored.
@@ -168,7 +168,7 @@ class Runner:
         if stage is None or id(stage) in self._loaded:
             return
         for weights in stage.own_weights():
-            make_ready(weights, self.recipe.accept_licences, self.options.offline)
+            make_ready(weights, self.spec.accept_licences, self.options.offline)
         try:
             stage.load(resolve_device(self.options.device.partition(",")[0]) if type(stage).on_device else "cpu")
         except ImportError as error:
@@ -221,8 +221,8 @@ class _Pass:
                 if self._another_may(step):
                     self._note(f"{step.name} was passed over: {error}")
                 elif isinstance(error, MissingWeights) or (isinstance(error, WeightsError) and step.named_weights):
-                    every = f"msapipe weights fetch --pipeline {self.runner.recipe.called}"
-                    raise MissingWeights(f"{step.name}: {error} (all that the recipe needs: {every})") from error
+                    every = f"msapipe weights fetch --pipeline {self.runner.spec.called}"
+                    raise MissingWeights(f"{step.name}: {error} (all that the pipeline needs: {every})") from error
                 self._leave_out(step, str(error))
         if self.runner.options.retry or self.runner.options.overwrite:
             self.runner.store.discard("failures", self._failure_key())
@@ -275,7 +275,7 @@ class _Pass:
 
     def _keep(self, step: Step, value: Any, notes: tuple[str, ...]) -> None:
         try:
-            self.runner.store.put(step.slot, step.key, value, dict(step.recipe), notes)
+            self.runner.store.put(step.slot, step.key, value, dict(step.made_from), notes)
         except CacheError as error:
             if self.runner.options.must_keep:
                 raise
@@ -285,7 +285,7 @@ class _Pass:
     def _input(self, name: str) -> Any:
         """The value that a stage asks for; sound is decoded, and the face clip made, when first asked for."""
         if name not in self.values:
-            clip, options = self.plan.clip, self.runner.recipe.media
+            clip, options = self.plan.clip, self.runner.spec.media
             if name == "frames":
                 return self.progress.over(self.runner._decoder.frames(clip, options))
             if name == "waveform":
@@ -308,7 +308,7 @@ class _Pass:
         return None
 
     def _another_may(self, step: Step) -> bool:
-        """Whether a later alternative of the recipe may fill the slot of a step."""
+        """Whether a later alternative of the pipeline may fill the slot of a step."""
         if step.slot in MODALITIES:
             return False
         later = self.plan.steps[self.plan.steps.index(step) + 1 :]
@@ -335,13 +335,13 @@ class _Pass:
     def _finish(self) -> None:
         """Say what is missing and why, and put the channels of each modality together."""
         outcome = self.outcome
-        recipe = self.runner.recipe
-        outcome.features = align_channels(self.channels, self.values.get("words"), recipe.align)
+        spec = self.runner.spec
+        outcome.features = align_channels(self.channels, self.values.get("words"), spec.align)
         outcome.missing = tuple(
-            name for name in recipe.modalities if name not in outcome.features or not outcome.features[name].valid.any()
+            name for name in spec.modalities if name not in outcome.features or not outcome.features[name].valid.any()
         )
         outcome.coverage = {
-            name: outcome.features[name].coverage if name in outcome.features else 0.0 for name in recipe.modalities
+            name: outcome.features[name].coverage if name in outcome.features else 0.0 for name in spec.modalities
         }
         for name in outcome.missing:
             self._note(f"{name} is missing: {self.absent.get(name) or why_missing(name, self.values, self.notes)}")
@@ -356,7 +356,7 @@ class _Pass:
 
     def _sum_up(self) -> None:
         """Keep what came of the clip beside its results, so that a later run need not read them to know it."""
-        key = self.plan.summary_key(self.runner.recipe.align)
+        key = self.plan.summary_key(self.runner.spec.align)
         if not self.lasting or (not self.outcome.computed and self.runner.store.whole("summary", key)):
             return
         summary = Summary(self.outcome.missing, self.outcome.notes, self.outcome.coverage, tuple(self.filled))
@@ -385,10 +385,10 @@ class _Pass:
     def _quarantine(self, error: DecoderDied) -> None:
         message = str(error).removeprefix(f"{self.plan.clip.path}: ")
         with contextlib.suppress(CacheError):  # then it is tried again next time, which is no harm
-            self.runner.store.put("failures", self._failure_key(), Failure(message), self._failure_recipe())
+            self.runner.store.put("failures", self._failure_key(), Failure(message), self._failure_made_from())
 
-    def _failure_recipe(self) -> dict[str, Any]:
+    def _failure_made_from(self) -> dict[str, Any]:
         return {"file": self.plan.file, "slot": "failures"}
 
     def _failure_key(self) -> str:
-        return digest(self._failure_recipe())
+        return digest(self._failure_made_from())

@@ -1,33 +1,33 @@
-"""Clips that were run, scored: a model checked against the whole recipe, and its predictions put into outcomes."""
+"""Clips that were run, scored: a model checked against the whole pipeline, and its predictions put into outcomes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
 
-from msapipe.errors import MsapipeError, RecipeError
+from msapipe.errors import ConfigError, MsapipeError
 from msapipe.pipeline.predict import Model
-from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Outcome, Runner
+from msapipe.pipeline.spec import PipelineSpec
 
 
 def model_of(
-    name: str | None, recipe: Recipe, without: list[str], allow_mismatch: bool, window: float | None = None
-) -> tuple[Model, Recipe]:
-    """The model, checked against the whole recipe, and the recipe without what is switched off.   window: see Model."""
-    name = name or recipe.model
+    name: str | None, spec: PipelineSpec, without: list[str], allow_mismatch: bool, window: float | None = None
+) -> tuple[Model, PipelineSpec]:
+    """The model, checked against the whole pipeline, and what is left of that.   window: see Model."""
+    name = name or spec.model
     if name is None:
-        raise RecipeError(f"recipe {recipe.name} names no model; give one with --model (msapipe list models)")
-    reduced = recipe.without(without) if without else recipe
-    model = Model(name, recipe, allow_mismatch, window)
+        raise ConfigError(f"pipeline {spec.name} names no model; give one with --model (msapipe list models)")
+    reduced = spec.without(without) if without else spec
+    model = Model(name, spec, allow_mismatch, window)
     if without and not set(model.card.dims) & set(reduced.modalities):
-        raise RecipeError(f"--without {', '.join(without)}: model {name} reads only {', '.join(model.card.dims)}")
+        raise ConfigError(f"--without {', '.join(without)}: model {name} reads only {', '.join(model.card.dims)}")
     return model, reduced
 
 
 def scored(outcomes: Iterable[Outcome], model: Model, runner: Runner) -> Iterator[Outcome]:
     """Outcomes with their prediction in ``values``; a clip that cannot be scored becomes an error."""
-    switched_off = set(model.recipe.modalities) - set(runner.recipe.modalities)
+    switched_off = set(model.spec.modalities) - set(runner.spec.modalities)
     for outcome in outcomes:
         if outcome.status != "error":
             begun, loaded = time.perf_counter(), model.loading

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from msapipe.datasets import Example, Refused
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 
 _WRITTEN = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
@@ -30,10 +30,10 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Read "I/N"; raises RecipeError unless 1 <= I <= N."""
+        """Read "I/N"; raises ConfigError unless 1 <= I <= N."""
         found = _WRITTEN.fullmatch(text.strip())
         if found is None or not 1 <= int(found[1]) <= int(found[2]):
-            raise RecipeError(f"--shard {text}: expected I/N with I from 1 to N, as in 1/4, 2/4, 3/4 and 4/4")
+            raise ConfigError(f"--shard {text}: expected I/N with I from 1 to N, as in 1/4, 2/4, 3/4 and 4/4")
         return cls(int(found[1]), int(found[2]))
 
     def share(self, items: Iterable[Example | Refused]) -> list[Example | Refused]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.pipeline.recipe import Recipe
+from msapipe.pipeline.spec import PipelineSpec
 from msapipe.types import FeatureSequence
 
 Features = Mapping[str, FeatureSequence]
@@ -38,15 +38,15 @@ def length_of(features: Features) -> float:
     return max((float(part.times[:, 1].max()) for part in features.values() if len(part.times)), default=0.0)
 
 
-def why_whole(recipe: Recipe) -> str:
-    """Why features of this recipe cannot be cut by time, or "".
+def why_whole(spec: PipelineSpec) -> str:
+    """Why features of this pipeline cannot be cut by time, or "".
 
     Rows that stand for a share of the clip (``align: {to: N}``) are too long for it, and token ids make sense only
     as a whole, with the special tokens at both ends. Rows on words can be cut: each was made of its word alone.
     """
-    if recipe.align not in (None, "words"):
-        return "the tokens" if recipe.align == "tokens" else f"{recipe.align} steps"
-    if any(use.name == "tokens" for use in recipe.stages.get("text", ())):
+    if spec.align not in (None, "words"):
+        return "the tokens" if spec.align == "tokens" else f"{spec.align} steps"
+    if any(use.name == "tokens" for use in spec.stages.get("text", ())):
         return "the tokens"
     return ""
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from msapipe.errors import MsapipeError
 from msapipe.media import Decoder, MediaOptions
 from msapipe.pipeline.explain import Explanation
-from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Outcome
+from msapipe.pipeline.spec import PipelineSpec
 from msapipe.report.film import at_rate, write_film
 from msapipe.report.marks import on_one_line
 from msapipe.types import FaceTracks, MediaInfo, Prediction, Speaker, Transcript
@@ -29,7 +29,7 @@ _AROUND = 4  # words shown before and after the one that is spoken
 _SOON = 1.0  # seconds that a word stays in sight
 
 
-def render_film(path: Path, outcome: Outcome, found: Prediction, why: Explanation, recipe: Recipe) -> int:
+def render_film(path: Path, outcome: Outcome, found: Prediction, why: Explanation, spec: PipelineSpec) -> int:
     """Write the clip as an mp4 with everything burnt in; returns the number of pictures.
 
     Raises MsapipeError for a clip without pictures, and where the file cannot be written.
@@ -39,7 +39,7 @@ def render_film(path: Path, outcome: Outcome, found: Prediction, why: Explanatio
         raise MsapipeError(f"{outcome.clip.path}: it has no pictures to draw on; msapipe report shows sound too")
     painter = _Painter(outcome, found, why)
     # Faces were found in pictures of this size: boxes fit without scaling.
-    options = MediaOptions(_FPS, recipe.media.rate, recipe.media.peak_db, recipe.media.max_side)
+    options = MediaOptions(_FPS, spec.media.rate, spec.media.peak_db, spec.media.max_side)
     with Decoder() as decoder:
         sound = decoder.waveform(outcome.clip, options) if media.audio is not None else None
         pictures = (painter.paint(picture, at) for at, picture in at_rate(decoder.frames(outcome.clip, options), _FPS))

@@ -19,8 +19,8 @@ from msapipe.errors import MsapipeError
 from msapipe.media import Decoder, MediaOptions
 from msapipe.pipeline.explain import Explanation, WordEffect, features_of
 from msapipe.pipeline.plan import Step
-from msapipe.pipeline.recipe import Recipe
 from msapipe.pipeline.run import Outcome
+from msapipe.pipeline.spec import PipelineSpec
 from msapipe.report import clip_pictures as pictures
 from msapipe.report.film import at_rate, write_film
 from msapipe.report.template import render, write_text
@@ -36,7 +36,7 @@ MOST_WORDS = 2000
 
 @dataclass(frozen=True)
 class Told:
-    """All that a clip's page tells: what was found, why, by which recipe and steps.
+    """All that a clip's page tells: what was found, why, by which pipeline and steps.
 
     name: shown instead of the file's path, "" for the path.
     """
@@ -44,7 +44,7 @@ class Told:
     outcome: Outcome
     prediction: Prediction
     explanation: Explanation
-    recipe: Recipe
+    spec: PipelineSpec
     steps: Sequence[Step]
     name: str = ""
 
@@ -53,7 +53,7 @@ def write_clip_page(path: Path, told: Told, home: str = "") -> int:
     """Write the page of a clip; returns the bytes that it has beside the film.
 
     home: the address of the page of all clips, where there is one.
-    Raises RecipeError when the file cannot be written.
+    Raises ConfigError when the file cannot be written.
     """
     outcome = told.outcome
     notes = list(dict.fromkeys((*outcome.notes, *told.prediction.notes)))
@@ -88,7 +88,7 @@ def _sound(told: Told, decoder: Decoder, notes: list[str]) -> Waveform | None:
     if media is None or media.audio is None:
         return None
     try:
-        return decoder.waveform(told.outcome.clip, told.recipe.media)
+        return decoder.waveform(told.outcome.clip, told.spec.media)
     except MsapipeError as error:
         notes.append(f"the sound is not shown: {error}")
         return None
@@ -153,7 +153,7 @@ def _head(told: Told, seconds: float) -> dict[str, Any]:
         "seconds": seconds,
         "span": f"seconds {clip.start:g} to {clip.start + seconds:g} of the file" if part else "",
         "model": found.model,
-        "recipe": told.recipe.name,
+        "pipeline": told.spec.name,
         "score": f"{found.score:+.2f}",
         "label": found.label,
         "label_class": found.label if found.label in ("positive", "negative", "neutral") else "unclear",
@@ -339,7 +339,7 @@ def _made(told: Told, seconds: float) -> dict[str, Any]:
         ("length", f"{seconds:.2f} s"),
         ("pictures", (media and media.video) or "none"),
         ("sound", (media and media.audio) or "none"),
-        ("recipe", f"{told.recipe.name}: {told.recipe.about}"),
+        ("pipeline", f"{told.spec.name}: {told.spec.about}"),
         ("model", told.prediction.model),
         ("time", f"{outcome.seconds:.2f} s" + ("" if outcome.computed else ", features from the cache")),
         ("msapipe", __version__),
@@ -349,7 +349,7 @@ def _made(told: Told, seconds: float) -> dict[str, Any]:
         {"name": step.name, "seconds": _seconds_of(spent.pop(step.name, None)), "key": step.key} for step in told.steps
     ]
     steps += [{"name": name, "seconds": f"{time:.2f}", "key": ""} for name, time in spent.items()]
-    return {"facts": facts, "settings": told.recipe.text, "steps": steps}
+    return {"facts": facts, "settings": told.spec.text, "steps": steps}
 
 
 def _seconds_of(spent: float | None) -> str:

@@ -37,7 +37,7 @@ class Line:
 
 
 def write_clips_page(path: Path, lines: Sequence[Line], numbers: RunNumbers, about: Sequence[tuple[str, str]]) -> None:
-    """Write the page; raises RecipeError when the file cannot be written."""
+    """Write the page; raises ConfigError when the file cannot be written."""
     ordered = sorted(lines, key=lambda line: -line.prediction.score)
     values = {
         "title": f"{len(lines)} clips",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import MissingLibrary, RecipeError
+from msapipe.errors import ConfigError, MissingLibrary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,9 +31,9 @@ ENDINGS = (".png", ".svg", ".pdf")
 def check_figure(path: Path) -> None:
     """Raise, before anything is computed, where a figure cannot be drawn or written."""
     if path.suffix.lower() not in ENDINGS:
-        raise RecipeError(f"{path}: found the ending {path.suffix!r}, a figure ends in {', '.join(ENDINGS)}")
+        raise ConfigError(f"{path}: found the ending {path.suffix!r}, a figure ends in {', '.join(ENDINGS)}")
     if not path.absolute().parent.is_dir():
-        raise RecipeError(f"{path}: there is no folder {path.parent}; make it first")
+        raise ConfigError(f"{path}: there is no folder {path.parent}; make it first")
     _new_figure()
 
 
@@ -81,7 +81,7 @@ def draw_diagnostics(record: Mapping[str, Any], words: Sequence[str] = ()) -> Fi
     if record["unimodal"]:
         drawn = {"score by itself": record["unimodal"], **drawn}
     if not drawn:
-        raise RecipeError("the model says nothing of a clip beside its score: it has no gates and no attention")
+        raise ConfigError("the model says nothing of a clip beside its score: it has no gates and no attention")
     figure = _new_figure(min(3, len(drawn)), math.ceil(len(drawn) / 3))
     for number, (name, value) in enumerate(drawn.items(), 1):
         axes = figure.add_subplot(math.ceil(len(drawn) / 3), min(3, len(drawn)), number)
@@ -122,7 +122,7 @@ def save(figure: Figure, path: Path) -> None:
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:
-        raise RecipeError(f"{path} cannot be written: {error.strerror}; name another file") from error
+        raise ConfigError(f"{path} cannot be written: {error.strerror}; name another file") from error
 
 
 def _measures(found: Embedding) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NewType
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.report.marks import marked, without_controls
 
 Html = NewType("Html", str)
@@ -26,15 +26,15 @@ _BAR, _HEIGHT, _MARGIN = 44, 120, 18
 
 
 def check_page(path: Path) -> None:
-    """Raise RecipeError, before anything is computed, where a page cannot be written."""
+    """Raise ConfigError, before anything is computed, where a page cannot be written."""
     if path.suffix.lower() not in ENDINGS:
-        raise RecipeError(f"{path}: found the ending {path.suffix!r}, a page ends in {' or '.join(ENDINGS)}")
+        raise ConfigError(f"{path}: found the ending {path.suffix!r}, a page ends in {' or '.join(ENDINGS)}")
     if not path.absolute().parent.is_dir():
-        raise RecipeError(f"{path}: there is no folder {path.parent}; make it first")
+        raise ConfigError(f"{path}: there is no folder {path.parent}; make it first")
 
 
 def write_page(path: Path, title: str, parts: Iterable[Html]) -> None:
-    """Write a page with a title and its parts; raises RecipeError when the file cannot be written."""
+    """Write a page with a title and its parts; raises ConfigError when the file cannot be written."""
     lines = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -49,7 +49,7 @@ def write_page(path: Path, title: str, parts: Iterable[Html]) -> None:
         # A file's name may hold bytes that are no text.
         path.write_text(without_controls("\n".join(lines) + "\n"), encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise RecipeError(f"{path} cannot be written: {error.strerror}; name another file") from error
+        raise ConfigError(f"{path} cannot be written: {error.strerror}; name another file") from error
 
 
 def section(title: str, *parts: Html) -> Html:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.report.marks import marked, without_controls
 
 _FOLDER = Path(__file__).with_name("templates")
@@ -41,14 +41,14 @@ def render(template: str, values: dict[str, Any], script: str = "", media: str =
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a page, whole or not at all; raises RecipeError when the file cannot be written."""
+    """Write a page, whole or not at all; raises ConfigError when the file cannot be written."""
     try:
         with tempfile.NamedTemporaryFile("wb", dir=path.absolute().parent, prefix=".page-", delete=False) as file:
             file.write(without_controls(text).encode("utf-8", "backslashreplace"))
         os.chmod(file.name, 0o666 & ~_umask())
         os.replace(file.name, path)
     except OSError as error:
-        raise RecipeError(f"{path} cannot be written: {error.strerror}; name another file") from error
+        raise ConfigError(f"{path} cannot be written: {error.strerror}; name another file") from error
 
 
 def _umask() -> int:

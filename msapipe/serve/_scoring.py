@@ -1,7 +1,8 @@
 """The process that scores clips for a server: requests in from standard input, events out, one JSON line each.
 
-The first line says cache, device and what to load at once. A request is {clip, name, page, recipe, model}; its answers
-are any number of {"event": "progress"}, then one {"event": "done", "result"} or {"event": "failed", "kind", "error"}.
+The first line says cache, device and what to load at once. A request is {clip, name, page, pipeline, model}; its
+answers are any number of {"event": "progress"}, then one {"event": "done", "result"} or {"event": "failed", "kind",
+"error"}.
 It ends with its input, or with a signal; a clip that crashes it takes nothing else along.
 """
 
@@ -27,7 +28,7 @@ from msapipe.engines._worker import not_outlive  # noqa: E402
 from msapipe.errors import EndsRun, MsapipeError, NothingToScore  # noqa: E402
 from msapipe.media.regular import named  # noqa: E402
 from msapipe.pipeline.explain import explain  # noqa: E402
-from msapipe.pipeline.model_recipe import choose_recipe  # noqa: E402
+from msapipe.pipeline.model_pipeline import choose_spec  # noqa: E402
 from msapipe.pipeline.plan import Step, plan  # noqa: E402
 from msapipe.pipeline.predict import Model  # noqa: E402
 from msapipe.pipeline.progress import Progress  # noqa: E402
@@ -39,7 +40,7 @@ from msapipe.types import Clip  # noqa: E402
 
 log = logging.getLogger("msapipe")
 
-# Loaded recipes and models are kept, this many of them: enough to compare two.
+# Loaded pipelines and models are kept, this many of them: enough to compare two.
 _KEPT = 2
 # Seconds between two words about the same step.
 _SAY_EVERY = 0.25
@@ -47,14 +48,14 @@ _SAY_EVERY = 0.25
 
 @dataclass
 class _Loaded:
-    """A recipe and a model at work."""
+    """A pipeline and a model at work."""
 
     runner: Runner
     model: Model
 
     def warm(self) -> None:
         """Read libraries and weights before the first clip; what cannot be loaded is said when a clip needs it."""
-        for use in self.runner.recipe.uses():
+        for use in self.runner.spec.uses():
             step = Step(use.slot, "", use, (), "", {}, self.runner.store)
             try:
                 self.runner.load(step)
@@ -76,9 +77,9 @@ class Scoring:
         for loaded in self._loaded.values():
             loaded.runner.close()
 
-    def warm(self, recipe: str | None, model: str | None) -> None:
-        """Load a recipe and a model. Raises MsapipeError where there are none of these names, or they do not fit."""
-        self._get(recipe, model).warm()
+    def warm(self, pipeline: str | None, model: str | None) -> None:
+        """Load a pipeline and a model. Raises MsapipeError where there are none of these names, or they do not fit."""
+        self._get(pipeline, model).warm()
 
     def answer(self, request: dict[str, Any]) -> None:
         """Score the clip of a request, whatever comes of it."""
@@ -96,7 +97,7 @@ class Scoring:
             self._fail("internal", error, path, request)
 
     def _score(self, path: Path, request: dict[str, Any]) -> dict[str, Any]:
-        loaded = self._get(request["recipe"], request["model"])
+        loaded = self._get(request["pipeline"], request["model"])
         clip = Clip(request["name"], path)
         (outcome,) = scored([loaded.runner.run(clip)], loaded.model, loaded.runner)
         found = outcome.values.get("prediction")
@@ -115,19 +116,19 @@ class Scoring:
         self._tell("progress", step="report", number=0, steps=1, reached=None, length=None)
         runner = loaded.runner
         why = explain(outcome, outcome.values["prediction"], loaded.model, runner)
-        steps = plan(outcome.clip, runner.recipe, runner.store).steps
-        write_clip_page(page, Told(outcome, outcome.values["prediction"], why, runner.recipe, steps, name))
+        steps = plan(outcome.clip, runner.spec, runner.store).steps
+        write_clip_page(page, Told(outcome, outcome.values["prediction"], why, runner.spec, steps, name))
 
-    def _get(self, recipe: str | None, model: str | None) -> _Loaded:
-        known = self._loaded.get((recipe, model))
+    def _get(self, pipeline: str | None, model: str | None) -> _Loaded:
+        known = self._loaded.get((pipeline, model))
         if known is None:
             if len(self._loaded) >= _KEPT:
                 self._loaded.popitem(last=False)[1].runner.close()
-            scorer, reduced = model_of(model, choose_recipe(recipe, model), [], False)
+            scorer, reduced = model_of(model, choose_spec(pipeline, model), [], False)
             options = Options(self._start["device"], must_keep=False, offline=self._start["offline"])
             runner = Runner(reduced, open_store(self._start["cache"]), options, self._listen)
-            known = self._loaded[recipe, model] = _Loaded(runner, scorer)
-        self._loaded.move_to_end((recipe, model))
+            known = self._loaded[pipeline, model] = _Loaded(runner, scorer)
+        self._loaded.move_to_end((pipeline, model))
         return known
 
     def _listen(self, progress: Progress) -> None:
@@ -167,7 +168,7 @@ def main() -> None:
     scoring = Scoring(start, out)
     with contextlib.closing(scoring):
         try:
-            scoring.warm(start["recipe"], start["model"])
+            scoring.warm(start["pipeline"], start["model"])
         except MsapipeError as error:
             out.write(json.dumps({"event": "failed", "kind": "unavailable", "error": str(error)}) + "\n")
             out.flush()

@@ -1,4 +1,4 @@
-"""The page: upload or record a clip, choose recipe and model, watch it being scored, compare two models."""
+"""The page: upload or record a clip, choose pipeline and model, watch it being scored, compare two models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from msapipe.serve import intake
 from msapipe.serve.jobs import Desk, Job
 from msapipe.serve.scorer import Request
 
-OWN_RECIPE = "the model's own"
+OWN_PIPELINE = "the model's own"
 NO_SECOND = "no other model"
 # Whatever the page's libraries may come to link to, a browser asks nobody but this server.
 _POLICY = (
@@ -38,7 +38,7 @@ _ABOUT = (
 )
 
 
-def make_demo(desk: Desk, recipes: Sequence[str], models: Sequence[str], temporary: Path) -> FastAPI:
+def make_demo(desk: Desk, pipelines: Sequence[str], models: Sequence[str], temporary: Path) -> FastAPI:
     """The page as an application over a desk, which it opens and closes.
 
     models: what may be chosen, the first one at first.   temporary: where uploads lie until they are scored.
@@ -56,7 +56,7 @@ def make_demo(desk: Desk, recipes: Sequence[str], models: Sequence[str], tempora
         return FileResponse(job.request.page, media_type="text/html; charset=utf-8", headers=headers)
 
     app.add_middleware(_Policy)
-    page = _page(desk, recipes, models)
+    page = _page(desk, pipelines, models)
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         page,
@@ -95,7 +95,7 @@ class _Policy(BaseHTTPMiddleware):
         return response
 
 
-def _page(desk: Desk, recipes: Sequence[str], models: Sequence[str]) -> Any:
+def _page(desk: Desk, pipelines: Sequence[str], models: Sequence[str]) -> Any:
     with gr.Blocks(title="msapipe", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(_ABOUT)
         with gr.Row():
@@ -110,7 +110,9 @@ def _page(desk: Desk, recipes: Sequence[str], models: Sequence[str]) -> Any:
                         webcam_options=gr.WebcamOptions(mirror=False),  # turning it round would need ffmpeg
                     )
                 model = gr.Dropdown(list(models), value=models[0], label="Model", elem_id="model")
-                recipe = gr.Dropdown([OWN_RECIPE, *recipes], value=OWN_RECIPE, label="Recipe", elem_id="recipe")
+                pipeline = gr.Dropdown(
+                    [OWN_PIPELINE, *pipelines], value=OWN_PIPELINE, label="Pipeline", elem_id="pipeline"
+                )
                 second = gr.Dropdown([NO_SECOND, *models], value=NO_SECOND, label="Compare with", elem_id="second")
                 button = gr.Button("Score", variant="primary", elem_id="score")
             with gr.Column(scale=3):
@@ -125,12 +127,12 @@ def _page(desk: Desk, recipes: Sequence[str], models: Sequence[str]) -> Any:
                 yield _alert("Choose a clip first: upload or record one."), ""
                 return
             wanted = [name] if other in (NO_SECOND, name) else [name, other]
-            async for told in _score(desk, Path(path), wanted, None if way == OWN_RECIPE else way):
+            async for told in _score(desk, Path(path), wanted, None if way == OWN_PIPELINE else way):
                 yield told
 
         button.click(
             score,
-            [upload, recording, model, recipe, second],
+            [upload, recording, model, pipeline, second],
             [state, pages],
             show_progress="hidden",
             concurrency_limit=32,  # the desk has limits of its own
@@ -139,13 +141,13 @@ def _page(desk: Desk, recipes: Sequence[str], models: Sequence[str]) -> Any:
     return page
 
 
-async def _score(desk: Desk, path: Path, models: Sequence[str], recipe: str | None) -> AsyncIterator[tuple[str, str]]:
+async def _score(desk: Desk, path: Path, models: Sequence[str], pipeline: str | None) -> AsyncIterator[tuple[str, str]]:
     """What the page shows while a clip is scored by one model or two, and then."""
     name = intake.shown_name(path.name)
     jobs: list[Job] = []
     for number, model in enumerate(models, 1):
         try:
-            job = await _submit(desk, path, name, model, recipe)
+            job = await _submit(desk, path, name, model, pipeline)
         except (MsapipeError, OSError) as error:
             yield _alert(str(error)), ""
             return
@@ -164,13 +166,13 @@ async def _score(desk: Desk, path: Path, models: Sequence[str], recipe: str | No
     )
 
 
-async def _submit(desk: Desk, path: Path, name: str, model: str, recipe: str | None) -> Job:
+async def _submit(desk: Desk, path: Path, name: str, model: str, pipeline: str | None) -> Job:
     """A job of its own copy of the clip. Raises WrongKind, QueueFull, Stopping, or OSError."""
     desk.check()
     folder = await asyncio.to_thread(desk.new_folder)
     with path.open("rb") as file:
         clip = await asyncio.to_thread(intake.keep_upload, file, folder, name)
-    job = Job(name, folder, Request(clip, name, folder / "page.html", recipe, model))
+    job = Job(name, folder, Request(clip, name, folder / "page.html", pipeline, model))
     desk.submit(job)
     return job
 

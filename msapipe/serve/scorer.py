@@ -25,13 +25,13 @@ class Start:
     """What a scoring process is told first.
 
     cache: a folder or an address.   device: as torch names it.   offline: nothing is downloaded.
-    recipe, model: names or paths of what is loaded at once; None as in ``msapipe.load``.
+    pipeline, model: names or paths of what is loaded at once; None as in ``msapipe.load``.
     """
 
     cache: str
     device: str = "cpu"
     offline: bool = False
-    recipe: str | None = None
+    pipeline: str | None = None
     model: str | None = None
 
 
@@ -40,13 +40,13 @@ class Request:
     """One clip to be scored.
 
     clip: its file.   name: what it is called in everything that is answered.   page: where its report is written,
-    None for none.   recipe, model: None for those that the process was started with.
+    None for none.   pipeline, model: None for those that the process was started with.
     """
 
     clip: Path
     name: str
     page: Path | None = None
-    recipe: str | None = None
+    pipeline: str | None = None
     model: str | None = None
 
 
@@ -90,7 +90,7 @@ class Scorer:
                 "clip": str(request.clip),
                 "name": request.name,
                 "page": str(request.page or ""),
-                "recipe": request.recipe or self._start.recipe,
+                "pipeline": request.pipeline or self._start.pipeline,
                 "model": request.model or self._start.model,
             }
         )

@@ -44,7 +44,7 @@ class Stage(ABC):
     def run(self, *args: Any, **slots: Any) -> Any:
         """Compute. The parameter names are the slots that are read: the edges of the graph.
 
-        None says "this source has nothing for the clip": where a recipe lists several stages for a slot, the next
+        None says "this source has nothing for the clip": where a pipeline lists several stages for a slot, the next
         one is asked.
         """
 
@@ -73,7 +73,7 @@ class Stage(ABC):
 class CheckpointStage(Stage):
     """A stage whose numbers come from one of several checkpoints.
 
-    checkpoint: the name of one of ``weights``, a path to the user's own (./folder, /folder, ~/folder; in a recipe
+    checkpoint: the name of one of ``weights``, a path to the user's own (./folder, /folder, ~/folder; in a pipeline
     relative to its file), or ``org/name@COMMIT`` of a model hub.
     """
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import RecipeError, WeightsError
+from msapipe.errors import ConfigError, WeightsError
 from msapipe.stages._speech import RATE
 from msapipe.stages._transformers import load_config, load_model
 
@@ -126,11 +126,11 @@ def load_speech(folder: Path, cls: Any, device: str) -> Any:
 
 
 def check_chunks(stage: str, chunk_seconds: float, overlap_seconds: float) -> None:
-    """Raise RecipeError unless windows are 1 to 600 s long and their context on each side is at most a quarter."""
+    """Raise ConfigError unless windows are 1 to 600 s long and their context on each side is at most a quarter."""
     if not 1 <= chunk_seconds <= 600:
-        raise RecipeError(f"{stage}: chunk_seconds {chunk_seconds} must lie between 1 and 600")
+        raise ConfigError(f"{stage}: chunk_seconds {chunk_seconds} must lie between 1 and 600")
     if not 0 <= overlap_seconds <= chunk_seconds / 4:
-        raise RecipeError(
+        raise ConfigError(
             f"{stage}: overlap_seconds {overlap_seconds} must lie between 0 and a quarter of chunk_seconds "
             f"({chunk_seconds / 4:g})"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages import STAGES
 from msapipe.weights import Weights
 
@@ -21,7 +21,7 @@ def every_weights() -> Readers:
         for name in registry.where():
             try:
                 stage = registry.get(name)
-            except (ImportError, RecipeError) as error:
+            except (ImportError, ConfigError) as error:
                 log.warning("%s/%s cannot be loaded: %s", slot, name, error)
                 continue
             for weights in stage.weights:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.registry import did_you_mean
 from msapipe.train.data import DataSet
 from msapipe.types import FeatureSequence, Sample
@@ -14,7 +14,7 @@ from msapipe.types import FeatureSequence, Sample
 def only_channels(data: DataSet, channels: Sequence[str]) -> DataSet:
     """The data with only these channels ("vision.resnet18") of the modalities that are named; the others stay whole.
 
-    Raises RecipeError for a channel that is not there, with those that are.
+    Raises ConfigError for a channel that is not there, with those that are.
     """
     if not channels:
         return data
@@ -37,7 +37,7 @@ def _check(data: DataSet, channels: Sequence[str]) -> None:
     }
     for name in channels:
         if name not in there:
-            raise RecipeError(
+            raise ConfigError(
                 f"channels: {data.name} has none called {name!r}{did_you_mean(name, there)}; channels are known in "
                 "features that `msapipe extract` wrote"
             )

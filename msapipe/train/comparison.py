@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.train.data import DataSet
 from msapipe.train.metrics import Scores, mean_and_deviation, scheme_of, score
 from msapipe.train.split import folds
@@ -199,8 +199,8 @@ def forget_without_models(study: Study, seeds: Sequence[int]) -> None:
 
 
 def distinct(labels: Sequence[str]) -> Iterator[str]:
-    """Labels as they are; raises RecipeError where two are one."""
+    """Labels as they are; raises ConfigError where two are one."""
     for label in labels:
         if labels.count(label) > 1:
-            raise RecipeError(f"--models: {label} is named twice")
+            raise ConfigError(f"--models: {label} is named twice")
         yield label

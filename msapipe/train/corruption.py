@@ -8,17 +8,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.registry import did_you_mean
 from msapipe.types import FeatureSequence, Sample
 
 
 def without(samples: Sequence[Sample], modalities: Sequence[str], reads: Sequence[str]) -> list[Sample]:
-    """The samples with modalities missing. Raises RecipeError for one that the model does not read, or for all."""
+    """The samples with modalities missing. Raises ConfigError for one that the model does not read, or for all."""
     for name in modalities:
         _check(name, reads, "--without")
     if not set(reads) - set(modalities):
-        raise RecipeError(f"--without {','.join(modalities)}: nothing is left that the model reads")
+        raise ConfigError(f"--without {','.join(modalities)}: nothing is left that the model reads")
     return [_without(sample, set(modalities)) for sample in samples]
 
 
@@ -32,7 +32,7 @@ def noisy(samples: Sequence[Sample], decibel: Mapping[str, float], reads: Sequen
 
     decibel: modality to the ratio of signal to noise (dB). A column's signal is its variance over all valid steps of
     all samples: at 0 dB the noise varies as much as the column itself. The noise hangs on the seed and the clip's name
-    only. Raises RecipeError for a modality that the model does not read, or that is made of token ids.
+    only. Raises ConfigError for a modality that the model does not read, or that is made of token ids.
     """
     std = {}
     for name in decibel:
@@ -40,9 +40,9 @@ def noisy(samples: Sequence[Sample], decibel: Mapping[str, float], reads: Sequen
         rows = [s.features[name].values[s.features[name].valid] for s in samples if name in s.features]
         together = np.concatenate(rows) if rows else np.zeros((0, 1), np.float32)
         if not len(together):
-            raise RecipeError(f"--noise {name}: no clip has any")
+            raise ConfigError(f"--noise {name}: no clip has any")
         if name == "text" and _are_ids(samples):
-            raise RecipeError("--noise text: the text is made of token ids, which cannot be more or less so")
+            raise ConfigError("--noise text: the text is made of token ids, which cannot be more or less so")
         std[name] = together.astype(np.float64).std(axis=0)
     return [_noisy(sample, decibel, std, seed) for sample in samples]
 
@@ -64,7 +64,7 @@ def _louder(part: FeatureSequence, deviation: NDArray[np.float64], random: np.ra
 
 def _check(name: str, reads: Sequence[str], option: str) -> None:
     if name not in reads:
-        raise RecipeError(f"{option} {name}: the model reads no such modality{did_you_mean(name, reads)}")
+        raise ConfigError(f"{option} {name}: the model reads no such modality{did_you_mean(name, reads)}")
 
 
 def _are_ids(samples: Sequence[Sample]) -> bool:
@@ -74,12 +74,12 @@ def _are_ids(samples: Sequence[Sample]) -> bool:
 
 
 def parse_noise(texts: Sequence[str]) -> dict[str, float]:
-    """``audio=10dB`` to {"audio": 10.0}; raises RecipeError for what is no such thing."""
+    """``audio=10dB`` to {"audio": 10.0}; raises ConfigError for what is no such thing."""
     found = {}
     for text in texts:
         name, _, ratio = text.partition("=")
         try:
             found[name.strip()] = float(ratio.strip().lower().removesuffix("db"))
         except ValueError as error:
-            raise RecipeError(f"--noise {text}: expected MODALITY=RATIO in decibels, as in audio=10dB") from error
+            raise ConfigError(f"--noise {text}: expected MODALITY=RATIO in decibels, as in audio=10dB") from error
     return found

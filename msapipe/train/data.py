@@ -10,8 +10,8 @@ from typing import Any
 from msapipe.cache import digest, file_digest
 from msapipe.errors import MsapipeError
 from msapipe.formats import format_of
-from msapipe.pipeline.model_recipe import made_by as made_by_recipe
-from msapipe.pipeline.recipe import Recipe
+from msapipe.pipeline.model_pipeline import made_by as made_by_pipeline
+from msapipe.pipeline.spec import PipelineSpec
 from msapipe.train.labels import read_labels, with_labels
 from msapipe.train.missing import Missing
 from msapipe.train.split import shared_videos, with_splits
@@ -24,7 +24,7 @@ _SCALES = ((-1.0, 1.0), (-3.0, 3.0))
 class DataSet:
     """Samples, each with a split.
 
-    name: for cards.   made_by: what the features depend on (see a model card), with "align", and with "recipe" where
+    name: for cards.   made_by: what the features depend on (see a model card), with "align", and with "pipeline" where
     it is known.   scale: lowest and highest label.   notes: what a user should know of the data, and of what was left
     out.
     """
@@ -74,17 +74,17 @@ def load_data(features: Path, labels: Path | None = None, scale: tuple[float, fl
 def data_of_clips(
     root: Path,
     samples: Sequence[Sample],
-    recipe: Recipe,
+    spec: PipelineSpec,
     labels: Path | None = None,
     scale: tuple[float, float] | None = None,
 ) -> DataSet:
-    """A data set of clips whose features a recipe made.
+    """A data set of clips whose features a pipeline made.
 
     labels: a label.csv in place of the samples' own labels. For ``scale``, and errors, see ``load_data``.
     """
     missing = Missing()
     samples = list(missing.watch(samples))
-    return _data_set(root.absolute(), samples, made_by_recipe(recipe), labels, scale, missing.notes())
+    return _data_set(root.absolute(), samples, made_by_pipeline(spec), labels, scale, missing.notes())
 
 
 def _data_set(

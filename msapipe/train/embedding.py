@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import FusionModel
 from msapipe.registry import did_you_mean
 from msapipe.train.evaluate import predict_samples
@@ -52,17 +52,17 @@ class Embedding:
 
 
 def embed(model: FusionModel, samples: Sequence[Sample], seed: int = 0, feature: str = "fused") -> Embedding:
-    """Map the labelled clips of ``samples`` by a feature of the model. Raises RecipeError where there is no map.
+    """Map the labelled clips of ``samples`` by a feature of the model. Raises ConfigError where there is no map.
 
     seed: of the shuffles, and of t-SNE, which begins at the two main components and hardly depends on it.
     """
     known = [sample for sample in samples if "M" in sample.labels]
     if len(known) < LEAST_CLIPS:
-        raise RecipeError(f"a map needs at least {LEAST_CLIPS} labelled clips, found {len(known)}; take another split")
+        raise ConfigError(f"a map needs at least {LEAST_CLIPS} labelled clips, found {len(known)}; take another split")
     said = predict_samples(model, known)
     if feature not in said.features:
         there = f"{type(model).__name__} has no feature {feature!r} to map"
-        raise RecipeError(f"{there}{did_you_mean(feature, said.features)}")
+        raise ConfigError(f"{there}{did_you_mean(feature, said.features)}")
     rows = said.features[feature].numpy()
     perplexity = min(PERPLEXITY, (len(known) - 1) / 3)
     places = tsne(rows, seed, perplexity)
@@ -98,7 +98,7 @@ def tsne(features: ArrayLike, seed: int, perplexity: float = PERPLEXITY) -> NDAr
     spread = float(np.ptp(rows, axis=0).max())
     # scikit-learn divides by the spread; where that is nothing but rounding, or no number, its tree ends the process.
     if rows.shape[1] < 2 or not max(1e-15, 1e-6 * float(np.abs(rows).max())) < spread < 1e15:
-        raise RecipeError(
+        raise ConfigError(
             "a map needs features in two columns or more that differ between clips; "
             f"found {rows.shape[1]}, and differences up to {spread:g}"
         )

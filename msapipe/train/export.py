@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from msapipe.cache import file_digest
-from msapipe.pipeline.model_recipe import OWN, ModelRecipe
+from msapipe.pipeline.model_pipeline import OWN, ModelPipeline
 from msapipe.train.metrics import mean_and_deviation, scheme_of
 from msapipe.train.study import Study, Trained
 
@@ -35,17 +35,17 @@ def export(study: Study, runs: Sequence[Trained], target: Path, command: str) ->
     part = weights.with_suffix(".part")
     shutil.copyfile(best.weights, part)
     os.replace(part, weights)
-    recipe = ModelRecipe.of(study.data.made_by)
-    if recipe.text:
-        (target / OWN).write_text(recipe.text, encoding="utf-8")
-    card = _card(study, runs, best, weights, command, recipe.name)
+    spec = ModelPipeline.of(study.data.made_by)
+    if spec.text:
+        (target / OWN).write_text(spec.text, encoding="utf-8")
+    card = _card(study, runs, best, weights, command, spec.name)
     (target / "README.md").write_text(_readme(study, runs, best, card), encoding="utf-8")
     _write_card(target / "model.yaml", card)
     return best
 
 
 def _card(
-    study: Study, runs: Sequence[Trained], best: Trained, weights: Path, command: str, recipe: str | None
+    study: Study, runs: Sequence[Trained], best: Trained, weights: Path, command: str, spec: str | None
 ) -> dict[str, Any]:
     data = study.data
     return {
@@ -67,7 +67,7 @@ def _card(
             "command": command,
         },
         "calibrated": True,
-        "recipe": recipe,
+        "pipeline": spec,
         "scores": {
             split: {
                 name: _rounded(value) for name, value in mean_and_deviation([r.scores[split] for r in runs]).items()
@@ -101,7 +101,7 @@ def _parts(run: Trained) -> str:
     return "".join(f" ({count:,} in the {name})" for name, count in run.parts.items())
 
 
-def _recipe(name: str | None) -> str:
+def _pipeline(name: str | None) -> str:
     """What a reader of the card should know of raw clips."""
     if name is None:
         return "not known: the features were made by another tool, and no raw clip can be scored with this model."
@@ -118,7 +118,7 @@ def _readme(study: Study, runs: Sequence[Trained], best: Trained, card: Mapping[
         "  model's too.",
         f"- **Model**: `{study.model}` {study.params or ''}, {best.parameters:,} parameters{_parts(best)}, reads "
         f"{', '.join(f'{name} ({width})' for name, width in study.dims.items())}.",
-        f"- **Recipe**: {_recipe(card['recipe'])}",
+        f"- **Pipeline**: {_pipeline(card['spec'])}",
         f"- **Command**: `{about['command']}`",
         f"- **Seeds**: {', '.join(map(str, about['seeds']))}; model.safetensors is that of seed {best.seed},",
         f"  which has the {'most right classes' if best.by_classes else 'smallest error'} on the validation split.",

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import FusionModel, Given
 from msapipe.train.data import DataSet
 from msapipe.types import Sample
@@ -16,10 +16,10 @@ CLOCK_SHARE = 2.0
 
 
 def check_fit(name: str, cls: type[FusionModel], params: Mapping[str, Any], data: DataSet) -> None:
-    """Raise RecipeError with the reason when a model with these parameters cannot be trained on the data set."""
+    """Raise ConfigError with the reason when a model with these parameters cannot be trained on the data set."""
     reason = cls.unfit(given_by(data), params)
     if reason:
-        raise RecipeError(f"{name} cannot be trained on {data.name}: {reason}")
+        raise ConfigError(f"{name} cannot be trained on {data.name}: {reason}")
 
 
 def given_by(data: DataSet) -> Given:

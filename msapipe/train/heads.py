@@ -13,8 +13,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from msapipe.errors import MsapipeError, RecipeError
-from msapipe.pipeline.recipe import Recipe
+from msapipe.errors import ConfigError, MsapipeError
+from msapipe.pipeline.spec import PipelineSpec
 from msapipe.types import FeatureSequence
 
 # The only names that are stated: of each dimension, the emotions above and below its zero.
@@ -122,14 +122,14 @@ def _is_sound(item: LabelledFile) -> bool:
     return item.path.suffix.lower() in _SOUND
 
 
-def only(recipe: Recipe, modality: str) -> Recipe:
-    """The recipe with one modality and what it reads; results lie in the cache under the same keys.
+def only(spec: PipelineSpec, modality: str) -> PipelineSpec:
+    """The pipeline with one modality and what it reads; results lie in the cache under the same keys.
 
-    Raises RecipeError when it has no stage for the modality.
+    Raises ConfigError when it has no stage for the modality.
     """
-    if not recipe.stages.get(modality):
-        raise RecipeError(f"recipe {recipe.name} has no stage for {modality}")
-    return replace(recipe.only([modality]), model=None)
+    if not spec.stages.get(modality):
+        raise ConfigError(f"pipeline {spec.name} has no stage for {modality}")
+    return replace(spec.only([modality]), model=None)
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def reading(emotion: str, features: FeatureSequence | None, emotions: Collection
     """The columns of the channel that bears most of the ``emotions``.
 
     features: None when nothing could be computed of the file.   why: the reason, if nothing was seen or heard in it.
-    Raises RecipeError when less than two of the emotions stand over columns, MsapipeError when there is only one.
+    Raises ConfigError when less than two of the emotions stand over columns, MsapipeError when there is only one.
     """
     if len(emotions) < 2:
         raise MsapipeError(f"every row says {emotion}: there is nothing to choose among")
@@ -160,8 +160,8 @@ def reading(emotion: str, features: FeatureSequence | None, emotions: Collection
         channels.setdefault(channel, {})[column] = index
     found = max(channels.values(), key=lambda columns: len(columns.keys() & set(emotions)), default={})
     if len(found.keys() & set(emotions)) < 2:
-        raise RecipeError(
-            f"no stage of the recipe says anything of {', '.join(sorted(emotions))}; it says {', '.join(found)}"
+        raise ConfigError(
+            f"no stage of the pipeline says anything of {', '.join(sorted(emotions))}; it says {', '.join(found)}"
         )
     if not features.valid.any():
         return Reading(emotion, {}, why)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from msapipe.datasets import LABELS, Row, rows
-from msapipe.errors import MsapipeError, RecipeError
+from msapipe.errors import ConfigError, MsapipeError
 from msapipe.types import Sample
 
 
@@ -27,7 +27,7 @@ def with_labels(samples: Iterable[Sample], rows: Iterable[Row], path: Path) -> t
 
     A row fits the clip that has its name however the two are written (see ``_Names``). A clip that no row names has no
     label then; splits and videos are those of the table where it has any. Raises MsapipeError when a row fits two
-    clips or two rows fit one, RecipeError when none fits any.
+    clips or two rows fit one, ConfigError when none fits any.
     """
     samples, rows = list(samples), list(rows)
     names = _Names([sample.id for sample in samples])
@@ -48,7 +48,7 @@ def with_labels(samples: Iterable[Sample], rows: Iterable[Row], path: Path) -> t
                 f"{samples[fits[0]].id}; write whole names"
             )
     if samples and rows and not found:
-        raise RecipeError(
+        raise ConfigError(
             f"{path}: none of its {len(rows)} rows names one of the {len(samples)} clips; it has "
             f"{' and '.join(row.name for row in rows[:2])}, the features have "
             f"{' and '.join(sample.id for sample in samples[:2])}; write video_id and clip_id as in the features"

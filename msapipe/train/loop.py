@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import MsapipeError, RecipeError
+from msapipe.errors import ConfigError, MsapipeError
 from msapipe.fusion._base import Batch, FusionModel, Output, Phase, owners
 from msapipe.train.evaluate import evaluate
 from msapipe.train.settings import Settings
@@ -282,7 +282,7 @@ def _set_learning(model: FusionModel, phase: Phase) -> set[str]:
     """Freeze what the phase does not name; names of what learns."""
     learning = set(owners(model, phase))
     if not learning:
-        raise RecipeError(f"phase {phase.name}: no parameter begins with any of {phase.groups}")
+        raise ConfigError(f"phase {phase.name}: no parameter begins with any of {phase.groups}")
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in learning)
     return learning

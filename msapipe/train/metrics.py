@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 
 Scheme = Literal["mosi", "sims"]
 Scores = dict[str, float | None]
@@ -32,14 +32,14 @@ def score(truth: ArrayLike, predicted: ArrayLike, scheme: Scheme) -> Scores:
 
     mosi: acc2_has0 (negative against not negative), f1_has0, acc2_non0 (clips labelled 0 left out), f1_non0, acc3,
     acc5, acc7, mae, corr.   sims: acc2, f1, acc3, acc5, acc2_weak (labels within 0.4 of 0), n_weak, mae, corr, all
-    after clipping to [-1, 1].   F1 is weighted by the true classes. Raises RecipeError for lengths that differ, no
+    after clipping to [-1, 1].   F1 is weighted by the true classes. Raises ConfigError for lengths that differ, no
     clips, or numbers that are not finite.
     """
     y, p = np.asarray(truth, np.float32).ravel(), np.asarray(predicted, np.float32).ravel()
     if len(y) != len(p) or not len(y):
-        raise RecipeError(f"metrics need as many predictions as labels, and at least one: {len(p)} and {len(y)}")
+        raise ConfigError(f"metrics need as many predictions as labels, and at least one: {len(p)} and {len(y)}")
     if not (np.isfinite(y).all() and np.isfinite(p).all()):
-        raise RecipeError("metrics need finite labels and predictions")
+        raise ConfigError("metrics need finite labels and predictions")
     return _mosi(y, p) if scheme == "mosi" else _sims(y, p)
 
 

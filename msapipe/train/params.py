@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any, get_type_hints
 
 from msapipe.documents import read_yaml, shown
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import FusionModel, Group, Phase
 from msapipe.registry import did_you_mean
 from msapipe.train.settings import OF_GROUPS, OF_PHASES, Settings
@@ -23,7 +23,7 @@ def parameters(cls: type[FusionModel]) -> dict[str, inspect.Parameter]:
 def assign(cls: type[FusionModel], assignments: Iterable[str]) -> tuple[dict[str, Any], Settings]:
     """Parameters of the model and settings of ``key=value`` texts; values are read as YAML, lists also as "a,b".
 
-    A setting of one phase or group is "phase.NAME.key" or "group.NAME.key" (see Settings). Raises RecipeError naming
+    A setting of one phase or group is "phase.NAME.key" or "group.NAME.key" (see Settings). Raises ConfigError naming
     the nearest known key, or what was expected.
     """
     params: dict[str, Any] = {}
@@ -35,7 +35,7 @@ def assign(cls: type[FusionModel], assignments: Iterable[str]) -> tuple[dict[str
         name, equals, value = text.partition("=")
         name = name.strip()
         if not equals:
-            raise RecipeError(f"--set {text}: expected key=value")
+            raise ConfigError(f"--set {text}: expected key=value")
         if name in of_model:
             params[name] = _read(hints.get(name, Any), value, name)
         elif name in _SETTINGS:
@@ -44,7 +44,7 @@ def assign(cls: type[FusionModel], assignments: Iterable[str]) -> tuple[dict[str
             single[name] = _read(_hint_of_single(name), value, name)
         else:
             known = [*of_model, *_SETTINGS]
-            raise RecipeError(f"--set {name}: {cls.__name__} has no such parameter{did_you_mean(name, known)}")
+            raise ConfigError(f"--set {name}: {cls.__name__} has no such parameter{did_you_mean(name, known)}")
     return params, Settings(**settings, single=single)
 
 
@@ -57,10 +57,10 @@ def _hint_of_single(path: str) -> Any:
     kinds = tuple(where[::2])
     allowed = {("phase",): (*OF_PHASES, *OF_GROUPS), ("group",): OF_GROUPS, ("phase", "group"): OF_GROUPS}
     if len(where) % 2 or kinds not in allowed:
-        raise RecipeError(f"--set {path}: expected phase.NAME.key, group.NAME.key or phase.NAME.group.NAME.key")
+        raise ConfigError(f"--set {path}: expected phase.NAME.key, group.NAME.key or phase.NAME.group.NAME.key")
     if key not in allowed[kinds]:
         known = allowed[kinds]
-        raise RecipeError(f"--set {path}: no setting {key!r}{did_you_mean(key, known)}; there is {', '.join(known)}")
+        raise ConfigError(f"--set {path}: no setting {key!r}{did_you_mean(key, known)}; there is {', '.join(known)}")
     return get_type_hints(Group if key in OF_GROUPS else Phase)[key]
 
 
@@ -79,4 +79,4 @@ def _read(hint: Any, text: str, name: str) -> Any:
             return TypeAdapter(hint).validate_python(value)
         except ValidationError as error:
             errors.append(error)
-    raise RecipeError(f"--set {name}: {errors[0].errors()[0]['msg']}, found {shown(text.strip())}") from errors[0]
+    raise ConfigError(f"--set {name}: {errors[0].errors()[0]['msg']}, found {shown(text.strip())}") from errors[0]

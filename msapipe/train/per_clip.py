@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import FusionModel, Output
 from msapipe.types import Sample
 
@@ -23,9 +23,9 @@ FEW = 8
 def check_file(path: Path) -> None:
     """Raise, before anything is computed, where the file cannot be of a known kind."""
     if path.suffix.lower() not in ENDINGS:
-        raise RecipeError(f"--per-clip {path}: found the ending {path.suffix!r}, expected {' or '.join(ENDINGS)}")
+        raise ConfigError(f"--per-clip {path}: found the ending {path.suffix!r}, expected {' or '.join(ENDINGS)}")
     if not path.absolute().parent.is_dir():
-        raise RecipeError(f"--per-clip {path}: there is no folder {path.parent}; make it first")
+        raise ConfigError(f"--per-clip {path}: there is no folder {path.parent}; make it first")
 
 
 def records(model: FusionModel, samples: Sequence[Sample], output: Output) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from msapipe.align import concatenate
 from msapipe.media import Decoder
-from msapipe.pipeline.recipe import Recipe
+from msapipe.pipeline.spec import PipelineSpec
 from msapipe.types import Clip, EncodedImages, FaceClip, FaceTracks, FeatureSequence, Speaker
 from msapipe.types.faces import ALIGNED_112
 from msapipe.weights import make_ready
@@ -18,26 +18,26 @@ _QUALITY = 95  # of the JPEG, as the detector's crops have
 
 
 class Photographs:
-    """The stages of the vision of a recipe, loaded once, for pictures without a detected face."""
+    """The stages of the vision of a pipeline, loaded once, for pictures without a detected face."""
 
-    def __init__(self, recipe: Recipe, device: str = "cpu", offline: bool = False) -> None:
-        self.recipe, self._decoder = recipe, Decoder()
-        for use in recipe.stages["vision"]:
+    def __init__(self, spec: PipelineSpec, device: str = "cpu", offline: bool = False) -> None:
+        self.spec, self._decoder = spec, Decoder()
+        for use in spec.stages["vision"]:
             for weights in use.stage.own_weights():
-                make_ready(weights, recipe.accept_licences, offline)
+                make_ready(weights, spec.accept_licences, offline)
             use.stage.load(device if type(use.stage).on_device else "cpu")
 
     @staticmethod
-    def suit(recipe: Recipe) -> bool:
+    def suit(spec: PipelineSpec) -> bool:
         """Whether its stages of the vision read nothing but the face."""
-        return all(use.asks == ("face_clip",) for use in recipe.stages["vision"])
+        return all(use.asks == ("face_clip",) for use in spec.stages["vision"])
 
     def features(self, path: Path) -> FeatureSequence | None:
         """What the stages say of the first picture of a file; None when there is none. Raises MediaError."""
-        frames = self._decoder.frames(Clip(path.name, path), self.recipe.media)
+        frames = self._decoder.frames(Clip(path.name, path), self.spec.media)
         for batch in frames.batches(1):
             face = filled_by_a_face(batch.pixels[0])
-            return concatenate({use.channel: use.stage.run(face_clip=face) for use in self.recipe.stages["vision"]})
+            return concatenate({use.channel: use.stage.run(face_clip=face) for use in self.spec.stages["vision"]})
         return None
 
     def close(self) -> None:

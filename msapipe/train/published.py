@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.registry import did_you_mean
 
 # Columns that tell results of one model and metric apart.
@@ -19,19 +19,19 @@ def read_published(path: Path, names: Mapping[str, str], where: Mapping[str, str
 
     path: a CSV with model, metric, value, and any of paper, table, dataset, group.   names: label to what the model is
     called there; case, hyphens and spaces do not count.   where: column to the value that rows must have.
-    Raises RecipeError for a file or a column that is not there, and where one model has two values of one metric: then
+    Raises ConfigError for a file or a column that is not there, and where one model has two values of one metric: then
     the message says by which columns to choose.
     """
     rows = _rows(path)
     columns = list(rows[0]) if rows else []
     for column in where:
         if column not in columns:
-            raise RecipeError(f"--published-where {column}: {path}{did_you_mean(column, columns)}")
+            raise ConfigError(f"--published-where {column}: {path}{did_you_mean(column, columns)}")
     chosen = [row for row in rows if all(row[column] == value for column, value in where.items())]
     found = {label: _of_model(path, chosen, name) for label, name in names.items()}
     if not any(found.values()):
         there = sorted({row["model"] for row in chosen})
-        raise RecipeError(f"--published {path}: no such row is of {', '.join(names.values())}; of {', '.join(there)}")
+        raise ConfigError(f"--published {path}: no such row is of {', '.join(names.values())}; of {', '.join(there)}")
     return found
 
 
@@ -41,7 +41,7 @@ def _of_model(path: Path, rows: list[dict[str, str]], name: str) -> dict[str, st
     if len(found) < len(mine):
         apart = {key: sorted({row.get(key, "") for row in mine} - {""}) for key in KEYS}
         choices = "; ".join(f"{key}={' or '.join(values)}" for key, values in apart.items() if len(values) > 1)
-        raise RecipeError(f"--published {path}: {name} has several results; choose with --published-where {choices}")
+        raise ConfigError(f"--published {path}: {name} has several results; choose with --published-where {choices}")
     return found
 
 
@@ -54,7 +54,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RecipeError(f"--published {path}: cannot be read: {error}") from error
+        raise ConfigError(f"--published {path}: cannot be read: {error}") from error
     if not rows or any(name not in rows[0] for name in NEEDED):
-        raise RecipeError(f"--published {path}: expected a CSV with the columns {', '.join(NEEDED)}")
+        raise ConfigError(f"--published {path}: expected a CSV with the columns {', '.join(NEEDED)}")
     return rows

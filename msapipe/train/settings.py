@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Phase
 from msapipe.registry import did_you_mean
 from msapipe.train.evaluate import SCORED_AT_ONCE
@@ -45,10 +45,10 @@ class Settings:
         named = {name: getattr(self, name) for name in (*_POSITIVE, "scored_at_once")}
         for name, value in {**named, **self.single}.items():
             if name.rpartition(".")[2] in named and value is not None and value <= 0:
-                raise RecipeError(f"{name}: found {value}, expected more than 0")
+                raise ConfigError(f"{name}: found {value}, expected more than 0")
 
     def of(self, phases: Sequence[Phase]) -> list[Phase]:
-        """The phases with what was changed; raises RecipeError for a phase or group that there is not."""
+        """The phases with what was changed; raises ConfigError for a phase or group that there is not."""
         longest = max(phase.epochs for phase in phases)
         changed = [self._common(phase, longest) for phase in phases]
         for path, value in self.single.items():
@@ -78,7 +78,7 @@ def _changed(phases: Sequence[Phase], path: str, value: Any) -> list[Phase]:
     for kind, name in asked.items():
         known = list(dict.fromkeys(names[kind]))
         if name not in known:
-            raise RecipeError(
+            raise ConfigError(
                 f"--set {path}: no {kind} is called {name!r}{did_you_mean(name, known)}; there is {', '.join(known)}"
             )
     out = []

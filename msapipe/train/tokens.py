@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages.text.tokens import Tokens
 from msapipe.train.data import DataSet
 from msapipe.types import Sample, Transcript, Word
@@ -25,17 +25,17 @@ _BERT_CLS = 101
 def fitting(data: DataSet, language_model: str) -> tuple[DataSet, str]:
     """The data with token ids that ``language_model`` reads, and a sentence on what was done, "" for nothing.
 
-    Ids that a recipe made must be of the same checkpoint. Ids of a file (``text_bert``) are compared with the texts
-    beside them, and made anew from these where they differ. Raises RecipeError where ids of another vocabulary cannot
+    Ids that a pipeline made must be of the same checkpoint. Ids of a file (``text_bert``) are compared with the texts
+    beside them, and made anew from these where they differ. Raises ConfigError where ids of another vocabulary cannot
     be made anew, with what to type.
     """
     made_for = _checkpoint_of(data.made_by["features"])
     if made_for is not None:
         if _same(made_for, language_model):
             return data, ""
-        raise RecipeError(
+        raise ConfigError(
             f"{data.name}: its token ids were made for {made_for}, and the model runs {language_model}, for which they "
-            f"mean other words; extract the text again with checkpoint: {language_model} in the recipe's stage tokens, "
+            f"mean other words; extract the text again with checkpoint: {language_model} in the stage text.tokens, "
             f"or type --set language_model={made_for}"
         )
     bearing = [sample for sample in data.samples if sample.tokens is not None]
@@ -71,7 +71,7 @@ def tokenised(stage: Tokens, text: str) -> NDArray[np.int64]:
 
 
 def _checkpoint_of(features: Mapping[str, Any]) -> str | None:
-    """For which checkpoint the recipe's stage tokens made ids; None where the text is something else."""
+    """For which checkpoint the pipeline's stage tokens made ids; None where the text is something else."""
     for channel in dict(features.get("text") or {}).values():
         if isinstance(channel, Mapping) and channel.get("use") == "tokens":
             return str(channel.get("checkpoint", Tokens.checkpoint))
@@ -90,10 +90,10 @@ def _ids(tokens: NDArray[np.int64] | None) -> list[int]:
 
 
 def _unchecked(data: DataSet, language_model: str, bearing: Sequence[Sample]) -> str:
-    """A sentence on ids that no text stands beside; RecipeError where they are a BERT's and the model is not."""
+    """A sentence on ids that no text stands beside; ConfigError where they are a BERT's and the model is not."""
     of_bert = all(_ids(sample.tokens)[:1] == [_BERT_CLS] for sample in bearing if _ids(sample.tokens))
     if of_bert and "xlnet" in language_model.lower():
-        raise RecipeError(
+        raise ConfigError(
             f"{data.name}: its token ids are those of a BERT, the model runs {language_model}, and there are no texts "
             "(raw_text) to make others from; choose a BERT: --set language_model=google-bert/bert-base-uncased"
         )

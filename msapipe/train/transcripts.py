@@ -1,4 +1,4 @@
-"""A label.csv without clips: its texts through a recipe's stages of words and text, and how near a model then comes."""
+"""A label.csv without clips: its texts through the stages of words and text, and how near a model then comes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from msapipe.align import align_channels
 from msapipe.datasets import Row
-from msapipe.errors import FeatureMismatch, MsapipeError, RecipeError
+from msapipe.errors import ConfigError, FeatureMismatch, MsapipeError
 from msapipe.fusion._base import FusionModel, collate
 from msapipe.pipeline.card import Card
-from msapipe.pipeline.recipe import Recipe, Use
+from msapipe.pipeline.spec import PipelineSpec, Use
 from msapipe.train.labels import read_labels
 from msapipe.train.metrics import Scores, scheme_of, score
 from msapipe.types import Clip, FeatureSequence, MediaInfo, Sample, Transcript, Word
@@ -62,22 +62,22 @@ def _lines(rows: Sequence[Row]) -> str:
 
 
 class TextStages:
-    """The stages of words and text of a recipe, loaded once, for texts that no clip belongs to.
+    """The stages of words and text of a pipeline, loaded once, for texts that no clip belongs to.
 
-    Words get their times from the first stage that needs no sound. Raises RecipeError when a stage of the text reads
+    Words get their times from the first stage that needs no sound. Raises ConfigError when a stage of the text reads
     sound or pictures, or there is none.
     """
 
-    def __init__(self, recipe: Recipe, device: str = "cpu", offline: bool = False) -> None:
-        self.recipe = recipe
-        self._words = [use for use in recipe.stages.get("words", ()) if set(use.needs()) <= _THERE]
-        self._text = recipe.stages.get("text", ())
+    def __init__(self, spec: PipelineSpec, device: str = "cpu", offline: bool = False) -> None:
+        self.spec = spec
+        self._words = [use for use in spec.stages.get("words", ()) if set(use.needs()) <= _THERE]
+        self._text = spec.stages.get("text", ())
         if not self._text:
-            raise RecipeError(f"recipe {recipe.name} has no stage for the text")
+            raise ConfigError(f"pipeline {spec.name} has no stage for the text")
         for use in self._text:
             odd = sorted(set(use.needs()) - _THERE)
             if odd:
-                raise RecipeError(f"recipe {recipe.name}: {use.where} reads {odd[0]}, which a text alone has not")
+                raise ConfigError(f"pipeline {spec.name}: {use.where} reads {odd[0]}, which a text alone has not")
         for use in (*self._words, *self._text):
             self._load(use, device, offline)
         # As a run of clips does it: numbers must not depend on how many cores a machine has.
@@ -99,7 +99,7 @@ class TextStages:
                 break
         slots["words"] = words
         channels = {use.channel: use.stage.run(**{name: slots[name] for name in use.needs()}) for use in self._text}
-        return align_channels({"text": channels}, words, self.recipe.align)
+        return align_channels({"text": channels}, words, self.spec.align)
 
     def samples(self, rows: Iterable[Row], source: Path, recognised: bool = False) -> Iterator[Sample]:
         """The features of each row with its labels; ``recognised``: a program heard the words."""
@@ -109,7 +109,7 @@ class TextStages:
 
     def _load(self, use: Use, device: str, offline: bool) -> None:
         for weights in use.stage.own_weights():
-            make_ready(weights, self.recipe.accept_licences, offline)
+            make_ready(weights, self.spec.accept_licences, offline)
         use.stage.load(device if type(use.stage).on_device else "cpu")
 
 
@@ -133,11 +133,11 @@ class TextScores:
 def score_texts(network: FusionModel, card: Card, samples: Sequence[Sample], name: str) -> TextScores:
     """Score labelled samples that have a text and nothing else; the other modalities are missing.
 
-    Raises RecipeError for a model that reads no text, or tokens; FeatureMismatch for another number of columns.
+    Raises ConfigError for a model that reads no text, or tokens; FeatureMismatch for another number of columns.
     """
     if "text" not in card.dims or network.reads_tokens:
         what = "runs a language model over word pieces" if network.reads_tokens else "reads no text"
-        raise RecipeError(f"model {name} {what}; evaluate it on features: msapipe extract VIDEOS -o FILE")
+        raise ConfigError(f"model {name} {what}; evaluate it on features: msapipe extract VIDEOS -o FILE")
     width = samples[0].features["text"].values.shape[1]
     if width != card.dims["text"]:
         raise FeatureMismatch(f"the text has {width} columns, model {name} reads {card.dims['text']}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from msapipe.cache import digest
 from msapipe.documents import read_json
-from msapipe.errors import EndsRun, MissingLibrary, MsapipeError, RecipeError
+from msapipe.errors import ConfigError, EndsRun, MissingLibrary, MsapipeError
 from msapipe.fusion._base import FusionModel
 from msapipe.train.data import DataSet
 from msapipe.train.params import assign
@@ -88,7 +88,7 @@ def read_space(
 ) -> dict[str, Range | Choices]:
     """A space of ``key=LOW..HIGH``, ``key=LOW..HIGH log`` and ``key=A,B,C`` texts.
 
-    Keys and types are those of ``--set``. assignments: what is set already and may not vary. Raises RecipeError.
+    Keys and types are those of ``--set``. assignments: what is set already and may not vary. Raises ConfigError.
     """
     taken = {text.partition("=")[0].strip() for text in assignments}
     space: dict[str, Range | Choices] = {}
@@ -96,23 +96,23 @@ def read_space(
         name, _, values = text.partition("=")
         name, values = name.strip(), values.strip()
         if name in taken:
-            raise RecipeError(f"--space {text}: {name} is given twice, here and in another --space or --set")
+            raise ConfigError(f"--space {text}: {name} is given twice, here and in another --space or --set")
         taken.add(name)
         found = _RANGE.fullmatch(values)
         space[name] = _range(cls, text, name, *found.groups()) if found else _choices(cls, text, name, values)
     if not space:
-        raise RecipeError("--space: name at least one setting, as in --space 'lr=1e-4..1e-2 log'")
+        raise ConfigError("--space: name at least one setting, as in --space 'lr=1e-4..1e-2 log'")
     return space
 
 
 def _range(cls: type[FusionModel], text: str, name: str, low: str, high: str, log: str | None) -> Range:
     ends = [_typed(cls, text, name, end) for end in (low, high)]
     if any(type(end) not in (int, float) for end in ends):
-        raise RecipeError(f"--space {text}: {name} is no number; give its values, as in {name}=A,B,C")
+        raise ConfigError(f"--space {text}: {name} is no number; give its values, as in {name}=A,B,C")
     if not ends[0] < ends[1]:
-        raise RecipeError(f"--space {text}: the lowest must be below the highest")
+        raise ConfigError(f"--space {text}: the lowest must be below the highest")
     if log and ends[0] <= 0:
-        raise RecipeError(f"--space {text}: log needs numbers above 0")
+        raise ConfigError(f"--space {text}: log needs numbers above 0")
     return Range(ends[0], ends[1], bool(log))
 
 
@@ -121,7 +121,7 @@ def _choices(cls: type[FusionModel], text: str, name: str, values: str) -> Choic
     for value in texts:
         _typed(cls, text, name, value)
     if len(texts) < 2:
-        raise RecipeError(f"--space {text}: expected LOW..HIGH or several values; one value goes to --set {name}=...")
+        raise ConfigError(f"--space {text}: expected LOW..HIGH or several values; one value goes to --set {name}=...")
     return Choices(texts)
 
 
@@ -129,8 +129,8 @@ def _typed(cls: type[FusionModel], text: str, name: str, value: str) -> Any:
     """A value as the model or the trainer would have it."""
     try:
         params, settings = assign(cls, [f"{name}={value}"])
-    except RecipeError as error:
-        raise RecipeError(f"--space {text}: {str(error).removeprefix('--set ')}") from error
+    except ConfigError as error:
+        raise ConfigError(f"--space {text}: {str(error).removeprefix('--set ')}") from error
     return params[name] if name in params else getattr(settings, name)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from msapipe.documents import MOST_YAML, read_yaml, text_of
-from msapipe.errors import RecipeError, UnknownName
+from msapipe.errors import ConfigError, UnknownName
 from msapipe.registry import did_you_mean
 from msapipe.resources import bundled
 from msapipe.stages import MODALITIES
@@ -36,7 +36,7 @@ class Variant:
     def __post_init__(self) -> None:
         odd = [name for name in self.modalities if name not in MODALITIES]
         if odd:
-            raise RecipeError(f"{self.label}: no modality is called {odd[0]!r}; expected {', '.join(MODALITIES)}")
+            raise ConfigError(f"{self.label}: no modality is called {odd[0]!r}; expected {', '.join(MODALITIES)}")
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class Ablation:
 
 
 def parse_variants(texts: Sequence[str]) -> tuple[Variant, ...]:
-    """``agfn,agfn:fusion=ieg,smp:modalities=text+audio`` to variants. Raises RecipeError for what is no such thing.
+    """``agfn,agfn:fusion=ieg,smp:modalities=text+audio`` to variants. Raises ConfigError for what is no such thing.
 
     Commas and colons inside brackets or quotes are part of a value.
     """
     found = tuple(_variant(text) for whole in texts for text in _parts(whole, ",") if text.strip())
     if not found:
-        raise RecipeError("--models: name at least one, as in tfn,lmf,mult (msapipe list fusion)")
+        raise ConfigError("--models: name at least one, as in tfn,lmf,mult (msapipe list fusion)")
     return found
 
 
@@ -72,7 +72,7 @@ def _variant(text: str) -> Variant:
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
-            raise RecipeError(f"--models {text}: expected key=value after the colon, found {setting!r}")
+            raise ConfigError(f"--models {text}: expected key=value after the colon, found {setting!r}")
         if key in ("modalities", "channels"):
             own[key] = tuple(value.split("+"))
         elif key == "preset":
@@ -80,7 +80,7 @@ def _variant(text: str) -> Variant:
         else:
             assignments.append(setting)
     if not name.isidentifier():
-        raise RecipeError(
+        raise ConfigError(
             f"--models: {name!r} is no model; a value that holds a comma stands in quotes: dec:stages='1,3'"
         )
     return Variant(**own, assignments=tuple(assignments))
@@ -117,25 +117,25 @@ def load_ablation(name: str) -> Ablation:
     try:
         data = read_yaml(text_of(path, MOST_YAML))
     except (OSError, ValueError) as error:
-        raise RecipeError(f"{path}: cannot be read as an ablation: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{path}: cannot be read as an ablation: {' '.join(str(error).split())}") from error
     try:
         return _ablation(path.stem, data)
-    except RecipeError as error:
-        raise RecipeError(f"{path}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _ablation(name: str, data: Any) -> Ablation:
     whole = _mapping(data, "the ablation", ("schema", "about", "preset", "published", "set", "rows"))
     if whole.get("schema") != 1:
-        raise RecipeError(f"schema: found {whole.get('schema')!r}, this version reads 1")
+        raise ConfigError(f"schema: found {whole.get('schema')!r}, this version reads 1")
     rows = whole.get("rows")
     if not isinstance(rows, list) or not rows:
-        raise RecipeError("rows: expected a list of rows, each with a model")
+        raise ConfigError("rows: expected a list of rows, each with a model")
     common = _settings(whole.get("set", {}), "set")
     variants = tuple(_row(row, f"rows, number {number}", common) for number, row in enumerate(rows, 1))
     labels = [variant.label for variant in variants]
     if twice := [label for label in labels if labels.count(label) > 1]:
-        raise RecipeError(f"rows: two are called {twice[0]!r}")
+        raise ConfigError(f"rows: two are called {twice[0]!r}")
     published = {key: str(value) for key, value in _mapping(whole.get("published", {}), "published").items()}
     return Ablation(name, str(whole.get("about", "")), variants, whole.get("preset"), published)
 
@@ -143,7 +143,7 @@ def _ablation(name: str, data: Any) -> Ablation:
 def _row(data: Any, where: str, common: tuple[str, ...]) -> Variant:
     row = _mapping(data, where, ("label", "model", "set", "modalities", "channels", "preset", "published"))
     if not isinstance(row.get("model"), str):
-        raise RecipeError(f"{where}: names no model")
+        raise ConfigError(f"{where}: names no model")
     label = str(row.get("label", row["model"]))
     return Variant(
         label,
@@ -165,8 +165,8 @@ def _settings(data: Any, where: str) -> tuple[str, ...]:
 
 def _mapping(data: Any, where: str, keys: Sequence[str] = ()) -> dict[str, Any]:
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise RecipeError(f"{where}: expected keys with values, found {data!r}")
+        raise ConfigError(f"{where}: expected keys with values, found {data!r}")
     for key in data:
         if keys and key not in keys:
-            raise RecipeError(f"{where}: {key}{did_you_mean(key, keys)}")
+            raise ConfigError(f"{where}: {key}{did_you_mean(key, keys)}")
     return data

@@ -56,7 +56,7 @@ class Prediction:
     timeline: of a long clip, its windows in order, without those in which there was nothing to score; () for a clip
     that was scored at once.
     keys: cache key of the features of each modality that the score was made from.
-    transcript: the words of the clip, None where the recipe has none or it found no source of any.
+    transcript: the words of the clip, None where the pipeline has none or it found no source of any.
     """
 
     score: float

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from msapipe.errors import MissingWeights, RecipeError, WeightsError
+from msapipe.errors import ConfigError, MissingWeights, WeightsError
 from msapipe.registry import did_you_mean
 from msapipe.weights import installed
 from msapipe.weights._base import Weights
@@ -88,7 +88,7 @@ class Checkpoint(Weights):
 
     @property
     def at_commit(self) -> str:
-        """id@commit, as a recipe may call it."""
+        """id@commit, as a pipeline may call it."""
         return f"{self.repository}@{self.revision}"
 
     @property
@@ -171,9 +171,9 @@ class Own(Weights):
 
 
 def choose(known: Iterable[Weights], name: str, what: str) -> Weights:
-    """The weights that a recipe names: one of ``known``, a path, or ``org/name@commit`` of a hub.
+    """The weights that a pipeline names: one of ``known``, a path, or ``org/name@commit`` of a hub.
 
-    A path begins with / . or ~. Raises RecipeError for anything else; ``what`` says which stage asked.
+    A path begins with / . or ~. Raises ConfigError for anything else; ``what`` says which stage asked.
     """
     by_name = {weights.name: weights for weights in known}
     if name in by_name:
@@ -181,7 +181,7 @@ def choose(known: Iterable[Weights], name: str, what: str) -> Weights:
     if name.startswith(("/", ".", "~")):
         path = Path(name).expanduser()
         if not path.exists():
-            raise RecipeError(f"{what}: checkpoint {name}: there is no such file or folder")
+            raise ConfigError(f"{what}: checkpoint {name}: there is no such file or folder")
         return Own(name=f"own:{_own(path)[:12]}", licence="the user's", source="the user's", where=path)
     if found := _OF_HUB.fullmatch(name):
         for weights in by_name.values():
@@ -189,7 +189,7 @@ def choose(known: Iterable[Weights], name: str, what: str) -> Weights:
                 return weights  # with the licence that is known
         stated = "not stated here: see the page of the checkpoint"
         return Checkpoint(name=name, licence=stated, source=f"hub {found.group(1)}", revision=found.group(2))
-    raise RecipeError(
+    raise ConfigError(
         f"{what}: no checkpoint is called {name!r}{did_you_mean(name, by_name)}; "
         "others are named by a path (./folder) or as org/name@COMMIT with the 40 digits of a commit"
     )

@@ -19,7 +19,7 @@ _failed: dict[Path, tuple[float, str]] = {}
 def make_ready(weights: Weights, accepts: Iterable[str] = (), offline: bool = False) -> None:
     """Check the licence, and download what is not here unless ``offline``; raises MissingWeights.
 
-    accepts: names of weights whose licence the recipe accepts, beside what was accepted on this machine.
+    accepts: names of weights whose licence the pipeline accepts, beside what was accepted on this machine.
     """
     check_licence(weights, accepts)
     if weights.here() or not isinstance(weights, Download | Checkpoint):
@@ -47,5 +47,5 @@ def check_licence(weights: Weights, accepts: Iterable[str] = ()) -> None:
     raise MissingWeights(
         f"{weights.name} may not be used for every purpose: {weights.licence} ({weights.source}). If your use is "
         f"allowed, type once: {fetch_command(weights)}; "
-        f"or write accept_licences: [{weights.name}] into the recipe"
+        f"or write accept_licences: [{weights.name}] into the pipeline"
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msapipe.errors import MsapipeError, RecipeError
+from msapipe.errors import ConfigError, MsapipeError
 from msapipe.formats import FORMATS, format_of
 from tests.formats.clips import some_clips
 
@@ -117,5 +117,5 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     (tmp_path / "audio.csd").write_bytes(b"no HDF5")
     with pytest.raises(MsapipeError, match=r"audio\.csd: not an HDF5 file"):
         list(FORMATS.get("csd")().read(tmp_path / "audio.csd"))
-    with pytest.raises(RecipeError, match=r"audio\.csd: is there already"):
+    with pytest.raises(ConfigError, match=r"audio\.csd: is there already"):
         FORMATS.get("csd")().write(tmp_path / "audio.csd", some_clips())

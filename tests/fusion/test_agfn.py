@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, Output, collate
 from msapipe.fusion._gates import EntropyGate, GatedFusion, ImportanceGate, entropy
 from msapipe.fusion._vat import adversarial_loss, worst_direction
@@ -253,7 +253,7 @@ def test_only_training_is_attacked() -> None:
     ],
 )
 def test_bad_parameters_are_refused(bad: dict[str, object]) -> None:
-    with pytest.raises(RecipeError):
+    with pytest.raises(ConfigError):
         small(**bad)
 
 

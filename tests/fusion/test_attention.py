@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._attention import Attention, Dropout, Encoder, Layer, Norm, causal, sine_positions
 from msapipe.fusion._dropout import kept
 
@@ -159,9 +159,9 @@ def test_an_encoder_scales_then_adds_positions() -> None:
 
 
 def test_impossible_parameters() -> None:
-    with pytest.raises(RecipeError, match="heads: found 3, expected a divisor of the width 8"):
+    with pytest.raises(ConfigError, match="heads: found 3, expected a divisor of the width 8"):
         Attention(8, 3)
-    with pytest.raises(RecipeError, match="embed: found 1"):
+    with pytest.raises(ConfigError, match="embed: found 1"):
         Dropout(embed=1.0)
-    with pytest.raises(RecipeError, match="layers: found 0"):
+    with pytest.raises(ConfigError, match="layers: found 0"):
         Encoder(8, 2, 0)

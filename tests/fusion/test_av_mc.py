@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Given
 from msapipe.fusion.av_mc import AvMc
 from msapipe.fusion.av_mc_semi import AvMcSemi
@@ -91,5 +91,5 @@ def test_the_language_model_does_not_learn_and_labels_of_modalities_are_needed(c
     assert model.eval()(labelled(TOKEN_DIMS)).score.isfinite().all()
     assert "T, A or V" in (cls.unfit(Given(9, frozenset("M"), {}, "", True, -1, 1), {}) or "")
     assert cls.unfit(Given(9, frozenset("MA"), {}, "", True, -1, 1), {}) is None
-    with pytest.raises(RecipeError, match="output_range"):
+    with pytest.raises(ConfigError, match="output_range"):
         cls(DIMS, output_range=(1.0, -1.0))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, FusionModel, absolute_error, collate
 from msapipe.fusion.ef_lstm import EfLstm
 from msapipe.fusion.lf_dnn import LfDnn
@@ -199,5 +199,5 @@ def test_a_lone_clip_can_be_learned_from(cls: type[FusionModel]) -> None:
     ],
 )
 def test_impossible_parameters_are_refused(cls: type[FusionModel], params: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(RecipeError, match=sentence.replace("(", r"\(")):
+    with pytest.raises(ConfigError, match=sentence.replace("(", r"\(")):
         cls(DIMS, **params)

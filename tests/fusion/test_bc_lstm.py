@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Given
 from msapipe.fusion._context import attended, by_video
 from msapipe.fusion.bc_lstm import BcLstm
@@ -99,5 +99,5 @@ def test_videos_of_one_clip_are_refused(videos: dict[str, int], params: dict[str
 
 
 def test_odd_parameters_are_refused() -> None:
-    with pytest.raises(RecipeError, match="limit"):
+    with pytest.raises(ConfigError, match="limit"):
         BcLstm(DIMS, limit=0.0)

@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, Output, absolute_error, collate, masked_mean, owners
 from msapipe.fusion.boosting import Boosting
 from msapipe.testing import fakes
@@ -255,7 +255,7 @@ def test_a_language_model_gives_cls_and_is_built_again_without_its_checkpoint() 
     ],
 )
 def test_bad_parameters_are_refused(params: dict[str, Any], said: str) -> None:
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(ConfigError, match=said):
         Boosting(DIMS, **params)
 
 

@@ -14,7 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from msapipe.errors import MissingWeights, RecipeError, WeightsError
+from msapipe.errors import ConfigError, MissingWeights, WeightsError
 from msapipe.fusion import _speech_encoder, _video_encoder
 from msapipe.fusion._base import Batch, Phase, collate, owners
 from msapipe.fusion._speech_encoder import SpeechEncoder
@@ -355,7 +355,7 @@ def test_the_numbers_of_the_checkpoints_are_read_when_training_begins(params: di
     ],
 )
 def test_bad_parameters_are_refused(dims: dict[str, int], given: dict[str, str], said: str) -> None:
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(ConfigError, match=said):
         Boosting(dims, **given)  # type: ignore[arg-type]
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion.cm_bert import CmBert
 from tests.fusion._clips import BERT, DIMS, TOKEN_DIMS, labelled, learns
 
@@ -40,5 +40,5 @@ def test_a_language_model_is_fine_tuned_and_vision_is_not_read() -> None:
     assert max(size for name, size in learns(model, batch).items() if name.startswith("text.")) > 0
     with torch.inference_mode():
         assert torch.equal(model.eval()(batch.without("vision")).score, model(batch).score)
-    with pytest.raises(RecipeError, match="no text"):
+    with pytest.raises(ConfigError, match="no text"):
         CmBert({"audio": 5})

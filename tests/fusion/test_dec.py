@@ -14,7 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from msapipe.errors import MsapipeError, RecipeError
+from msapipe.errors import ConfigError, MsapipeError
 from msapipe.fusion._base import Batch, Batches, Output, Phase, collate, masked_mean
 from msapipe.fusion._clustering import (
     clustering_loss,
@@ -285,7 +285,7 @@ def test_clusters_begin_at_kmeans_and_their_target_is_of_the_whole_split() -> No
 def test_missing_rows_are_refused_in_training() -> None:
     model, given = small().train(), batch()
     given.index = None
-    with pytest.raises(RecipeError, match=r"Batch\.index"):
+    with pytest.raises(ConfigError, match=r"Batch\.index"):
         model.loss(model(given), given, "cluster")
 
 
@@ -293,7 +293,7 @@ def test_missing_rows_are_refused_in_training() -> None:
     "bad", [{"d": 15}, {"clusters": 0}, {"labelled_fraction": 1.5}, {"limit": 0.0}, {"z_dim": 1}, {"dropout": 1.0}]
 )
 def test_bad_parameters_are_refused(bad: dict[str, object]) -> None:
-    with pytest.raises(RecipeError):
+    with pytest.raises(ConfigError):
         small(**bad)
 
 

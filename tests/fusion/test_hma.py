@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, collate
 from msapipe.fusion._bridge import Bridge, attention, likeness
 from msapipe.fusion._shift_gate import ShiftGate, share, shift_huber, shifted
@@ -153,7 +153,7 @@ def test_attention_is_over_valid_keys_and_a_clip_s_own(steps: int) -> None:
     assert logits.abs().max() <= 1
     if steps:
         assert bridge.weight.shape == (2, 7, 7)
-        with pytest.raises(RecipeError, match="matrix of 7 steps meets a clip of 8"):
+        with pytest.raises(ConfigError, match="matrix of 7 steps meets a clip of 8"):
             bridge(torch.zeros(1, 8, 4), torch.zeros(1, 8, 3), full(1, 8), full(1, 8))
 
 
@@ -305,12 +305,12 @@ def test_the_loss_is_squared_and_has_the_shifts() -> None:
     ],
 )
 def test_bad_parameters_are_refused(params: dict[str, Any], said: str) -> None:
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(ConfigError, match=said):
         Hma(DIMS, **params)
 
 
 def test_a_language_model_without_tokens_is_refused() -> None:
-    with pytest.raises(RecipeError, match="text features of 6 columns"):
+    with pytest.raises(ConfigError, match="text features of 6 columns"):
         Hma(DIMS, language_config=BERT, insert_layer=1)(batch())
 
 

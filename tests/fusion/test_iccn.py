@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion.iccn import Iccn, canonical_correlations
 from tests.fusion._clips import BERT, DIMS, TOKEN_DIMS, labelled, learns
 
@@ -62,5 +62,5 @@ def test_fewer_modalities_and_a_language_model() -> None:
     assert only.name == "all"
     grads = learns(Iccn(TOKEN_DIMS, language_config=BERT), labelled(TOKEN_DIMS))
     assert max(size for name, size in grads.items() if name.startswith("text.")) > 0
-    with pytest.raises(RecipeError, match="no text"):
+    with pytest.raises(ConfigError, match="no text"):
         Iccn({"audio": 5, "vision": 4})

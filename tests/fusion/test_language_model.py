@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel, XLNetConfig, XLNetModel
 
-from msapipe.errors import MissingWeights, RecipeError, WeightsError
+from msapipe.errors import ConfigError, MissingWeights, WeightsError
 from msapipe.fusion._base import Batch
 from msapipe.fusion._language_model import FeatureText, LanguageModel, with_tokens
 
@@ -153,7 +153,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", ['{"model_type": "gpt2"}', "no json", '{"model_type": "nonesuch"}', "{}", "[1]"])
 def test_what_is_no_bert_and_no_xlnet_is_refused(given: str) -> None:
-    with pytest.raises(RecipeError, match="here: "):
+    with pytest.raises(ConfigError, match="here: "):
         LanguageModel("", given, "here")
 
 
@@ -164,7 +164,7 @@ def test_tokens_are_read_from_text_features_and_survive_float32() -> None:
     assert batch.tokens.tolist() == [[[101, 30521, 0], [1, 1, 0], [0, 1, 0]]]
     wide = Batch({"text": torch.zeros(1, 2, 5)}, {"text": torch.ones(1, 2, dtype=torch.bool)})
     assert with_tokens(wide).tokens is None
-    with pytest.raises(RecipeError, match="text features of 5 columns"):
+    with pytest.raises(ConfigError, match="text features of 5 columns"):
         LanguageModel("", config("bert"), "here").mask(wide)
 
 

@@ -8,7 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, collate, masked_mean, masked_std
 from msapipe.fusion.late import NINE_IN_TEN, Late, pooled
 from msapipe.testing import fakes
@@ -239,9 +239,9 @@ def test_trained_it_comes_near_the_best_that_can_be_said() -> None:
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    with pytest.raises(RecipeError, match="limit: found 0"):
+    with pytest.raises(ConfigError, match="limit: found 0"):
         Late(DIMS, limit=0)
-    with pytest.raises(RecipeError, match="calibrated: found smell, this model reads text, audio, vision"):
+    with pytest.raises(ConfigError, match="calibrated: found smell, this model reads text, audio, vision"):
         Late(DIMS, calibrated=("smell",))
 
 

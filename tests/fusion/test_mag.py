@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from msapipe.errors import RecipeError, WeightsError
+from msapipe.errors import ConfigError, WeightsError
 from msapipe.fusion._base import Batch, Given
 from msapipe.fusion._mag import Mag
 from msapipe.fusion._shift_gate import ShiftGate
@@ -102,13 +102,13 @@ def test_a_checkpoint_without_a_pooler_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_wrong_family_is_refused_by_name() -> None:
-    with pytest.raises(RecipeError, match="mag_bert: language_model is a xlnet, expected a bert"):
+    with pytest.raises(ConfigError, match="mag_bert: language_model is a xlnet, expected a bert"):
         MagBert(TOKEN_DIMS, language_config=XLNET)
     with pytest.raises(
-        RecipeError, match="mag_xlnet: language_model is a bert, expected a xlnet, as in --set language_model=xlnet/"
+        ConfigError, match="mag_xlnet: language_model is a bert, expected a xlnet, as in --set language_model=xlnet/"
     ):
         MagXlnet(TOKEN_DIMS, language_config=BERT)
-    with pytest.raises(RecipeError, match="no text"):
+    with pytest.raises(ConfigError, match="no text"):
         MagBert({"audio": 5})
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion.mctn import Mctn
 from tests.fusion._clips import DIMS, labelled
 from tests.fusion._reference_sizes import dims_of
@@ -69,5 +69,5 @@ def test_translations_get_better() -> None:
 def test_fewer_modalities_and_none_to_translate() -> None:
     assert set(Mctn({"text": 6, "audio": 5}, hidden=4).train()(labelled()).losses) == {"audio", "text"}
     assert Mctn({"text": 6}, hidden=4).eval()(labelled()).score.isfinite().all()
-    with pytest.raises(RecipeError, match="translates text"):
+    with pytest.raises(ConfigError, match="translates text"):
         Mctn({"audio": 5})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._distances import cmd, overlap
 from msapipe.fusion.misa import Misa
 from tests.fusion._clips import BERT, DIMS, TOKEN_DIMS, labelled, learns
@@ -73,7 +73,7 @@ def test_losses_are_those_of_the_paper() -> None:
 def test_gradients_are_cut_number_by_number() -> None:
     (phase,) = Misa(DIMS).phases()
     assert (phase.clip, phase.clip_by, phase.accumulate) == (0.8, "value", 2)
-    with pytest.raises(RecipeError, match="clip"):
+    with pytest.raises(ConfigError, match="clip"):
         Misa(DIMS, clip=0.0)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._attention import Attention, Encoder
 from msapipe.fusion._base import Batch, collate
 from msapipe.fusion.mult import Mult
@@ -177,5 +177,5 @@ def test_training_settings() -> None:
     ],
 )
 def test_impossible_parameters(params: dict[str, Any], message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(ConfigError, match=message):
         made(**params)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, Given
 from msapipe.fusion.raven import Raven, _shares, gathered
 from tests.fusion._clips import DIMS
@@ -85,5 +85,5 @@ def test_times_that_are_none_are_refused() -> None:
     given = Given(9, frozenset("M"), {}, "", False, -3, 3)
     assert "spans=windows" in (Raven.unfit(given, {}) or "")
     assert Raven.unfit(given, {"spans": "windows"}) is None
-    with pytest.raises(RecipeError, match="no text"):
+    with pytest.raises(ConfigError, match="no text"):
         Raven({"audio": 5})

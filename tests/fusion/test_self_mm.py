@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Given
 from msapipe.fusion._pseudo_labels import FUSED, PseudoLabels, leaning, moved
 from msapipe.fusion.self_mm import SelfMm
@@ -115,10 +115,10 @@ def test_any_encoder_is_fine_tuned(config: str) -> None:
 
 
 def test_a_network_that_reads_in_one_direction_is_refused() -> None:
-    with pytest.raises(RecipeError, match="is a gpt2, expected an encoder"):
+    with pytest.raises(ConfigError, match="is a gpt2, expected an encoder"):
         SelfMm(TOKEN_DIMS, language_config='{"model_type": "gpt2"}')
 
 
 def test_odd_parameters_are_refused() -> None:
-    with pytest.raises(RecipeError, match="label_bound"):
+    with pytest.raises(ConfigError, match="label_bound"):
         SelfMm(DIMS, label_bound=0.0)

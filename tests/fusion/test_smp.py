@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._attention import Attention
 from msapipe.fusion._base import Batch, collate
 from msapipe.fusion.smp import Branch, Promotion, Smp, on_one_length
@@ -214,5 +214,5 @@ def test_the_two_heads() -> None:
     ],
 )
 def test_impossible_parameters(dims: dict[str, int], params: dict[str, Any], message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(ConfigError, match=message):
         made(dims, **params)

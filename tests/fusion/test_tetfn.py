@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion.tetfn import Tetfn
 from tests.fusion._clips import BERT, DIMS, TOKEN_DIMS, labelled, learns
 from tests.fusion._reference_sizes import dims_of
@@ -54,7 +54,7 @@ def test_modalities_are_scored_by_their_largest_valid_step() -> None:
 
 
 def test_it_needs_text_and_learns_with_a_language_model() -> None:
-    with pytest.raises(RecipeError, match="through the text"):
+    with pytest.raises(ConfigError, match="through the text"):
         Tetfn({"audio": 5, "vision": 4})
     grads = learns(Tetfn(TOKEN_DIMS, **SMALL, language_config=BERT), labelled(TOKEN_DIMS))
     assert max(size for name, size in grads.items() if name.startswith("text.")) > 0

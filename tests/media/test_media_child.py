@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from msapipe.errors import DecoderDied, RecipeError
+from msapipe.errors import ConfigError, DecoderDied
 from msapipe.media import Decoder, Limits, MediaOptions
 from msapipe.types import Clip
 from tests.media.making import sine, write_sound, write_video
@@ -186,11 +186,11 @@ def test_limits_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Limits.from_environment() == Limits(20 * 9 / 35, 9, 1024)
     for bad in ("soon", "-1", "nan", "inf"):
         monkeypatch.setenv("MSAPIPE_DECODE_SECONDS", bad)
-        with pytest.raises(RecipeError, match=f"MSAPIPE_DECODE_SECONDS is '{bad}'"):
+        with pytest.raises(ConfigError, match=f"MSAPIPE_DECODE_SECONDS is '{bad}'"):
             Limits.from_environment()
 
 
 @pytest.mark.parametrize("wrong", [{"fps": 0}, {"fps": float("nan")}, {"rate": 1}, {"peak_db": 3}, {"max_side": 0}])
 def test_impossible_options(wrong: dict[str, float]) -> None:
-    with pytest.raises(RecipeError, match=next(iter(wrong))):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
         MediaOptions(**wrong)  # type: ignore[arg-type]

@@ -22,14 +22,14 @@ from msapipe.cache import Store
 from msapipe.cli.predict import predict as command
 from msapipe.cli.render import render
 from msapipe.cli.report import report
-from msapipe.errors import MsapipeError, RecipeError
+from msapipe.errors import ConfigError, MsapipeError
 from msapipe.fusion._base import Batch, FusionModel, Output
 from msapipe.pipeline import network as networks
 from msapipe.pipeline.explain import Explanation, WordEffect, explain
 from msapipe.pipeline.plan import plan
 from msapipe.pipeline.predict import Model
-from msapipe.pipeline.recipe import load_recipe
 from msapipe.pipeline.run import Outcome, Runner
+from msapipe.pipeline.spec import load_spec
 from msapipe.report import clip_pictures as pictures
 from msapipe.report.burnt_film import _Painter
 from msapipe.report.clip_page import Told, write_clip_page
@@ -70,8 +70,8 @@ class Valence(FusionModel):
 
 @pytest.fixture
 def valence(mine: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:  # noqa: F811
-    """The recipe and model of ``mine``, scored by the words."""
-    dims = Model(mine["model"], load_recipe(mine["pipeline"])).card.dims
+    """The pipeline and model of ``mine``, scored by the words."""
+    dims = Model(mine["model"], load_spec(mine["pipeline"])).card.dims
     monkeypatch.setattr(networks, "load_network", lambda *_: Valence(dims).eval())
     return mine
 
@@ -86,13 +86,13 @@ def clip(samples: Path, tmp_path: Path) -> Path:
 
 
 def told(clip: Path, options: dict[str, str]) -> Told:
-    recipe = load_recipe(options["pipeline"])
-    model = Model(options["model"], recipe)
-    with Runner(recipe, Store(Path(options["cache"]))) as runner:
+    spec = load_spec(options["pipeline"])
+    model = Model(options["model"], spec)
+    with Runner(spec, Store(Path(options["cache"]))) as runner:
         outcome = runner.run(Clip(clip.name, clip))
         found = model.predict(outcome, runner.store)
         why = explain(outcome, found, model, runner)
-        return Told(outcome, found, why, recipe, plan(outcome.clip, recipe, runner.store).steps)
+        return Told(outcome, found, why, spec, plan(outcome.clip, spec, runner.store).steps)
 
 
 def test_a_word_adds_what_the_text_loses_without_it(valence: dict[str, str], samples: Path, tmp_path: Path) -> None:
@@ -215,9 +215,9 @@ def test_the_command_explains(
 
 def test_a_page_is_of_one_clip(valence: dict[str, str], samples: Path, tmp_path: Path) -> None:
     two = [str(samples / "subtitled.mp4"), str(samples / "no_face.mp4")]
-    with pytest.raises(RecipeError, match="msapipe report"):
+    with pytest.raises(ConfigError, match="msapipe report"):
         command(two, **valence, html=tmp_path / "a.html")
-    with pytest.raises(RecipeError, match=r"\.html"):
+    with pytest.raises(ConfigError, match=r"\.html"):
         command(two[:1], **valence, html=tmp_path / "a.pdf")
 
 
@@ -356,7 +356,7 @@ def test_the_command_renders(
         seconds = float(source.duration) / 1e6
         assert sum(1 for _ in opened.decode(video=0)) == pytest.approx(25 * seconds, abs=3)
     for wrong, says in (("out.gif", "ends in"), ("no/out.mp4", "no folder"), (HOSTILE, "the clip itself")):
-        with pytest.raises(RecipeError, match=says):
+        with pytest.raises(ConfigError, match=says):
             render(str(clip), tmp_path / wrong, **valence)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.report.html import bars, check_page, paragraph, section, table, write_page
 
 EVIL = "<script>alert(1)</script> & \"quoted\" 'too' \udcff"
@@ -63,10 +63,10 @@ def test_bars_are_as_high_as_their_counts() -> None:
 
 def test_a_page_that_cannot_be_written_is_said_before(tmp_path: Path) -> None:
     check_page(tmp_path / "x.HTML")
-    with pytest.raises(RecipeError, match=r"ends in \.html"):
+    with pytest.raises(ConfigError, match=r"ends in \.html"):
         check_page(tmp_path / "x.pdf")
-    with pytest.raises(RecipeError, match="make it first"):
+    with pytest.raises(ConfigError, match="make it first"):
         check_page(tmp_path / "no" / "x.html")
     (tmp_path / "folder.html").mkdir()
-    with pytest.raises(RecipeError, match="cannot be written"):
+    with pytest.raises(ConfigError, match="cannot be written"):
         write_page(tmp_path / "folder.html", "x", [])

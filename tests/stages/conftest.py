@@ -13,6 +13,6 @@ from msapipe.types import Clip, Waveform
 
 @pytest.fixture(scope="session")
 def sound() -> Iterator[Callable[[Path], Waveform]]:
-    """Decodes the sound of a file as a recipe would."""
+    """Decodes the sound of a file as a pipeline would."""
     with Decoder() as decoder:
         yield lambda path: decoder.waveform(Clip(path.stem, path), MediaOptions())

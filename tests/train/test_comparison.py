@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from msapipe.errors import RecipeError, UnknownName
+from msapipe.errors import ConfigError, UnknownName
 from msapipe.formats import FORMATS
 from msapipe.fusion import fusion_models
 from msapipe.report.comparison import csv_text, latex, markdown
@@ -67,9 +67,9 @@ def test_variants_are_read_with_their_settings() -> None:
     assert quoted.assignments == ("stages='1,3'",)
     assert listed.assignments == ("hidden=[8,8,8]",)
     for text, said in (("dec:stages=1,3", "in quotes"), ("agfn:ieg", "expected key=value"), (" ", "at least one")):
-        with pytest.raises(RecipeError, match=said):
+        with pytest.raises(ConfigError, match=said):
             parse_variants([text])
-    with pytest.raises(RecipeError, match="no modality is called 'smell'"):
+    with pytest.raises(ConfigError, match="no modality is called 'smell'"):
         parse_variants(["smp:modalities=smell"])
 
 
@@ -91,10 +91,10 @@ def test_every_row_of_a_bundled_ablation_is_a_model(name: str) -> None:
 def test_an_ablation_that_is_none_says_where(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text("schema: 1\nrows: [{model: tfn}, {modle: lmf}]\n")
-    with pytest.raises(RecipeError, match=r"own\.yaml: rows, number 2: modle; did you mean 'model'"):
+    with pytest.raises(ConfigError, match=r"own\.yaml: rows, number 2: modle; did you mean 'model'"):
         load_ablation(str(path))
     path.write_text("schema: 1\nrows: [{model: tfn}, {model: tfn}]\n")
-    with pytest.raises(RecipeError, match="two are called 'tfn'"):
+    with pytest.raises(ConfigError, match="two are called 'tfn'"):
         load_ablation(str(path))
     with pytest.raises(UnknownName, match="did you mean 'agfn_table3'"):
         load_ablation("agfn_tabel3")
@@ -206,11 +206,11 @@ def test_published_rows_are_of_one_paper_and_one_data_set(tmp_path: Path) -> Non
     path = tmp_path / "published.csv"
     path.write_text("paper,dataset,model,metric,value\n0,A,TFN,MAE,0.9\n0,B,TFN,MAE,0.6\n1,A,TFN,MAE,0.8\n")
     assert read_published(path, {"mine": "tfn"}, {"paper": "0", "dataset": "B"}) == {"mine": {"MAE": "0.6"}}
-    with pytest.raises(RecipeError, match="tfn has several results; choose with --published-where dataset=A or B"):
+    with pytest.raises(ConfigError, match="tfn has several results; choose with --published-where dataset=A or B"):
         read_published(path, {"tfn": "tfn"}, {"paper": "0"})
-    with pytest.raises(RecipeError, match=r"papre.*did you mean 'paper'"):
+    with pytest.raises(ConfigError, match=r"papre.*did you mean 'paper'"):
         read_published(path, {"tfn": "tfn"}, {"papre": "0"})
-    with pytest.raises(RecipeError, match="no such row is of lmf; of TFN"):
+    with pytest.raises(ConfigError, match="no such row is of lmf; of TFN"):
         read_published(path, {"lmf": "lmf"}, {"paper": "1"})
 
 
@@ -222,7 +222,7 @@ def test_channels_are_columns_and_two_of_one_width_are_told_apart() -> None:
         found.samples[0].features["vision"].values, data.samples[0].features["vision"].values[:, 1:]
     )
     assert found.made_by != only_channels(data, ["vision.one"]).made_by
-    with pytest.raises(RecipeError, match=r"none called 'vision\.tow'; did you mean 'vision\.two'"):
+    with pytest.raises(ConfigError, match=r"none called 'vision\.tow'; did you mean 'vision\.two'"):
         only_channels(data, ["vision.tow"])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from msapipe.errors import MissingLibrary, RecipeError
+from msapipe.errors import ConfigError, MissingLibrary
 from msapipe.formats import FORMATS
 from msapipe.fusion._base import Batch, FusionModel, Output
 from msapipe.report import figures
@@ -121,7 +121,7 @@ def test_turning_the_map_changes_psc_alone() -> None:
 
 @pytest.mark.parametrize("rows", [np.full((120, 3), np.nan), 5 + np.eye(120) * 1e-7, np.eye(120) * 1e-30])
 def test_features_that_would_end_the_process_are_refused(rows: np.ndarray) -> None:
-    with pytest.raises(RecipeError, match="differ between clips"):
+    with pytest.raises(ConfigError, match="differ between clips"):
         tsne(rows, 0)
 
 
@@ -141,7 +141,7 @@ def test_features_that_would_end_the_process_are_refused(rows: np.ndarray) -> No
 def test_where_there_is_no_map_it_says_so(samples: list[Sample], fuses: bool, said: str) -> None:
     model = Plain({"text": samples[0].features["text"].values.shape[1]})
     model.fuses = fuses
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(ConfigError, match=said):
         embed(model, samples)
 
 
@@ -182,9 +182,9 @@ def test_points_are_coloured_by_what_is_asked_for(quick: None, color: str) -> No
 
 
 def test_a_figure_that_cannot_be_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RecipeError, match=r"found the ending '\.gif'"):
+    with pytest.raises(ConfigError, match=r"found the ending '\.gif'"):
         figures.check_figure(tmp_path / "map.gif")
-    with pytest.raises(RecipeError, match="make it first"):
+    with pytest.raises(ConfigError, match="make it first"):
         figures.check_figure(tmp_path / "gone" / "map.png")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingLibrary, match=r'uv pip install "msapipe\[figures\]"'):

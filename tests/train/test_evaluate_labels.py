@@ -21,8 +21,8 @@ from scipy.io import wavfile
 from msapipe.cache import Store
 from msapipe.fusion._base import Batch, FusionModel, Output, masked_mean
 from msapipe.pipeline.card import signature
-from msapipe.pipeline.recipe import Recipe, load_recipe
 from msapipe.pipeline.run import Runner
+from msapipe.pipeline.spec import PipelineSpec, load_spec
 from msapipe.stages import Stage
 from msapipe.train.heads import Reading, figures, only, reading
 from msapipe.train.transcripts import TextStages, _rescaled
@@ -89,7 +89,7 @@ FAKES = {
     "msapipe.audio": {"pitches": "Pitches"},
     "msapipe.fusion": {"sum": "Sum"},
 }
-RECIPE = """
+PIPELINE = """
 schema: 1
 stages:
   transcript: [sidecar]
@@ -112,17 +112,17 @@ def _plug_ins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Recipe:
-    (tmp_path / "fake.yaml").write_text(RECIPE)
-    return load_recipe(str(tmp_path / "fake.yaml"))
+def spec(tmp_path: Path) -> PipelineSpec:
+    (tmp_path / "fake.yaml").write_text(PIPELINE)
+    return load_spec(str(tmp_path / "fake.yaml"))
 
 
 @pytest.fixture
-def model(recipe: Recipe, tmp_path: Path) -> Path:
-    return write_model(tmp_path / "model", recipe)
+def model(spec: PipelineSpec, tmp_path: Path) -> Path:
+    return write_model(tmp_path / "model", spec)
 
 
-def write_model(folder: Path, recipe: Recipe, **params: Any) -> Path:
+def write_model(folder: Path, spec: PipelineSpec, **params: Any) -> Path:
     folder.mkdir()
     weights = folder / "model.safetensors"
     dims = {"text": 1, "audio": 3, "vision": 5}
@@ -138,7 +138,7 @@ def write_model(folder: Path, recipe: Recipe, **params: Any) -> Path:
         "labels": [{"name": "all"}],
         "align": None,
         "dims": dims,
-        "features": signature(recipe),
+        "features": signature(spec),
         "weights": {"file": weights.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)},
         "trained": {"dataset": None, "command": "none"},
         "calibrated": False,
@@ -175,45 +175,45 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: object, code: int)
     return capsys.readouterr().err
 
 
-def test_texts_are_scored_without_clips(recipe: Recipe, model: Path, tmp_path: Path, capsys: Any) -> None:
+def test_texts_are_scored_without_clips(spec: PipelineSpec, model: Path, tmp_path: Path, capsys: Any) -> None:
     table = write_labels(tmp_path, *ROWS)
-    found = answer(capsys, table, "--model", model, "--pipeline", recipe.source)
-    assert (found["split"], found["clips"], found["recipe"]) == ("test", 3, "fake")
+    found = answer(capsys, table, "--model", model, "--pipeline", spec.source)
+    assert (found["split"], found["clips"], found["pipeline"]) == ("test", 3, "fake")
     assert found["mae"] == pytest.approx((0 + 2 + 0.8) / 3)  # said: -2, -1, 0
     assert found["acc2_non0"] == pytest.approx(2 / 3)
     assert found["acc7"] == pytest.approx(1 / 3)
     assert found["in_interval"] == pytest.approx(2 / 3)
     assert found["interval_width"] == pytest.approx((2 + 2 + 2) / 3)
-    assert answer(capsys, table, "-m", model, "-p", recipe.source, "--split", "valid")["mae"] == 3.0
-    assert answer(capsys, table, "-m", model, "-p", recipe.source, "--split", "all")["clips"] == 5
-    assert answer(capsys, table, "-m", model, "-p", recipe.source, "--split", "all", "--limit", 2)["mae"] == 0.0
+    assert answer(capsys, table, "-m", model, "-p", spec.source, "--split", "valid")["mae"] == 3.0
+    assert answer(capsys, table, "-m", model, "-p", spec.source, "--split", "all")["clips"] == 5
+    assert answer(capsys, table, "-m", model, "-p", spec.source, "--split", "all", "--limit", 2)["mae"] == 0.0
 
 
 def test_without_test_rows_all_are_measured_and_it_is_said(
-    recipe: Recipe, model: Path, tmp_path: Path, capsys: Any
+    spec: PipelineSpec, model: Path, tmp_path: Path, capsys: Any
 ) -> None:
     table = write_labels(tmp_path, *ROWS[:2])
-    assert run_program("evaluate", table, "-m", model, "-p", recipe.source) == 0
+    assert run_program("evaluate", table, "-m", model, "-p", spec.source) == 0
     out, err = capsys.readouterr()
     assert "| split | all |" in out
     assert "| clips | 2 |" in out
     assert "also those of train" in err
     assert "no such rows; expected train, valid, all" in complaint(
-        capsys, table, "-m", model, "-p", recipe.source, "--split", "test", code=2
+        capsys, table, "-m", model, "-p", spec.source, "--split", "test", code=2
     )
 
 
-def test_a_model_without_bounds_has_no_share_in_them(recipe: Recipe, tmp_path: Path, capsys: Any) -> None:
-    unsure = write_model(tmp_path / "unsure", recipe, sure=False)
-    found = answer(capsys, write_labels(tmp_path, *ROWS), "-m", unsure, "-p", recipe.source)
+def test_a_model_without_bounds_has_no_share_in_them(spec: PipelineSpec, tmp_path: Path, capsys: Any) -> None:
+    unsure = write_model(tmp_path / "unsure", spec, sure=False)
+    found = answer(capsys, write_labels(tmp_path, *ROWS), "-m", unsure, "-p", spec.source)
     assert found["in_interval"] is None
     assert found["interval_width"] is None
 
 
 def test_what_is_wrong_with_a_row_is_said_with_its_line(
-    recipe: Recipe, model: Path, tmp_path: Path, capsys: Any
+    spec: PipelineSpec, model: Path, tmp_path: Path, capsys: Any
 ) -> None:
-    usual = ("-m", model, "-p", recipe.source)
+    usual = ("-m", model, "-p", spec.source)
     table = write_labels(tmp_path, ROWS[0], "v,2,good,3.5,test")
     assert "line 3: the label 3.5 lies outside [-3, 3]" in complaint(capsys, table, *usual, code=1)
     table = write_labels(tmp_path, ROWS[0], "v,2,good,much,test")
@@ -228,18 +228,20 @@ def test_what_is_wrong_with_a_row_is_said_with_its_line(
     assert "no row has both" in complaint(capsys, table, *usual, code=1)
 
 
-def test_options_of_features_do_not_belong_to_texts(recipe: Recipe, model: Path, tmp_path: Path, capsys: Any) -> None:
+def test_options_of_features_do_not_belong_to_texts(
+    spec: PipelineSpec, model: Path, tmp_path: Path, capsys: Any
+) -> None:
     table = write_labels(tmp_path, *ROWS)
     assert "--scale belongs to features" in complaint(capsys, table, "-m", model, "--scale", "-1,1", code=2)
     assert "--labels belongs to features" in complaint(capsys, table, "-m", model, "--labels", table, code=2)
-    assert "fits none of msapipe's recipes" in complaint(capsys, table, "-m", model, code=2)
+    assert "fits none of msapipe's pipelines" in complaint(capsys, table, "-m", model, code=2)
 
 
-def test_a_text_has_the_features_that_its_clip_would_have(recipe: Recipe, tmp_path: Path) -> None:
+def test_a_text_has_the_features_that_its_clip_would_have(spec: PipelineSpec, tmp_path: Path) -> None:
     wavfile.write(tmp_path / "clip.wav", 16000, tone(200))
-    with Runner(recipe, Store(tmp_path / "cache")) as runner:
+    with Runner(spec, Store(tmp_path / "cache")) as runner:
         clip = runner.run(Clip("clip", tmp_path / "clip.wav", text="a good  bad day")).features["text"]
-    text = TextStages(recipe).features("a good  bad day", tmp_path / "label.csv")["text"]
+    text = TextStages(spec).features("a good  bad day", tmp_path / "label.csv")["text"]
     assert np.array_equal(text.values, clip.values)
     assert text.values[:, 0].tolist() == [0, 1, -1, 0]
     assert (text.names, dict(text.channels)) == (clip.names, dict(clip.channels))
@@ -260,13 +262,13 @@ def paint(folder: Path, colours: Mapping[str, tuple[int, int, int]]) -> None:
 RED, GREEN, BLUE, DARK = (200, 0, 0), (0, 200, 0), (0, 0, 200), (0, 0, 0)
 
 
-def test_a_head_is_measured_on_pictures(recipe: Recipe, model: Path, tmp_path: Path, capsys: Any) -> None:
+def test_a_head_is_measured_on_pictures(spec: PipelineSpec, model: Path, tmp_path: Path, capsys: Any) -> None:
     folder = tmp_path / "faces"
     paint(folder, {"a.webp": RED, "b.webp": GREEN, "c.webp": GREEN, "d.webp": DARK, "e.webp": BLUE, "f.webp": RED})
     emotions = {"a": "anger", "b": "anger", "c": "happiness", "d": "happiness", "e": "neutral", "f": "contempt"}
     rows = [f"{name}.webp,{emotion},valid" for name, emotion in emotions.items()]
     (folder / "labels.csv").write_text("\n".join(["image,emotion,split", *rows]) + "\n")
-    usual = (folder, "-m", model, "-p", recipe.source, "--cache", tmp_path / "cache", "--jobs", 1)
+    usual = (folder, "-m", model, "-p", spec.source, "--cache", tmp_path / "cache", "--jobs", 1)
     found = answer(capsys, *usual)
     assert (found["modality"], found["split"], found["files"], found["unseen"]) == ("vision", "all", 6, 1)
     assert found["unknown"] == {"contempt": 1}
@@ -285,14 +287,14 @@ def test_a_head_is_measured_on_pictures(recipe: Recipe, model: Path, tmp_path: P
     assert "contempt (1)" in err
 
 
-def test_a_head_is_measured_on_sounds(recipe: Recipe, model: Path, tmp_path: Path, capsys: Any) -> None:
+def test_a_head_is_measured_on_sounds(spec: PipelineSpec, model: Path, tmp_path: Path, capsys: Any) -> None:
     folder = tmp_path / "voices"
     folder.mkdir()
     for name, hertz in {"a": 400, "b": 400, "c": 200, "d": 0}.items():
         wavfile.write(folder / f"{name}.wav", 16000, tone(hertz))
     rows = "a.wav,angry,1\nb.wav,sad,1\nc.wav,sad,2\nd.wav,angry,2\n"
     (folder / "labels.csv").write_text("file,emotion,speaker\n" + rows)
-    usual = ("-m", model, "-p", recipe.source, "--cache", tmp_path / "cache", "--jobs", 1)
+    usual = ("-m", model, "-p", spec.source, "--cache", tmp_path / "cache", "--jobs", 1)
     found = answer(capsys, folder, *usual)
     assert (found["modality"], found["files"], found["unseen"]) == ("audio", 4, 1)
     assert (found["macro_recall"], found["macro_recall_seen"]) == (0.5, 0.75)
@@ -300,22 +302,24 @@ def test_a_head_is_measured_on_sounds(recipe: Recipe, model: Path, tmp_path: Pat
     assert "valence" not in found
 
 
-def test_a_file_that_cannot_be_read_counts_as_wrong(recipe: Recipe, model: Path, tmp_path: Path, capsys: Any) -> None:
+def test_a_file_that_cannot_be_read_counts_as_wrong(
+    spec: PipelineSpec, model: Path, tmp_path: Path, capsys: Any
+) -> None:
     folder = tmp_path / "faces"
     paint(folder, {"a.webp": RED, "b.webp": GREEN})
     (folder / "c.webp").write_bytes(b"no picture")
     (folder / "labels.csv").write_text("image,emotion\na.webp,anger\nb.webp,happiness\nc.webp,anger\n")
-    usual = ("-m", model, "-p", recipe.source, "--cache", tmp_path / "cache", "--jobs", 1)
+    usual = ("-m", model, "-p", spec.source, "--cache", tmp_path / "cache", "--jobs", 1)
     found = answer(capsys, folder, *usual, code=3)
     assert (found["failed"], found["unseen"], found["macro_recall"]) == (1, 1, 0.75)
     assert list(found["reasons"]) == ["failed"]
 
 
-def test_when_nothing_was_seen_the_reason_is_said(recipe: Recipe, model: Path, tmp_path: Path, capsys: Any) -> None:
+def test_when_nothing_was_seen_the_reason_is_said(spec: PipelineSpec, model: Path, tmp_path: Path, capsys: Any) -> None:
     folder = tmp_path / "faces"
     paint(folder, {"a.webp": DARK, "b.webp": DARK})
     (folder / "labels.csv").write_text("image,emotion\na.webp,anger\nb.webp,happiness\n")
-    usual = ("-m", model, "-p", recipe.source, "--cache", tmp_path / "cache", "--jobs", 1)
+    usual = ("-m", model, "-p", spec.source, "--cache", tmp_path / "cache", "--jobs", 1)
     says = complaint(capsys, folder, *usual, code=1)
     assert "nothing was seen or heard in any of 2 files: no valid step" in " ".join(says.split())
 
@@ -337,7 +341,7 @@ def test_when_nothing_was_seen_the_reason_is_said(recipe: Recipe, model: Path, t
     ],
 )
 def test_rows_that_are_refused(
-    row: str, says: str, recipe: Recipe, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    row: str, says: str, spec: PipelineSpec, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "faces"
     paint(folder, {"a.webp": RED, "b.webp": GREEN, "../outside.webp": RED})
@@ -347,14 +351,14 @@ def test_rows_that_are_refused(
     (folder / "deep").symlink_to(tmp_path)
     row = row.format(outside=tmp_path / "outside.webp")
     (folder / "labels.csv").write_text(f"image,emotion,split\na.webp,anger\n{row}\n")
-    usual = ("-m", model, "-p", recipe.source, "--cache", tmp_path / "cache", "--jobs", 1)
+    usual = ("-m", model, "-p", spec.source, "--cache", tmp_path / "cache", "--jobs", 1)
     assert says in " ".join(complaint(capsys, folder, *usual, code=1).split())
 
 
 def test_archives_and_tables_without_their_columns(
-    recipe: Recipe, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spec: PipelineSpec, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    usual = ("-m", model, "-p", recipe.source)
+    usual = ("-m", model, "-p", spec.source)
     assert "a zip archive is not opened; type: unzip" in complaint(capsys, tmp_path / "faces.zip", *usual, code=1)
     table = tmp_path / "labels.csv"
     assert "labels.csv is not there; name a table" in complaint(capsys, tmp_path, *usual, code=1)
@@ -364,12 +368,12 @@ def test_archives_and_tables_without_their_columns(
     )
 
 
-def test_names_that_no_column_bears_are_an_error(recipe: Recipe, model: Path, tmp_path: Path, capsys: Any) -> None:
+def test_names_that_no_column_bears_are_an_error(spec: PipelineSpec, model: Path, tmp_path: Path, capsys: Any) -> None:
     folder = tmp_path / "faces"
     paint(folder, {"a.webp": RED, "b.webp": GREEN})
     (folder / "labels.csv").write_text("image,emotion\na.webp,cross\nb.webp,glad\n")
-    says = complaint(capsys, folder, "-m", model, "-p", recipe.source, "--cache", tmp_path / "cache", code=2)
-    assert "no stage of the recipe says anything of cross, glad; it says anger, happiness" in " ".join(says.split())
+    says = complaint(capsys, folder, "-m", model, "-p", spec.source, "--cache", tmp_path / "cache", code=2)
+    assert "no stage of the pipeline says anything of cross, glad; it says anger, happiness" in " ".join(says.split())
 
 
 def test_doubtful_classes_have_a_figure_without_them() -> None:
@@ -399,8 +403,8 @@ def test_the_columns_are_those_of_the_channel_that_bears_the_names() -> None:
     assert found.columns == {"anger": pytest.approx(0.3), "sadness": pytest.approx(0.4)}
 
 
-def test_a_recipe_cut_to_one_modality_keeps_its_keys(tmp_path: Path) -> None:
-    whole = load_recipe("pocket")
+def test_a_pipeline_cut_to_one_modality_keeps_its_keys(tmp_path: Path) -> None:
+    whole = load_spec("pocket")
     voice, face = only(whole, "audio"), only(whole, "vision")
     assert set(voice.stages) == {"audio"}
     assert set(face.stages) == {"faces", "speaker", "vision"}

@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from msapipe.errors import MsapipeError, RecipeError
+from msapipe.errors import ConfigError, MsapipeError
 from msapipe.fusion._base import Batch, Group, Output, Phase
 from msapipe.fusion.late import Late
 from msapipe.fusion.tfn import Tfn
@@ -234,5 +234,5 @@ def test_an_empty_split_and_impossible_settings_are_said(fabric: Fabric) -> None
     none, some = TensorTable.of([], DIMS), TensorTable.of(samples(3), DIMS)
     with pytest.raises(MsapipeError, match="a split is empty"):
         Loop(Late(DIMS), none, some, SETTINGS, fabric).run()
-    with pytest.raises(RecipeError, match="lr: found -1"):
+    with pytest.raises(ConfigError, match="lr: found -1"):
         Settings(lr=-1)

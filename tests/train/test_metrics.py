@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.train.metrics import highest_errors, multiple_correlation, pearson, psc, score
 
 NAMES = {
@@ -60,7 +60,7 @@ def test_what_is_not_defined_is_none() -> None:
 
 @pytest.mark.parametrize(("truth", "predicted"), [([1.0], [1.0, 2.0]), ([], []), ([1.0], [np.nan])])
 def test_what_cannot_be_measured_is_said(truth: list[float], predicted: list[float]) -> None:
-    with pytest.raises(RecipeError, match="metrics need"):
+    with pytest.raises(ConfigError, match="metrics need"):
         score(truth, predicted, "mosi")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.formats import FORMATS
 from msapipe.fusion.agfn import Agfn
 from msapipe.fusion.hma import Hma
@@ -69,7 +69,7 @@ def test_gates_and_attention_are_drawn(tmp_path: Path) -> None:
         titles["attention_audio"].images[0].get_array(), record["diagnostics"]["attention_audio"], rtol=1e-6
     )
     assert [label.get_text() for label in titles["attention_audio"].get_xticklabels()] == ["good", "film"]
-    with pytest.raises(RecipeError, match="no gates and no attention"):
+    with pytest.raises(ConfigError, match="no gates and no attention"):
         figures.draw_diagnostics({**record, "diagnostics": {"alpha": 0.5}, "unimodal": {}})
 
 
@@ -100,7 +100,7 @@ def test_noise_has_the_power_that_is_asked_for() -> None:
         (lambda: noisy(samples, {"vision": 0.0}, ("text", "audio")), "reads no such modality"),
         (lambda: without(samples, ["text", "audio"], ("text", "audio")), "nothing is left"),
     ):
-        with pytest.raises(RecipeError, match=said):
+        with pytest.raises(ConfigError, match=said):
             call()
 
 

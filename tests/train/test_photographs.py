@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from msapipe.pipeline.recipe import load_recipe, parse_recipe
+from msapipe.pipeline.spec import load_spec, parse_spec
 from msapipe.train.heads import Reading, figures, only
 from msapipe.train.photographs import Photographs, filled_by_a_face
 
@@ -24,7 +24,7 @@ def test_the_middle_of_the_picture_is_the_face() -> None:
 def test_a_photograph_without_a_detected_face_has_an_expression(size: tuple[int, int], tmp_path: Path) -> None:
     path = tmp_path / "face.png"
     cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8))
-    photographs = Photographs(only(load_recipe("pocket"), "vision"))
+    photographs = Photographs(only(load_spec("pocket"), "vision"))
     features = photographs.features(path)
     photographs.close()
     assert features is not None
@@ -33,9 +33,9 @@ def test_a_photograph_without_a_detected_face_has_an_expression(size: tuple[int,
 
 
 def test_stages_that_read_more_than_the_face_are_left_alone() -> None:
-    assert Photographs.suit(load_recipe("pocket"))
+    assert Photographs.suit(load_spec("pocket"))
     text = "schema: 1\nstages: {faces: mtcnn, speaker: largest, vision: {action_units: {use: action_units}}}"
-    assert Photographs.suit(parse_recipe(text, "units"))
+    assert Photographs.suit(parse_spec(text, "units"))
 
 
 def test_faces_that_were_assumed_count_but_are_not_seen() -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion import fusion_models
 from msapipe.fusion._base import Group, Phase
 from msapipe.fusion.dec import Dec
@@ -117,11 +117,11 @@ def test_every_phase_and_group_of_every_model_has_a_name_to_call_it_by(name: str
     ],
 )
 def test_a_wrong_setting_is_one_sentence(text: str, said: str) -> None:
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(ConfigError, match=said):
         settings(text)
 
 
 def test_how_many_clips_are_scored_at_once_is_a_setting(tmp_path: Path) -> None:
     assert assign(Dec, ["scored_at_once=4"])[1] == Settings(scored_at_once=4)
-    with pytest.raises(RecipeError, match="scored_at_once: found 0"):
+    with pytest.raises(ConfigError, match="scored_at_once: found 0"):
         assign(Dec, ["scored_at_once=0"])

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from msapipe.api import Pipeline
-from msapipe.errors import FeatureMismatch, MsapipeError, RecipeError
+from msapipe.errors import ConfigError, FeatureMismatch, MsapipeError
 from msapipe.formats import FORMATS
 from msapipe.pipeline.card import read_card, signature
-from msapipe.pipeline.recipe import load_recipe, parse_recipe
 from msapipe.pipeline.run import Options
+from msapipe.pipeline.spec import load_spec, parse_spec
 from msapipe.testing import fakes
 from msapipe.train.data import load_data
 from msapipe.train.labels import read_labels, with_labels
@@ -28,9 +28,9 @@ DIMS = {"text": 3, "audio": 12, "vision": 41}  # those of pocket
 def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty clips of eight videos with pocket's columns, and label.csv beside them."""
     folder = tmp_path_factory.mktemp("data")
-    recipe = load_recipe("pocket")
+    spec = load_spec("pocket")
     samples = [Sample(f"Raw/vid{i // 5}/{i:04d}.mp4", fakes.features(DIMS, seed=i)) for i in range(40)]
-    made_by = {"features": signature(recipe), "align": recipe.align}
+    made_by = {"features": signature(spec), "align": spec.align}
     FORMATS.get("safetensors")().write(folder / "features.safetensors", samples, made_by)
     lines = ["video_id,clip_id,text,label,mode"]
     for i, sample in enumerate(samples):
@@ -66,17 +66,17 @@ def test_trained_again_nothing_is_computed(model: Path, features: Path) -> None:
 
 
 def test_the_model_scores_a_clip_at_once(model: Path, samples: Path, sample_cache: Path) -> None:
-    with Pipeline(load_recipe("pocket"), sample_cache, str(model), Options("cpu")) as pipeline:
+    with Pipeline(load_spec("pocket"), sample_cache, str(model), Options("cpu")) as pipeline:
         found = pipeline.predict(samples / "positive.mp4")
     assert -3 <= found.score <= 3
     assert found.model == str(model)
     assert not any("uncalibrated" in note for note in found.notes)
 
 
-def test_a_recipe_changed_in_one_field_is_refused_by_name(model: Path, tmp_path: Path) -> None:
-    text = load_recipe("pocket").text.replace("min_score: 0.9", "min_score: 0.7")
-    with pytest.raises(FeatureMismatch, match=r"faces\.mtcnn\.min_score: trained on 0\.9, recipe has 0\.7"):
-        Pipeline(parse_recipe(text, "changed"), tmp_path, str(model))
+def test_a_pipeline_changed_in_one_field_is_refused_by_name(model: Path, tmp_path: Path) -> None:
+    text = load_spec("pocket").text.replace("min_score: 0.9", "min_score: 0.7")
+    with pytest.raises(FeatureMismatch, match=r"faces\.mtcnn\.min_score: trained on 0\.9, pipeline has 0\.7"):
+        Pipeline(parse_spec(text, "changed"), tmp_path, str(model))
 
 
 def test_evaluate_prints_the_metrics(model: Path, features: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -220,5 +220,5 @@ def test_labels_out_of_scale_are_named(tmp_path: Path) -> None:
     with pytest.raises(MsapipeError, match=r"clip 2 has the label 9, which lies outside \[-3, 3\]"):
         load_data(path)
     (tmp_path / "f.npz").touch()
-    with pytest.raises(RecipeError, match="no format is called"):
+    with pytest.raises(ConfigError, match="no format is called"):
         load_data(tmp_path / "f.npz")

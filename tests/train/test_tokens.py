@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages.text.tokens import Tokens
 from msapipe.testing import fakes
 from msapipe.testing.tiny import text_bert
@@ -77,12 +77,12 @@ def test_others_are_made_anew_from_the_texts_and_it_is_said(bert: str, tmp_path:
     assert study.run(1, make_fabric()).epochs == 1
 
 
-def test_ids_that_a_recipe_made_for_another_checkpoint_are_refused(bert: str, tmp_path: Path) -> None:
-    recipe = {"text": {"tokens": {"use": "tokens", "version": 1, "checkpoint": "google-bert/bert-base-uncased"}}}
-    given = data([None] * 6, made_by=recipe)
-    with pytest.raises(RecipeError, match=r"made for google-bert/bert-base-uncased, and the model runs xlnet/xlnet"):
+def test_ids_that_a_pipeline_made_for_another_checkpoint_are_refused(bert: str, tmp_path: Path) -> None:
+    spec = {"text": {"tokens": {"use": "tokens", "version": 1, "checkpoint": "google-bert/bert-base-uncased"}}}
+    given = data([None] * 6, made_by=spec)
+    with pytest.raises(ConfigError, match=r"made for google-bert/bert-base-uncased, and the model runs xlnet/xlnet"):
         fitting(given, "xlnet/xlnet-base-cased")
-    with pytest.raises(RecipeError, match="in the recipe's stage tokens"):
+    with pytest.raises(ConfigError, match=r"in the stage text\.tokens"):
         Study(given, "hma", {"language_model": bert}, Settings(), tmp_path)
     for same in ("google-bert/bert-base-uncased", "bert-base-uncased", "google-bert/bert-base-uncased@86b5e09"):
         assert fitting(given, same) == (given, "")
@@ -91,7 +91,7 @@ def test_ids_that_a_recipe_made_for_another_checkpoint_are_refused(bert: str, tm
 def test_without_texts_a_bert_s_ids_are_refused_for_an_xlnet_and_told_for_a_bert() -> None:
     ids = np.array([[101, 2054, 102, 0], [1, 1, 1, 0], [0, 0, 0, 0]])
     given = data([ids] * 6, texts=("",) * 6)
-    with pytest.raises(RecipeError, match="token ids are those of a BERT"):
+    with pytest.raises(ConfigError, match="token ids are those of a BERT"):
         fitting(given, "xlnet/xlnet-base-cased")
     found, note = fitting(given, "google-bert/bert-base-uncased")
     assert found is given

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msapipe.errors import CacheError, MissingLibrary, MsapipeError, RecipeError
+from msapipe.errors import CacheError, ConfigError, MissingLibrary, MsapipeError
 from msapipe.formats import FORMATS
 from msapipe.fusion.tfn import Tfn
 from msapipe.testing import fakes
@@ -91,7 +91,7 @@ def test_a_space_has_the_types_of_what_it_varies() -> None:
     ],
 )
 def test_a_wrong_space_is_one_sentence(texts: list[str], said: str) -> None:
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(ConfigError) as caught:
         read_space(Tfn, texts, ["epochs=1"])
     assert said in str(caught.value)
     assert str(caught.value).startswith("--space")

@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, Output, Phase
 from msapipe.fusion.av_mc_semi import AvMcSemi
 from msapipe.fusion.bc_lstm import BcLstm
@@ -131,7 +131,7 @@ def data(clips: Sequence[Sample]) -> DataSet:
 def test_what_does_not_fit_is_refused_before_anything_is_trained(
     model: str, params: dict[str, Any], clips: list[Sample], reason: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(RecipeError, match=f"{model} cannot be trained on small: .*{reason}"):
+    with pytest.raises(ConfigError, match=f"{model} cannot be trained on small: .*{reason}"):
         Study(data(clips), model, params, Settings(), tmp_path)
     assert not list(tmp_path.iterdir())
 

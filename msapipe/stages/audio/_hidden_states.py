@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages._base import CheckpointStage
 from msapipe.stages._speech import at_16k
 from msapipe.stages._speech_net import SpeechNet, check_chunks, load_speech
@@ -42,15 +42,15 @@ class HiddenStates(CheckpointStage):
 
     def __post_init__(self) -> None:
         if self.layers == []:
-            raise RecipeError(f"{self._called}: layers is empty; expected last, a number or a list of numbers")
+            raise ConfigError(f"{self._called}: layers is empty; expected last, a number or a list of numbers")
         if not -120 <= self.floor_db <= 0:
-            raise RecipeError(
+            raise ConfigError(
                 f"{self._called}: floor_db {self.floor_db} must lie between -120 and 0 (dB of full scale)"
             )
         check_chunks(self._called, self.chunk_seconds, self.overlap_seconds)
 
     def load(self, device: str) -> None:
-        """Read the network and its preprocessing; raises RecipeError for a layer that it does not have."""
+        """Read the network and its preprocessing; raises ConfigError for a layer that it does not have."""
         folder = self.own_weights()[0].path()
         self._backbone = self._read(folder, device)
         self._net = SpeechNet(folder, self._backbone, self.chunk_seconds, self.overlap_seconds)
@@ -107,7 +107,7 @@ def _chosen(stage: str, layers: Literal["last"] | int | list[int], count: int) -
     asked = [count] if layers == "last" else [layers] if isinstance(layers, int) else list(layers)
     for index in asked:
         if isinstance(index, str) or not -count - 1 <= index <= count:
-            raise RecipeError(
+            raise ConfigError(
                 f"{stage}: layers names {index}; the checkpoint has {count} layers: 0 (before the first) to {count}, "
                 f"or {-count - 1} to -1 from the end"
             )

@@ -21,7 +21,7 @@ class Samples(Stage):
     sound. All rows are valid, pauses too: a speech network hears them. In sound that is zero throughout none is, and
     without sound there is no row.
 
-    These are no features to be averaged over time: a recipe with this stage says ``align: none``.
+    These are no features to be averaged over time: a pipeline with this stage says ``align: none``.
     """
 
     def load(self, device: str) -> None:

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import MissingLibrary, RecipeError
+from msapipe.errors import ConfigError, MissingLibrary
 from msapipe.stages._base import CheckpointStage
 from msapipe.stages.speaker._asd_input import FPS, HEARD, RATE, Piece, cepstrum, pictures, pieces
 from msapipe.stages.speaker._asd_nets import Network, parts
@@ -52,8 +52,8 @@ class Active(CheckpointStage):
     no face is). A person in sight for less than 0.2 s scores 0.
 
     The network sees each face 25 times a second, grey, 112 x 112 pixels, and hears 13 MFCC 100 times a second. It was
-    made for 25 pictures a second: write ``media: {fps: 25}`` into the recipe; with fewer, pictures are repeated, fewer
-    speakers are found, and a note says so.
+    made for 25 pictures a second: write ``media: {fps: 25}`` into the pipeline; with fewer, pictures are repeated,
+    fewer speakers are found, and a note says so.
 
     Among faces above 0, after smoothing, the highest speaks. It is uncertain, and nobody is chosen (-1), where two
     faces above 0 differ by less than ``margin``: the network mostly sees that a mouth moves while there is speech. Of
@@ -105,12 +105,12 @@ class Active(CheckpointStage):
     )
 
     def __post_init__(self) -> None:
-        self.windows = tuple(self.windows)  # a recipe gives a list
+        self.windows = tuple(self.windows)  # a pipeline gives a list
         if not self.windows or not all(1 <= seconds <= PART for seconds in self.windows):
-            raise RecipeError(f"active: windows must be whole seconds from 1 to {PART}, got {list(self.windows)}")
+            raise ConfigError(f"active: windows must be whole seconds from 1 to {PART}, got {list(self.windows)}")
         for name, value in (("smooth", self.smooth), ("margin", self.margin)):
             if not (isfinite(value) and value >= 0):
-                raise RecipeError(f"active: {name} must be a number, 0 or more, got {value}")
+                raise ConfigError(f"active: {name} must be a number, 0 or more, got {value}")
 
     def load(self, device: str) -> None:
         """Import torch and OpenCV, and read the network; raises WeightsError when the file is of neither."""
@@ -123,7 +123,7 @@ class Active(CheckpointStage):
     def run(self, faces: FaceTracks, waveform: Waveform) -> Speaker:
         """Choose a track, or -1, for every sampled picture."""
         if waveform.rate != RATE:
-            raise RecipeError(
+            raise ConfigError(
                 f"speaker/active reads sound at {RATE} Hz, got {waveform.rate}; write media: {{rate: {RATE}}}"
             )
         score = self._face_score(faces, waveform)
@@ -166,7 +166,7 @@ class Active(CheckpointStage):
         if step > 1 / 20 + 1e-6:
             notes.append(
                 f"pictures come {1 / step:.3g} a second; who speaks is told well at {FPS}: "
-                f"write media: {{fps: {FPS}}} into the recipe"
+                f"write media: {{fps: {FPS}}} into the pipeline"
             )
         if silent:
             notes.append("the sound is silent: it does not tell who speaks")

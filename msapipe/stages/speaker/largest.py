@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages._base import Stage
 from msapipe.types import FaceTracks, Speaker
 
@@ -45,7 +45,7 @@ class Largest(Stage):
     def __post_init__(self) -> None:
         for name, value in (("margin", self.margin), ("smooth", self.smooth), ("patience", self.patience)):
             if not (isfinite(value) and value >= 0):
-                raise RecipeError(f"largest: {name} must be a number, 0 or more, got {value}")
+                raise ConfigError(f"largest: {name} must be a number, 0 or more, got {value}")
 
     def run(self, faces: FaceTracks) -> Speaker:
         """Choose a track, or -1, for every sampled picture."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import RecipeError, WeightsError
+from msapipe.errors import ConfigError, WeightsError
 from msapipe.stages import _transformers
 from msapipe.stages._base import CheckpointStage
 from msapipe.stages.text._encoders import ENCODERS, Pieces, load_tokenizer, most_tokens, split, unknown_note
@@ -43,9 +43,9 @@ class Bert(CheckpointStage):
 
     def __post_init__(self) -> None:
         if self.unit not in ("word", "piece"):
-            raise RecipeError(f"bert: unit {self.unit!r} must be word or piece")
+            raise ConfigError(f"bert: unit {self.unit!r} must be word or piece")
         if self.layers == [] or (isinstance(self.layers, str) and self.layers != "last"):
-            raise RecipeError(f"bert: layers {self.layers!r} must be last, a number, or a list of numbers")
+            raise ConfigError(f"bert: layers {self.layers!r} must be last, a number, or a list of numbers")
 
     def load(self, device: str) -> None:
         """Read the net and its tokenizer."""
@@ -79,13 +79,13 @@ class Bert(CheckpointStage):
         return FeatureSequence(means, word_times(words.words), counts > 0, self._names, notes=notes)
 
     def _layer_numbers(self, count: int) -> list[int] | None:
-        """Which hidden states are averaged, None for what the net puts out; raises RecipeError for one too many."""
+        """Which hidden states are averaged, None for what the net puts out; raises ConfigError for one too many."""
         if isinstance(self.layers, str):
             return None
         numbers = [self.layers] if isinstance(self.layers, int) else self.layers
         for number in numbers:
             if not -count - 1 <= number <= count:
-                raise RecipeError(f"bert: layers {self.layers}: {self.checkpoint} has layers 0 to {count}")
+                raise ConfigError(f"bert: layers {self.layers}: {self.checkpoint} has layers 0 to {count}")
         return numbers
 
     def _states(self, pieces: Pieces) -> tuple[Floats, int]:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import MissingLibrary, RecipeError
+from msapipe.errors import ConfigError, MissingLibrary
 from msapipe.stages._base import Stage
 from msapipe.stages.text._times import word_times
 from msapipe.types import FeatureSequence, Transcript, Word
@@ -66,7 +66,7 @@ class Lexicon(Stage):
 
     def __post_init__(self) -> None:
         if not 0 < self.pause <= 60:
-            raise RecipeError(f"lexicon: pause {self.pause} must lie above 0 and not above 60 (seconds)")
+            raise ConfigError(f"lexicon: pause {self.pause} must lie above 0 and not above 60 (seconds)")
 
     def load(self, device: str) -> None:
         """Read the lexicon."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import MissingLibrary, RecipeError, WeightsError
+from msapipe.errors import ConfigError, MissingLibrary, WeightsError
 from msapipe.registry import did_you_mean
 from msapipe.stages.transcript._whisper_gate import Segment
 from msapipe.types import Word
@@ -71,10 +71,10 @@ class Recogniser:
         self.tells_language = bool(self._model.model.is_multilingual) and not english_alone
 
     def check_language(self, language: str) -> None:
-        """Raise RecipeError for a language that the checkpoint does not know."""
+        """Raise ConfigError for a language that the checkpoint does not know."""
         known = self._model.supported_languages if self.tells_language else ["en"]
         if language and language not in known:
-            raise RecipeError(f"whisper: the checkpoint knows no language {language!r}{did_you_mean(language, known)}")
+            raise ConfigError(f"whisper: the checkpoint knows no language {language!r}{did_you_mean(language, known)}")
 
     def language(self, sound: Floats, wanted: str) -> tuple[str, str]:
         """The language of 16 kHz sound where none is ``wanted`` yet, and another than that one, or ""."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.languages import language_code, language_name, may_be, told_by_text
 from msapipe.stages.transcript._cues import Written, in_span, words_of
 from msapipe.stages.transcript._fit import fitted
@@ -12,9 +12,9 @@ from msapipe.types import Clip, PassedOver, Transcript, Word
 
 
 def check_language(stage: str, language: str) -> None:
-    """Raise RecipeError unless ``language`` is empty or an ISO 639-1 code."""
+    """Raise ConfigError unless ``language`` is empty or an ISO 639-1 code."""
     if language and language_code(language) != language:
-        raise RecipeError(f"{stage}: language {language!r} must be a code such as en or zh, or empty for any")
+        raise ConfigError(f"{stage}: language {language!r} must be a code such as en or zh, or empty for any")
 
 
 def transcript_of(
@@ -23,7 +23,7 @@ def transcript_of(
     """The words of ``clip``; why they are passed over; or None where nothing is said at all.
 
     length: seconds of the whole file, None when not known.   source: how notes call the captions.
-    wanted: the language that the recipe reads, "" for any.   stated: the language that the name or stream says.
+    wanted: the language that the pipeline reads, "" for any.   stated: the language that the name or stream says.
     """
     notes = [f"{source}: {note}" for note in _summed(written.problems)]
     fit = fitted(written.cues, length, written.bare)
@@ -37,7 +37,7 @@ def transcript_of(
     told = told_by_text(word.text for word in words)
     foreign = _foreign(wanted, language, told)
     if foreign is not None:
-        why = f"{source}: its words are {language_name(foreign)}, and the recipe reads {language_name(wanted)}"
+        why = f"{source}: its words are {language_name(foreign)}, and the pipeline reads {language_name(wanted)}"
         return PassedOver((*notes, f"{why}; they were passed over"))
     if length is not None:
         inside = _before(words, length)
@@ -52,7 +52,7 @@ def transcript_of(
 
 
 def _foreign(wanted: str, stated: str | None, told: str | None) -> str | None:
-    """The language of words that the recipe does not read, or None."""
+    """The language of words that the pipeline does not read, or None."""
     if not wanted:
         return None
     if told is not None and not may_be(wanted, told):

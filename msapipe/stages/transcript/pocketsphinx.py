@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages._base import Stage
 from msapipe.stages._pocketsphinx import RECOGNITION, SphinxDecoder, hear_stretches, utterances
 from msapipe.stages._speech import SILERO, SpeechDetector, at_16k
@@ -36,13 +36,13 @@ class Pocketsphinx(Stage):
 
     def __post_init__(self) -> None:
         if not 0 < self.speech < 1:
-            raise RecipeError(f"pocketsphinx: speech {self.speech} must lie between 0 and 1")
+            raise ConfigError(f"pocketsphinx: speech {self.speech} must lie between 0 and 1")
         if not 100 <= self.max_states <= 100_000:
-            raise RecipeError(f"pocketsphinx: max_states {self.max_states} must lie between 100 and 100000")
+            raise ConfigError(f"pocketsphinx: max_states {self.max_states} must lie between 100 and 100000")
         if not 0.8 <= self.warp <= 1.25:
-            raise RecipeError(f"pocketsphinx: warp {self.warp} must lie between 0.8 and 1.25")
+            raise ConfigError(f"pocketsphinx: warp {self.warp} must lie between 0.8 and 1.25")
         if not (0 <= self.pad <= 0.4 and 1 <= self.longest <= 120):
-            raise RecipeError(
+            raise ConfigError(
                 f"pocketsphinx: pad {self.pad} and longest {self.longest} must keep 0 <= pad <= 0.4 and "
                 "1 <= longest <= 120 (seconds)"
             )

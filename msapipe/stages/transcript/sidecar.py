@@ -56,7 +56,7 @@ class Sidecar(Stage):
         return PassedOver(tuple(notes)) if notes else None
 
     def _in_order(self, files: list[SidecarFile]) -> list[SidecarFile]:
-        """The language of the recipe first, then names that say none; what a program heard comes behind."""
+        """The language of the pipeline first, then names that say none; what a program heard comes behind."""
 
         def rank(file: SidecarFile) -> tuple[bool, ...]:
             strange = bool(self.language) and file.language is not None and file.language != self.language
@@ -74,7 +74,7 @@ class Sidecar(Stage):
         elif why is None and file.commentary:
             why = "a commentary is not what is spoken in the film"
         elif why is None and self.language and file.language not in (None, self.language):
-            why = f"it is {language_name(file.language or '')}, and the recipe reads {language_name(self.language)}"
+            why = f"it is {language_name(file.language or '')}, and the pipeline reads {language_name(self.language)}"
         if why is not None:
             return PassedOver((f"{name} was passed over: {why}",))
         try:

@@ -61,5 +61,5 @@ class Subtitles(Stage):
         if track.commentary:
             return "a commentary is not what is spoken in the film"
         if self.language and track.language not in (None, self.language):
-            return f"it is {language_name(track.language or '')}, and the recipe reads {language_name(self.language)}"
+            return f"it is {language_name(track.language or '')}, and the pipeline reads {language_name(self.language)}"
         return None

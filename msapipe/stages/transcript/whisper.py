@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.registry import did_you_mean
 from msapipe.stages._base import CheckpointStage, Stage
 from msapipe.stages._speech import RATE, SILERO, SpeechDetector, at_16k
@@ -66,18 +66,18 @@ class Whisper(CheckpointStage):
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:
-            raise RecipeError(f"whisper: no size is called {self.size!r}{did_you_mean(self.size, SIZES)}")
+            raise ConfigError(f"whisper: no size is called {self.size!r}{did_you_mean(self.size, SIZES)}")
         if self.language and not re.fullmatch(r"[a-z]{2,3}", self.language):
-            raise RecipeError(f"whisper: language {self.language!r} must be a code such as en or zh, or empty")
+            raise ConfigError(f"whisper: language {self.language!r} must be a code such as en or zh, or empty")
         if self._english_alone and self.language not in ("", "en"):
-            raise RecipeError(
+            raise ConfigError(
                 f"whisper: size {self.size} knows English alone, language is {self.language!r}; "
                 "take size base, small or large-v3-turbo"
             )
         if not 0 < self.speech < 1:
-            raise RecipeError(f"whisper: speech {self.speech} must lie between 0 and 1")
+            raise ConfigError(f"whisper: speech {self.speech} must lie between 0 and 1")
         if not 1 <= self.beam <= 20:
-            raise RecipeError(f"whisper: beam {self.beam} must lie between 1 and 20")
+            raise ConfigError(f"whisper: beam {self.beam} must lie between 1 and 20")
 
     @property
     def _own(self) -> Weights:
@@ -97,7 +97,7 @@ class Whisper(CheckpointStage):
         return super().params() if self.checkpoint else Stage.params(self)
 
     def load(self, device: str) -> None:
-        """Read the checkpoint; raises RecipeError for a language that it does not know."""
+        """Read the checkpoint; raises ConfigError for a language that it does not know."""
         own, _, *listener = self.own_weights()
         self._detector = SpeechDetector()
         self._recogniser = Recogniser(own.path(), device, self.beam, self._english_alone)

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import MissingLibrary, MsapipeError, RecipeError
+from msapipe.errors import ConfigError, MissingLibrary, MsapipeError
 from msapipe.stages.vision._crops import crops
 from msapipe.stages.vision._units import INTENSITIES, PRESENCES, UNITS, Floats, validity
 from msapipe.types import FaceClip
@@ -37,12 +37,12 @@ TO_START, PER_PICTURE = 120.0, 3.0
 def find_program(named: str) -> Own:
     """The program, as weights that numbers depend on: the one that is named, or in MSAPIPE_OPENFACE, or on the PATH.
 
-    Raises RecipeError when the one that is named is not there, MissingLibrary when none is.
+    Raises ConfigError when the one that is named is not there, MissingLibrary when none is.
     """
     wanted = named or os.environ.get(VARIABLE, "")
     found = shutil.which(os.path.expanduser(wanted or PROGRAM))
     if found is None and wanted:
-        raise RecipeError(
+        raise ConfigError(
             f"action_units: program {wanted} ({'program' if named else VARIABLE}) cannot be run; "
             f"expected the path of OpenFace's {PROGRAM}, or its name on the PATH"
         )

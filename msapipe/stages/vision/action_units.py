@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages._base import CheckpointStage
 from msapipe.stages.vision._expression_net import POCKET_FACE
 from msapipe.stages.vision._units import DERIVED, INTENSITIES, LACKING, PRESENCES, UNITS, Backend
@@ -59,7 +59,7 @@ class ActionUnits(CheckpointStage):
         pocket: our own net (models/pocket_face), a pupil of MediaPipe; nothing to download. Intensities of all but 6
         and 9, whose teacher knows nothing of them; presences are derived.
     checkpoint: weights of libreface or mediapipe, "" for libreface-au or mediapipe-face-landmarker.
-    program: OpenFace's FeatureExtraction, a name on the PATH or a path (not relative to a recipe); "" for that in
+    program: OpenFace's FeatureExtraction, a name on the PATH or a path (not relative to a pipeline); "" for that in
         MSAPIPE_OPENFACE, else FeatureExtraction on the PATH. Results are kept under the hash of its file.
     presence: a unit is present from this intensity on where presences are derived; 0.2 is FACS grade A.
     confidence: least confidence of OpenFace, in [0, 1], with which a row is valid.
@@ -81,16 +81,16 @@ class ActionUnits(CheckpointStage):
 
     def __post_init__(self) -> None:
         if self.backend not in _BACKENDS:
-            raise RecipeError(f"action_units: backend must be one of {', '.join(_BACKENDS)}, got {self.backend!r}")
+            raise ConfigError(f"action_units: backend must be one of {', '.join(_BACKENDS)}, got {self.backend!r}")
         for name, value in (("presence", self.presence), ("confidence", self.confidence)):
             if not 0 <= value <= 1:
-                raise RecipeError(f"action_units: {name} must lie in [0, 1], got {value}")
+                raise ConfigError(f"action_units: {name} must lie in [0, 1], got {value}")
         if self.program and self.backend != "openface":
-            raise RecipeError(f"action_units: program is of backend: openface, not of {self.backend}")
+            raise ConfigError(f"action_units: program is of backend: openface, not of {self.backend}")
         if self.checkpoint and self.backend == "openface":
-            raise RecipeError("action_units: checkpoint is not of backend: openface, whose program has its own")
+            raise ConfigError("action_units: checkpoint is not of backend: openface, whose program has its own")
         if self.checkpoint and self.backend == "pocket":
-            raise RecipeError("action_units: checkpoint is not of backend: pocket, whose net comes with msapipe")
+            raise ConfigError("action_units: checkpoint is not of backend: pocket, whose net comes with msapipe")
 
     def own_weights(self) -> tuple[Weights, ...]:
         """The weights, or the program, of the backend."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import MissingLibrary, RecipeError
+from msapipe.errors import ConfigError, MissingLibrary
 from msapipe.stages._base import Stage
 from msapipe.types import FaceClip, FeatureSequence
 
@@ -74,7 +74,7 @@ class Geometry(Stage):
 
     def __post_init__(self) -> None:
         if not (isfinite(self.longest_step) and self.longest_step > 0):
-            raise RecipeError(f"geometry: longest_step must be seconds, more than 0, got {self.longest_step}")
+            raise ConfigError(f"geometry: longest_step must be seconds, more than 0, got {self.longest_step}")
 
     def load(self, device: str) -> None:
         """Check that the crops can be decoded here."""

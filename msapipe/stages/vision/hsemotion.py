@@ -8,7 +8,7 @@ from typing import Any, ClassVar, get_args
 
 import numpy as np
 
-from msapipe.errors import MissingLibrary, RecipeError, WeightsError
+from msapipe.errors import ConfigError, MissingLibrary, WeightsError
 from msapipe.stages._base import CheckpointStage
 from msapipe.stages._onnx import options
 from msapipe.stages.vision._crops import View, crops, on_the_clip
@@ -59,7 +59,7 @@ class Hsemotion(CheckpointStage):
 
     def __post_init__(self) -> None:
         if self.crop not in get_args(View):
-            raise RecipeError(f"hsemotion: crop must be one of {', '.join(get_args(View))}, got {self.crop!r}")
+            raise ConfigError(f"hsemotion: crop must be one of {', '.join(get_args(View))}, got {self.crop!r}")
 
     def load(self, device: str) -> None:
         """Import onnxruntime and read the checkpoint; raises MissingLibrary, WeightsError."""

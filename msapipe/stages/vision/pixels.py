@@ -7,7 +7,7 @@ from math import isfinite
 
 import numpy as np
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages._base import Stage
 from msapipe.stages.vision._crops import sampled
 from msapipe.types import FaceClip, FeatureSequence
@@ -23,7 +23,7 @@ class Pixels(Stage):
     et al., 2023) has 128 x 128 pixels, ten a second.
 
     A picture of 112 pixels takes 150 kB, ten seconds of them 15 MB: what is trained on them must fit into memory.
-    These are no features to be averaged over time: a recipe with this stage says ``align: none``.
+    These are no features to be averaged over time: a pipeline with this stage says ``align: none``.
 
     size: side of the crop in pixels, 32 to 512.   fps: pictures a second.
     """
@@ -33,9 +33,9 @@ class Pixels(Stage):
 
     def __post_init__(self) -> None:
         if not 32 <= self.size <= 512:
-            raise RecipeError(f"pixels: size must lie in [32, 512] pixels, got {self.size}")
+            raise ConfigError(f"pixels: size must lie in [32, 512] pixels, got {self.size}")
         if not (isfinite(self.fps) and self.fps > 0):
-            raise RecipeError(f"pixels: fps must be pictures a second, more than 0, got {self.fps}")
+            raise ConfigError(f"pixels: fps must be pictures a second, more than 0, got {self.fps}")
 
     def load(self, device: str) -> None:
         """Nothing is read; the columns are named once."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, get_args
 
 import numpy as np
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages._base import CheckpointStage
 from msapipe.stages.vision._crops import View, crops, on_the_clip
 from msapipe.stages.vision._imagenet import normalised
@@ -78,9 +78,9 @@ class Resnet18(CheckpointStage):
 
     def __post_init__(self) -> None:
         if self.crop not in get_args(View):
-            raise RecipeError(f"resnet18: crop must be one of {', '.join(get_args(View))}, got {self.crop!r}")
+            raise ConfigError(f"resnet18: crop must be one of {', '.join(get_args(View))}, got {self.crop!r}")
         if not 32 <= self.size <= 512:
-            raise RecipeError(f"resnet18: size must lie in [32, 512] pixels, got {self.size}")
+            raise ConfigError(f"resnet18: size must lie in [32, 512] pixels, got {self.size}")
 
     def load(self, device: str) -> None:
         """Import torch and read the checkpoint."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages._base import CheckpointStage
 from msapipe.stages.vision._crops import sampled
 from msapipe.stages.vision._swin import SwinFeatures
@@ -72,16 +72,16 @@ class VideoSwin(CheckpointStage):
 
     def __post_init__(self) -> None:
         if not 32 <= self.size <= 512:
-            raise RecipeError(f"video_swin: size must lie in [32, 512] pixels, got {self.size}")
+            raise ConfigError(f"video_swin: size must lie in [32, 512] pixels, got {self.size}")
         if not (isfinite(self.fps) and self.fps > 0):
-            raise RecipeError(f"video_swin: fps must be pictures a second, more than 0, got {self.fps}")
+            raise ConfigError(f"video_swin: fps must be pictures a second, more than 0, got {self.fps}")
         if self.window % STEP or self.overlap % STEP or not 0 <= self.overlap < self.window:
-            raise RecipeError(
+            raise ConfigError(
                 f"video_swin: window and overlap must be multiples of {STEP} pictures, the overlap smaller, "
                 f"got {self.window} and {self.overlap}"
             )
         if not (isfinite(self.longest_gap) and self.longest_gap >= 0):
-            raise RecipeError(f"video_swin: longest_gap must be seconds, 0 or more, got {self.longest_gap}")
+            raise ConfigError(f"video_swin: longest_gap must be seconds, 0 or more, got {self.longest_gap}")
 
     def load(self, device: str) -> None:
         """Import torch and read the checkpoint."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages._base import CheckpointStage
 from msapipe.stages._speech import RATE, SILERO, SpeechDetector, at_16k
 from msapipe.stages._speech_net import SpeechNet, check_chunks, load_speech
@@ -67,9 +67,9 @@ class Ctc(CheckpointStage):
 
     def __post_init__(self) -> None:
         if not 0 < self.known <= 1:
-            raise RecipeError(f"ctc: known {self.known} must lie above 0 and not above 1")
+            raise ConfigError(f"ctc: known {self.known} must lie above 0 and not above 1")
         if not 0 <= self.floor <= 1:
-            raise RecipeError(f"ctc: floor {self.floor} must lie between 0 and 1")
+            raise ConfigError(f"ctc: floor {self.floor} must lie between 0 and 1")
         check_chunks("ctc", self.chunk_seconds, self.overlap_seconds)
 
     def own_weights(self) -> tuple[Weights, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages._base import Stage
 from msapipe.stages._pocketsphinx import ACOUSTIC, Heard, SphinxDecoder
 from msapipe.stages._speech import SILERO, SpeechDetector, at_16k
@@ -35,7 +35,7 @@ class Pocketsphinx(Stage):
 
     def __post_init__(self) -> None:
         if not 0 < self.known <= 1:
-            raise RecipeError(f"pocketsphinx: known {self.known} must lie above 0 and not above 1")
+            raise ConfigError(f"pocketsphinx: known {self.known} must lie above 0 and not above 1")
 
     def load(self, device: str) -> None:
         """Open the detector and the decoder; both run on the CPU."""

@@ -34,15 +34,15 @@ def params(slot: str, name: str, folder: Path) -> dict[str, Any]:
     return dict(json.loads(done.read_text(encoding="utf-8")))
 
 
-def recipe(name: str, folder: Path) -> Path:
-    """A recipe that comes with msapipe, with every checkpoint replaced by a tiny one: <folder>/<name>.yaml."""
+def spec(name: str, folder: Path) -> Path:
+    """A pipeline that comes with msapipe, with every checkpoint replaced by a tiny one: <folder>/<name>.yaml."""
     import yaml
 
-    from msapipe.pipeline.recipe import load_recipe, recipe_names
+    from msapipe.pipeline.spec import load_spec, pipeline_names
 
-    whole = yaml.safe_load(recipe_names()[name].read_text(encoding="utf-8"))
+    whole = yaml.safe_load(pipeline_names()[name].read_text(encoding="utf-8"))
     stages: dict[str, Any] = {}
-    for slot, uses in load_recipe(name).stages.items():
+    for slot, uses in load_spec(name).stages.items():
         entries = {
             use.channel: {"use": use.name, **use.stage.params(), **params(slot, use.name, folder)} for use in uses
         }

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages import _speech_net
 from msapipe.stages._speech_net import SpeechNet
 from msapipe.stages.audio.hubert import Hubert
@@ -121,9 +121,9 @@ def test_silence_and_nothing(checkpoint: Path) -> None:
 
 
 def test_its_errors_name_it(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"hubert: layers names 13; the checkpoint has 3 layers"):
+    with pytest.raises(ConfigError, match=r"hubert: layers names 13; the checkpoint has 3 layers"):
         features(checkpoint, fakes.waveform(1.0), layers=13)
-    with pytest.raises(RecipeError, match="hubert: overlap_seconds"):
+    with pytest.raises(ConfigError, match="hubert: overlap_seconds"):
         Hubert(chunk_seconds=4.0, overlap_seconds=2.0)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages.audio import mfcc
 from msapipe.stages.audio.mfcc import MFCC
 from msapipe.types import Waveform
@@ -135,5 +135,5 @@ def test_always_finite_with_one_row_per_hop(samples: int, rate: int, kind: str) 
     [{"n_mfcc": 0}, {"n_mfcc": 65}, {"hop": 0.0}, {"hop": 0.05}, {"window": 2.0}, {"floor_db": 1.0}, {"n_mels": 1000}],
 )
 def test_impossible_parameters_are_refused(bad: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=next(iter(bad))):
+    with pytest.raises(ConfigError, match=next(iter(bad))):
         MFCC(**bad)

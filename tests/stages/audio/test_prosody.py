@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages.audio import _prosody_statistics as measured
 from msapipe.stages.audio._prosody_classifier import EMOTIONS, PAIRS, VoiceClassifier, standardized
 from msapipe.stages.audio._prosody_windows import SpeechWindow, speech_windows
@@ -295,7 +295,7 @@ def test_every_statistic_is_finite_or_not_measured(count: int, kind: str, spans:
 
 @pytest.mark.parametrize("window", [0.0, 0.5, 31.0, float("nan")])
 def test_impossible_windows_are_refused(window: float) -> None:
-    with pytest.raises(RecipeError, match="window"):
+    with pytest.raises(ConfigError, match="window"):
         Prosody(window=window)
 
 

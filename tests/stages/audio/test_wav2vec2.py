@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
-from msapipe.errors import RecipeError, WeightsError
-from msapipe.pipeline.recipe import build
+from msapipe.errors import ConfigError, WeightsError
+from msapipe.pipeline.spec import build
 from msapipe.stages._speech_net import _windows
 from msapipe.stages.audio.wav2vec2 import Wav2vec2
 from msapipe.testing import fakes, tiny
@@ -235,7 +235,7 @@ def test_what_a_checkpoint_must_be(checkpoint: Path, copy: Path, tiny_weights: P
 
 @pytest.mark.parametrize("layers", [4, -5, [1, 4]])
 def test_a_layer_that_is_not_there(checkpoint: Path, layers: int | list[int]) -> None:
-    with pytest.raises(RecipeError, match=r"the checkpoint has 3 layers: 0 \(before the first\) to 3, or -4 to -1"):
+    with pytest.raises(ConfigError, match=r"the checkpoint has 3 layers: 0 \(before the first\) to 3, or -4 to -1"):
         features(checkpoint, sound(1), layers=layers)
 
 
@@ -252,10 +252,10 @@ def test_a_layer_that_is_not_there(checkpoint: Path, layers: int | list[int]) ->
     ],
 )
 def test_impossible_parameters_are_refused(bad: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=next(iter(bad))):
+    with pytest.raises(ConfigError, match=next(iter(bad))):
         build(Wav2vec2, bad, "audio.wav2vec2")
 
 
-def test_parameters_as_a_recipe_writes_them() -> None:
+def test_parameters_as_a_pipeline_writes_them() -> None:
     for layers in ("last", 7, -2, [9, 10, 11]):
         assert build(Wav2vec2, {"layers": layers}, "audio.wav2vec2").layers == layers

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from msapipe.errors import MissingLibrary, RecipeError
+from msapipe.errors import ConfigError, MissingLibrary
 from msapipe.stages.faces.mtcnn import MTCNN
 from msapipe.types import FaceTracks, Frames
 
@@ -229,11 +229,11 @@ def test_one_picture_a_second_is_still_one_person(mtcnn: MTCNN, portrait: Pictur
     ],
 )
 def test_impossible_parameters_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=next(iter(wrong))):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
         MTCNN(**wrong)
 
 
-def test_a_list_from_a_recipe_is_the_same_as_a_tuple() -> None:
+def test_a_list_from_a_pipeline_is_the_same_as_a_tuple() -> None:
     assert MTCNN(thresholds=[0.6, 0.7, 0.7]).params() == MTCNN().params()  # type: ignore[arg-type]
 
 

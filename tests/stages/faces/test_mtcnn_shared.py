@@ -34,7 +34,7 @@ def decoder() -> Iterator[Decoder]:
 
 
 def pictures(decoder: Decoder, path: Path, most: int) -> list[Picture]:
-    """The first pictures, two a second, as the stage gets them: of at most the size that a recipe allows."""
+    """The first pictures, two a second, as the stage gets them: of at most the size that a pipeline allows."""
     if path.suffix == ".jpg":
         import cv2
 

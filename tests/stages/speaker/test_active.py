@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.media import Decoder, MediaOptions
 from msapipe.stages import STAGES
 from msapipe.stages.faces._crops import cut_out, loose_square
@@ -223,17 +223,17 @@ def test_no_faces() -> None:
 
 @pytest.mark.parametrize("wrong", [{"windows": ()}, {"windows": (0,)}, {"smooth": -1}, {"margin": float("nan")}])
 def test_impossible_parameters_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=next(iter(wrong))):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
         Active(**wrong)
 
 
 def test_sound_of_another_rate_is_refused() -> None:
-    with pytest.raises(RecipeError, match="rate: 16000"):
+    with pytest.raises(ConfigError, match="rate: 16000"):
         scored([[5.0] * 9], sound=Waveform(SOUND.samples, 8000))
 
 
 def seen_and_heard(path: Path) -> tuple[FaceTracks, Waveform]:
-    """Faces and sound as a recipe with 25 pictures a second has them."""
+    """Faces and sound as a pipeline with 25 pictures a second has them."""
     detector = STAGES["faces"].get("mtcnn")()
     detector.load("cpu")
     with Decoder() as decoder:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages.speaker.largest import Largest
 from msapipe.types import EncodedImages, FaceTracks
 
@@ -134,5 +134,5 @@ def test_many_people_for_long_is_quick_enough() -> None:
 
 @pytest.mark.parametrize("wrong", [{"margin": -1}, {"smooth": float("nan")}, {"patience": -0.1}])
 def test_impossible_parameters_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=next(iter(wrong))):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
         Largest(**wrong)

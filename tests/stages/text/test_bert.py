@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msapipe.errors import RecipeError, WeightsError
+from msapipe.errors import ConfigError, WeightsError
 from msapipe.stages.text.bert import Bert, _nearest, _windows
 from msapipe.types import Transcript, Word
 
@@ -170,12 +170,12 @@ def test_no_words(encoders: dict[str, Path], family: str, words: tuple[Word, ...
 
 @pytest.mark.parametrize("params", [{"unit": "sentence"}, {"layers": []}, {"layers": "first"}])
 def test_impossible_parameters_are_refused(params: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=next(iter(params))):
+    with pytest.raises(ConfigError, match=next(iter(params))):
         Bert(**params)
 
 
 def test_a_layer_that_is_not_there_is_refused(encoders: dict[str, Path]) -> None:
-    with pytest.raises(RecipeError, match="has layers 0 to 2"):
+    with pytest.raises(ConfigError, match="has layers 0 to 2"):
         stage(encoders["bert"], layers=3)
 
 
@@ -187,10 +187,10 @@ def test_a_net_that_also_decodes_is_refused(tmp_path: Path) -> None:
         stage(tmp_path)
 
 
-def test_parameters_come_from_a_recipe(encoders: dict[str, Path], tmp_path: Path) -> None:
-    from msapipe.pipeline.recipe import build
+def test_parameters_come_from_a_pipeline(encoders: dict[str, Path], tmp_path: Path) -> None:
+    from msapipe.pipeline.spec import build
 
     params = {"checkpoint": str(encoders["bert"]), "unit": "piece", "layers": [1, 2]}
     assert build(Bert, params, "text").layers == [1, 2]
-    with pytest.raises(RecipeError):
+    with pytest.raises(ConfigError):
         build(Bert, {**params, "layers": "first"}, "text")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages.text.lexicon import NAMES, Lexicon
 from msapipe.types import Transcript, Word
 
@@ -161,5 +161,5 @@ def test_any_text_gives_a_finite_row_per_word(texts: list[str]) -> None:
 
 @pytest.mark.parametrize("pause", [0.0, -1.0, 100.0, float("nan")])
 def test_an_impossible_pause_is_refused(pause: float) -> None:
-    with pytest.raises(RecipeError, match="pause"):
+    with pytest.raises(ConfigError, match="pause"):
         Lexicon(pause=pause)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages import _pocketsphinx
 from msapipe.stages.transcript.pocketsphinx import Pocketsphinx
 from msapipe.types import Transcript, Waveform
@@ -125,7 +125,7 @@ def test_what_was_heard_before_changes_nothing(stage: Pocketsphinx, sound: Sound
     [{"speech": 0.0}, {"speech": 1.0}, {"max_states": 1}, {"longest": 0.1}, {"pad": -1.0}, {"warp": float("nan")}],
 )
 def test_impossible_parameters_are_refused(bad: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=next(iter(bad))):
+    with pytest.raises(ConfigError, match=next(iter(bad))):
         Pocketsphinx(**bad)
 
 

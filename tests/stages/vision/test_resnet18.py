@@ -16,7 +16,7 @@ from torchvision import transforms
 from torchvision.models import resnet18, resnet34
 
 from msapipe.cache import stage_key
-from msapipe.errors import MissingWeights, RecipeError, WeightsError
+from msapipe.errors import ConfigError, MissingWeights, WeightsError
 from msapipe.stages.vision._imagenet import normalised
 from msapipe.stages.vision.resnet18 import ON_CPU, Resnet18
 from msapipe.testing import fakes
@@ -199,7 +199,7 @@ def test_every_parameter_and_the_file_are_in_the_key(net: nn.Module, tmp_path: P
 
 @pytest.mark.parametrize("params", [{"crop": "tight"}, {"size": 16}, {"size": 4096}])
 def test_impossible_parameters_are_refused(params: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=next(iter(params))):
+    with pytest.raises(ConfigError, match=next(iter(params))):
         Resnet18(**params)
 
 

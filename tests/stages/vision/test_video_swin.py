@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from msapipe.errors import RecipeError, WeightsError
+from msapipe.errors import ConfigError, WeightsError
 from msapipe.media import Decoder, MediaOptions
 from msapipe.stages.vision._crops import sampled
 from msapipe.stages.vision._swin import SwinFeatures, windows
@@ -241,7 +241,7 @@ def test_rounded_time_stamps_lose_no_picture() -> None:
     assert kept.tolist() == list(range(6))
 
 
-def test_thinning_agrees_with_what_a_slower_recipe_decodes(samples: Path) -> None:
+def test_thinning_agrees_with_what_a_slower_pipeline_decodes(samples: Path) -> None:
     with Decoder() as decoder:
         clip = Clip("positive", samples / "positive.mp4")
         fast, slow = (
@@ -348,5 +348,5 @@ def test_rows_at_a_seam_are_nearly_those_of_the_whole_clip(tmp_path: Path) -> No
     ],
 )
 def test_impossible_parameters_are_refused(params: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=next(iter(params))):
+    with pytest.raises(ConfigError, match=next(iter(params))):
         VideoSwin(**params)

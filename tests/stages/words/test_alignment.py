@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msapipe.errors import RecipeError
+from msapipe.errors import ConfigError
 from msapipe.stages._pocketsphinx import Heard
 from msapipe.stages.words._pronounceable import pronounceable
 from msapipe.stages.words.pocketsphinx import Pocketsphinx
@@ -176,5 +176,5 @@ def test_how_words_are_said(written: str, said: str) -> None:
 
 @pytest.mark.parametrize("known", [0.0, 1.5, float("nan")])
 def test_an_impossible_share_is_refused(known: float) -> None:
-    with pytest.raises(RecipeError, match="known"):
+    with pytest.raises(ConfigError, match="known"):
         Pocketsphinx(known=known)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from msapipe.errors import RecipeError, WeightsError
+from msapipe.errors import ConfigError, WeightsError
 from msapipe.stages.words import _viterbi, ctc
 from msapipe.stages.words._viterbi import forced_path
 from msapipe.stages.words.ctc import Ctc
@@ -278,5 +278,5 @@ def test_languages_of_the_catalogue() -> None:
 
 @pytest.mark.parametrize("bad", [{"known": 0.0}, {"floor": 2.0}, {"chunk_seconds": 0.1}, {"overlap_seconds": 9.0}])
 def test_impossible_parameters_are_refused(bad: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=next(iter(bad))):
+    with pytest.raises(ConfigError, match=next(iter(bad))):
         Ctc(**bad)

@@ -1,4 +1,4 @@
-"""A recipe file, read strictly: what it says is checked before any video is opened."""
+"""A pipeline file, read strictly: what it says is checked before any video is opened."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from msapipe.align import THIN
 from msapipe.documents import MOST_YAML, read_yaml, shown, text_of
-from msapipe.errors import MsapipeError, RecipeError, UnknownName
+from msapipe.errors import ConfigError, MsapipeError, UnknownName
 from msapipe.media import MediaOptions
 from msapipe.registry import did_you_mean
 from msapipe.resources import bundled
@@ -30,9 +30,9 @@ _MADE_OF = {"face_clip": ("faces", "speaker")}
 
 @dataclass(frozen=True)
 class Use:
-    """One stage of a recipe: which slot it fills, as which channel, and the stage itself with its parameters.
+    """One stage of a pipeline: which slot it fills, as which channel, and the stage itself with its parameters.
 
-    place: how many stages of the slot the recipe's text names before it.
+    place: how many stages of the slot the pipeline's text names before it.
     """
 
     slot: str
@@ -66,7 +66,7 @@ class Use:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PipelineSpec:
     """What is computed from a clip.
 
     stages: slot to its stages; several are alternatives (CHAINS: the first that yields) or channels
@@ -74,7 +74,7 @@ class Recipe:
     align: "words", "tokens" (the rows of the first text channel), a number of equal steps, "thin N" (each stage's own
     rows, of more than N so many at even spacing), or None for each stage's own times.
     model: a folder in models/, a path to one, or None.
-    accept_licences: names of weights whose licence, which does not allow every use, the recipe's user accepts.
+    accept_licences: names of weights whose licence, which does not allow every use, the pipeline's user accepts.
     source, text: the file that it was read from, and what stood in it.
     """
 
@@ -90,8 +90,8 @@ class Recipe:
 
     @property
     def called(self) -> str:
-        """What ``--pipeline`` takes for it: the name of a bundled recipe, or its file."""
-        own = self.source is not None and recipe_names().get(self.name) != self.source
+        """What ``--pipeline`` takes for it: the name of a bundled pipeline, or its file."""
+        own = self.source is not None and pipeline_names().get(self.name) != self.source
         return str(self.source) if own else self.name
 
     def uses(self) -> tuple[Use, ...]:
@@ -113,15 +113,15 @@ class Recipe:
         """Slot to which of the stages that the text names there are in it: all, unless some were left out."""
         return {slot: [use.place for use in uses] for slot, uses in self.stages.items()}
 
-    def keeping(self, places: Mapping[str, Sequence[int]], align: str | int | None) -> Recipe:
-        """The recipe with only these stages of each slot (see ``places``); keys of what is kept do not change."""
+    def keeping(self, places: Mapping[str, Sequence[int]], align: str | int | None) -> PipelineSpec:
+        """The pipeline with only these stages of each slot (see ``places``); keys of what is kept do not change."""
         stages = {
             slot: tuple(use for use in uses if use.place in places.get(slot, ())) for slot, uses in self.stages.items()
         }
         return replace(self, stages={slot: uses for slot, uses in stages.items() if uses}, align=align)
 
-    def only(self, slots: Iterable[str], align: str | int | None = None) -> Recipe:
-        """The recipe with these slots and what they read, without those that no other one reads."""
+    def only(self, slots: Iterable[str], align: str | int | None = None) -> PipelineSpec:
+        """The pipeline with these slots and what they read, without those that no other one reads."""
         wanted = list(slots)
         read: set[str] = set()
         while wanted:
@@ -131,10 +131,10 @@ class Recipe:
                 wanted += [need for use in self.stages.get(slot, ()) for need in use.needs()]
         return self.keeping({slot: places for slot, places in self.places.items() if slot in read}, align)
 
-    def without(self, names: Iterable[str]) -> Recipe:
-        """The recipe without these modalities, and without the slots that no other one reads.
+    def without(self, names: Iterable[str]) -> PipelineSpec:
+        """The pipeline without these modalities, and without the slots that no other one reads.
 
-        The words stay where the recipe aligns to them. Raises UnknownName for what is no modality, and RecipeError
+        The words stay where the pipeline aligns to them. Raises UnknownName for what is no modality, and ConfigError
         when no other modality is left.
         """
         off = sorted(set(names))
@@ -142,20 +142,20 @@ class Recipe:
             if name not in MODALITIES:
                 raise UnknownName(f"--without: no modality is called {name!r}{did_you_mean(name, MODALITIES)}")
         if len(off) == len(MODALITIES):
-            raise RecipeError(f"--without {', '.join(MODALITIES)}: nothing is left to score; keep one of them")
+            raise ConfigError(f"--without {', '.join(MODALITIES)}: nothing is left to score; keep one of them")
         kept = [name for name in self.modalities if name not in off]
         if not kept:
-            raise RecipeError(
-                f"--without {', '.join(off)}: recipe {self.name} makes features of nothing else; "
+            raise ConfigError(
+                f"--without {', '.join(off)}: pipeline {self.name} makes features of nothing else; "
                 f"it has {', '.join(self.modalities) or 'no modality'}"
             )
         return self.only([*kept, *(["words"] if self.align == "words" else [])], self.align)
 
-    def on_cpu(self) -> Recipe | None:
-        """The recipe without stages that can use a GPU, and without those that read what such a stage makes.
+    def on_cpu(self) -> PipelineSpec | None:
+        """The pipeline without stages that can use a GPU, and without those that read what such a stage makes.
 
         Of alternatives only those are kept that stand before the first one left out: later ones may never be asked.
-        A second pass with the whole recipe finds the results. None when nothing is left.
+        A second pass with the whole pipeline finds the results. None when nothing is left.
         """
         waiting: set[str] = set()
 
@@ -172,35 +172,35 @@ class Recipe:
         return self.keeping(kept, None) if any(kept.values()) else None
 
 
-def recipe_names() -> dict[str, Path]:
-    """Name to file of the recipes that come with msapipe."""
+def pipeline_names() -> dict[str, Path]:
+    """Name to file of the pipelines that come with msapipe."""
     return {path.stem: path for path in sorted(bundled("pipelines").glob("*.yaml"))}
 
 
-def load_recipe(name: str) -> Recipe:
-    """Read a recipe by name, or from a file when ``name`` ends in .yaml or .yml or holds a path separator."""
-    known = recipe_names()
+def load_spec(name: str) -> PipelineSpec:
+    """Read a pipeline by name, or from a file when ``name`` ends in .yaml or .yml or holds a path separator."""
+    known = pipeline_names()
     if name in known:
         path = known[name]
     elif name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name)
         if not path.is_file():
-            raise RecipeError(f"{name}: there is no such recipe file; type: msapipe list recipes")
+            raise ConfigError(f"{name}: there is no such pipeline file; type: msapipe list pipelines")
     else:
-        raise UnknownName(f"no recipe is called {name!r}{did_you_mean(name, known)}")
+        raise UnknownName(f"no pipeline is called {name!r}{did_you_mean(name, known)}")
     try:
-        return parse_recipe(text_of(path, MOST_YAML), path.stem, path)
+        return parse_spec(text_of(path, MOST_YAML), path.stem, path)
     except (MsapipeError, OSError, ValueError) as error:
-        raise RecipeError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {error}") from error
 
 
-def portable_text(recipe: Recipe) -> str:
-    """The recipe's text with checkpoints that lie beside its file named by their whole paths: fit for any folder."""
+def portable_text(spec: PipelineSpec) -> str:
+    """The pipeline's text with checkpoints that lie beside its file named by their whole paths: fit for any folder."""
     import yaml
 
-    if recipe.source is None:
-        return recipe.text
-    data = read_yaml(recipe.text)
+    if spec.source is None:
+        return spec.text
+    data = read_yaml(spec.text)
     changed = False
     entries = [data.get("stages")]
     while entries:
@@ -208,26 +208,26 @@ def portable_text(recipe: Recipe) -> str:
         if isinstance(entry, dict):
             checkpoint = entry.get("checkpoint")
             if isinstance(checkpoint, str) and checkpoint.startswith("."):
-                entry["checkpoint"], changed = str((recipe.source.parent / checkpoint).resolve()), True
+                entry["checkpoint"], changed = str((spec.source.parent / checkpoint).resolve()), True
             entries += entry.values()
         elif isinstance(entry, list):
             entries += entry
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True) if changed else recipe.text
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True) if changed else spec.text
 
 
-def parse_recipe(text: str, name: str, source: Path | None = None) -> Recipe:
-    """A recipe from the text of its file; raises RecipeError naming the field."""
+def parse_spec(text: str, name: str, source: Path | None = None) -> PipelineSpec:
+    """A pipeline from the text of its file; raises ConfigError naming the field."""
     try:
         data = read_yaml(text)
     except ValueError as error:
-        raise RecipeError(str(error)) from error
-    data = _mapping(data, "the recipe")
-    _known_keys(data, ("schema", "about", "media", "stages", "align", "model", "accept_licences"), "the recipe")
+        raise ConfigError(str(error)) from error
+    data = _mapping(data, "the pipeline")
+    _known_keys(data, ("schema", "about", "media", "stages", "align", "model", "accept_licences"), "the pipeline")
     if data.get("schema") != SCHEMA:
-        raise RecipeError(f"schema: found {shown(data.get('schema'))}, this version reads {SCHEMA}")
+        raise ConfigError(f"schema: found {shown(data.get('schema'))}, this version reads {SCHEMA}")
     stages = _mapping(data.get("stages"), "stages")
     _known_keys(stages, SLOTS, "stages")
-    recipe = Recipe(
+    spec = PipelineSpec(
         name=name,
         about=str(data.get("about", "")),
         media=build(MediaOptions, _mapping(data.get("media", {}), "media"), "media"),
@@ -238,12 +238,12 @@ def parse_recipe(text: str, name: str, source: Path | None = None) -> Recipe:
         source=source,
         text=text,
     )
-    _check_edges(recipe)
-    return recipe
+    _check_edges(spec)
+    return spec
 
 
 def build(cls: type[T], params: Mapping[str, Any], where: str) -> T:
-    """Make a dataclass from plain values, types checked; raises RecipeError with the nearest known field."""
+    """Make a dataclass from plain values, types checked; raises ConfigError with the nearest known field."""
     from pydantic import TypeAdapter, ValidationError
 
     fields = [item.name for item in dataclasses.fields(cls) if item.init]  # type: ignore[arg-type]
@@ -253,24 +253,24 @@ def build(cls: type[T], params: Mapping[str, Any], where: str) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(str(part) for part in (where, *first["loc"]))
-        raise RecipeError(f"{at}: {first['msg']}, found {shown(first['input'])}") from error
+        raise ConfigError(f"{at}: {first['msg']}, found {shown(first['input'])}") from error
 
 
 def _slot(slot: str, entry: Any, source: Path | None) -> tuple[Use, ...]:
     if isinstance(entry, list):
         if slot not in CHAINS:
-            raise RecipeError(f"stages.{slot}: a list stands only for {', '.join(CHAINS)}; name channels instead")
+            raise ConfigError(f"stages.{slot}: a list stands only for {', '.join(CHAINS)}; name channels instead")
         uses = [_use(slot, None, item, f"stages.{slot}[{i}]", source) for i, item in enumerate(entry)]
     elif isinstance(entry, dict) and "use" not in entry:
         if slot not in MODALITIES:
-            raise RecipeError(
+            raise ConfigError(
                 f"stages.{slot}: write {{use: NAME, ...}}; channels stand only for {', '.join(MODALITIES)}"
             )
         uses = [_use(slot, str(name), item, f"stages.{slot}.{name}", source) for name, item in entry.items()]
     else:
         uses = [_use(slot, None, entry, f"stages.{slot}", source)]
     if not uses:
-        raise RecipeError(f"stages.{slot}: names no stage; leave the slot out instead")
+        raise ConfigError(f"stages.{slot}: names no stage; leave the slot out instead")
     return tuple(replace(use, place=place) for place, use in enumerate(uses))
 
 
@@ -278,7 +278,7 @@ def _use(slot: str, channel: str | None, entry: Any, where: str, source: Path | 
     params = {"use": entry} if isinstance(entry, str) else dict(_mapping(entry, where))
     name = params.pop("use", None)
     if not isinstance(name, str):
-        raise RecipeError(f"{where}: says no stage; write use: NAME{did_you_mean('', STAGES[slot].where())}")
+        raise ConfigError(f"{where}: says no stage; write use: NAME{did_you_mean('', STAGES[slot].where())}")
     try:
         cls = STAGES[slot].get(name)
     except UnknownName as error:
@@ -291,16 +291,18 @@ def _use(slot: str, channel: str | None, entry: Any, where: str, source: Path | 
     return Use(slot, channel or name, name, stage)
 
 
-def _check_edges(recipe: Recipe) -> None:
+def _check_edges(spec: PipelineSpec) -> None:
     """Every slot that a stage reads must be filled by an earlier one."""
-    for use in recipe.uses():
+    for use in spec.uses():
         for slot in use.needs():
             if slot in _SOURCES:
                 continue
-            if slot not in recipe.stages:
-                raise RecipeError(f"stages.{use.where} reads {slot}, which the recipe does not fill; add stages.{slot}")
+            if slot not in spec.stages:
+                raise ConfigError(
+                    f"stages.{use.where} reads {slot}, which the pipeline does not fill; add stages.{slot}"
+                )
             if SLOTS.index(slot) >= SLOTS.index(use.slot):
-                raise RecipeError(f"stages.{use.where} reads {slot}, which comes later")
+                raise ConfigError(f"stages.{use.where} reads {slot}, which comes later")
 
 
 def _align(value: Any) -> str | int | None:
@@ -310,28 +312,28 @@ def _align(value: Any) -> str | int | None:
         return int(value["to"])
     if isinstance(value, dict) and set(value) == {"thin"} and type(value["thin"]) is int and value["thin"] > 0:
         return f"{THIN}{value['thin']}"
-    raise RecipeError(f"align: found {shown(value)}, expected words, tokens, {{to: STEPS}}, {{thin: STEPS}} or none")
+    raise ConfigError(f"align: found {shown(value)}, expected words, tokens, {{to: STEPS}}, {{thin: STEPS}} or none")
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise RecipeError(f"{where}: found {shown(value)}, expected a list of names")
+        raise ConfigError(f"{where}: found {shown(value)}, expected a list of names")
     return tuple(value)
 
 
 def _text_or_none(value: Any, where: str) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise RecipeError(f"{where}: found {shown(value)}, expected text")
+        raise ConfigError(f"{where}: found {shown(value)}, expected text")
     return value
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise RecipeError(f"{where}: found {shown(value)}, expected a mapping of names to values")
+        raise ConfigError(f"{where}: found {shown(value)}, expected a mapping of names to values")
     return {str(name): item for name, item in value.items()}
 
 
 def _known_keys(found: Mapping[str, Any], known: tuple[str, ...] | list[str], where: str) -> None:
     for key in found:
         if key not in known:
-            raise RecipeError(f"{where}: no key {shown(key)}{did_you_mean(key, known)}")
+            raise ConfigError(f"{where}: no key {shown(key)}{did_you_mean(key, known)}")

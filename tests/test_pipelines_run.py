@@ -1,4 +1,4 @@
-"""Every bundled recipe end to end on tiny checkpoints: the code that reads them is the one that reads real ones."""
+"""Every bundled pipeline end to end on tiny checkpoints: the code that reads them is the one that reads real ones."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 
 from msapipe.cache import Store
 from msapipe.pipeline.plan import plan
-from msapipe.pipeline.recipe import Recipe, load_recipe, recipe_names
 from msapipe.pipeline.run import Options, Outcome, Runner
+from msapipe.pipeline.spec import PipelineSpec, load_spec, pipeline_names
 from msapipe.testing import tiny
 from msapipe.types import Clip
 from tests.engines import run_clips
 
-RECIPES = sorted(set(recipe_names()) - {"pocket"})
+PIPELINES = sorted(set(pipeline_names()) - {"pocket"})
 OPTIONS = Options("cpu", offline=True)
 
-# Rows on the recipe's grid, where it is of one length; the channels of each modality.
+# Rows on the pipeline's grid, where it is of one length; the channels of each modality.
 STATED: dict[str, tuple[int | None, dict[str, list[str]]]] = {
     "agfn_finetune": (None, {"text": ["tokens"], "audio": ["egemaps", "mfcc"], "vision": ["action_units"]}),
     "boosting_chinese": (None, {"text": ["tokens"], "audio": ["samples"], "vision": ["pixels"]}),
@@ -65,42 +65,42 @@ def second_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("second")
 
 
-def test_every_recipe_is_stated_here() -> None:
-    assert sorted(STATED) == RECIPES
+def test_every_pipeline_is_stated_here() -> None:
+    assert sorted(STATED) == PIPELINES
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_the_recipe_as_it_comes_is_planned_without_its_weights(name: str, clips: list[Clip], tmp_path: Path) -> None:
-    planned = plan(clips[0], load_recipe(name), Store(tmp_path))
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_pipeline_as_it_comes_is_planned_without_its_weights(name: str, clips: list[Clip], tmp_path: Path) -> None:
+    planned = plan(clips[0], load_spec(name), Store(tmp_path))
     named = {(step.slot, step.channel) for step in planned.steps}
     for modality, channels in STATED[name][1].items():
         assert {(modality, channel) for channel in channels} <= named
     assert len({step.key for step in planned.steps}) == len(planned.steps)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", PIPELINES)
 def test_extract_gives_the_stated_shapes(
     name: str, clips: list[Clip], tiny_weights: Path, first_cache: Path, accepted: None
 ) -> None:
-    spoken, silent = extracted(load_recipe(str(tiny.recipe(name, tiny_weights))), first_cache, clips)
+    spoken, silent = extracted(load_spec(str(tiny.spec(name, tiny_weights))), first_cache, clips)
     check(name, spoken)
     assert silent.status == "partial", silent.error
     assert set(silent.missing) == {"text", "audio"}, silent.notes
 
 
-# Each run starts two processes that load everything anew: one recipe stands for all, unless slow tests are asked for.
-REPEATED = [name if name == "smp" else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES]
+# Each run starts two processes that load everything anew: one pipeline stands for all, unless slow tests are asked for.
+REPEATED = [name if name == "smp" else pytest.param(name, marks=pytest.mark.slow) for name in PIPELINES]
 
 
 @pytest.mark.parametrize("name", REPEATED)
 def test_extracted_again_by_two_processes_the_bits_are_the_same(
     name: str, clips: list[Clip], tiny_weights: Path, first_cache: Path, second_cache: Path, accepted: None
 ) -> None:
-    recipe = load_recipe(str(tiny.recipe(name, tiny_weights)))
-    for outcome in run_clips(clips, recipe, second_cache, OPTIONS, jobs=2):
+    spec = load_spec(str(tiny.spec(name, tiny_weights)))
+    for outcome in run_clips(clips, spec, second_cache, OPTIONS, jobs=2):
         assert outcome.status in ("ok", "partial"), outcome.error
-    again = looked_up(recipe, second_cache, clips)
-    for one, other in zip(extracted(recipe, first_cache, clips), again, strict=True):
+    again = looked_up(spec, second_cache, clips)
+    for one, other in zip(extracted(spec, first_cache, clips), again, strict=True):
         assert one.features.keys() == other.features.keys()
         for modality, part in one.features.items():
             assert np.array_equal(part.values, other.features[modality].values), modality
@@ -108,14 +108,14 @@ def test_extracted_again_by_two_processes_the_bits_are_the_same(
             assert np.array_equal(part.valid, other.features[modality].valid), modality
 
 
-def extracted(recipe: Recipe, cache: Path, clips: list[Clip]) -> list[Outcome]:
-    with Runner(recipe, Store(cache), OPTIONS) as runner:
+def extracted(spec: PipelineSpec, cache: Path, clips: list[Clip]) -> list[Outcome]:
+    with Runner(spec, Store(cache), OPTIONS) as runner:
         return [runner.run(clip) for clip in clips]
 
 
-def looked_up(recipe: Recipe, cache: Path, clips: list[Clip]) -> list[Outcome]:
+def looked_up(spec: PipelineSpec, cache: Path, clips: list[Clip]) -> list[Outcome]:
     """What workers left in the cache, nothing computed."""
-    with Runner(recipe, Store(cache), OPTIONS) as runner:
+    with Runner(spec, Store(cache), OPTIONS) as runner:
         found = [runner.stored(clip) for clip in clips]
     assert all(found)
     return [outcome for outcome in found if outcome is not None]

@@ -1,0 +1,89 @@
+"""Which pipeline a model folder reads, so that nobody must name it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from msapipe.cache import digest
+from msapipe.errors import ConfigError, FeatureMismatch
+from msapipe.pipeline.card import Card, check_features, foreign, model_folder, no_raw_clip, read_card, signature
+from msapipe.pipeline.spec import DEFAULT, PipelineSpec, load_spec, pipeline_names, portable_text
+from msapipe.safe_paths import leads_out
+
+# A pipeline that is the user's own is kept in the model folder under this name.
+OWN = "pipeline.yaml"
+
+
+def made_by(spec: PipelineSpec) -> dict[str, Any]:
+    """What features of a pipeline depend on, in the form of a model card, and the pipeline itself."""
+    bundled = pipeline_names().get(spec.name) == spec.source
+    named = {"name": spec.name} if bundled else {"name": spec.name, "text": portable_text(spec)}
+    return {"features": signature(spec), "align": spec.align, "pipeline": named}
+
+
+@dataclass(frozen=True)
+class ModelPipeline:
+    """What a model card says of its pipeline: a bundled name or OWN, None when none is known; text: that of OWN."""
+
+    name: str | None
+    text: str = ""
+
+    @classmethod
+    def of(cls, made_by: Mapping[str, Any]) -> ModelPipeline:
+        """By what the features of a data set depend on; where they name no pipeline, a bundled one that makes them."""
+        said = made_by.get("pipeline") or {}
+        if said.get("text"):
+            return cls(OWN, said["text"])
+        if said.get("name") in pipeline_names():
+            return cls(said["name"])
+        for name in pipeline_names():
+            spec = load_spec(name)
+            # By digest: what was read from a file has lists for tuples.
+            if digest(signature(spec)) == digest(dict(made_by["features"])) and spec.align == made_by["align"]:
+                return cls(name)
+        return cls(None)
+
+
+def spec_of(model: str) -> PipelineSpec:
+    """The pipeline that a model reads: that of its card, the one that is called as it, or a bundled one that fits.
+
+    Raises ConfigError saying why when there is none: above all for models of features that another tool made.
+    """
+    if model in pipeline_names():
+        return load_spec(model)
+    folder = model_folder(model)
+    card = read_card(folder)
+    if card.pipeline is not None:
+        own = card.pipeline.endswith(".yaml")
+        return load_spec(str(_within(folder, card.pipeline)) if own else card.pipeline)
+    for spec in map(load_spec, pipeline_names()):
+        with contextlib.suppress(FeatureMismatch):
+            check_features(card, spec, model)
+            return spec
+    raise ConfigError(_why_none(card, model))
+
+
+def choose_spec(named: str | None, model: str | None) -> PipelineSpec:
+    """The pipeline that was named, else that of the model that was named, else the default one."""
+    if named is not None:
+        return load_spec(named)
+    return load_spec(DEFAULT) if model is None else spec_of(model)
+
+
+def _why_none(card: Card, model: str) -> str:
+    if foreign(card):
+        return no_raw_clip(card, model)
+    return f"model {model} fits none of msapipe's pipelines; name the one that it was trained on: --pipeline"
+
+
+def _within(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.is_file():
+        raise ConfigError(f"{path} is missing; {folder / 'model.yaml'} names it")
+    if leads_out(path, folder):
+        raise ConfigError(f"{path} is a link that leads out of the model's folder; put the file itself there")
+    return path
