@@ -78,9 +78,9 @@ class RunNumbers:
         return {name: sum(shares) / len(shares) for name, shares in self.coverage.items()}
 
 
-def write_run(path: Path, numbers: RunNumbers, spec: str, seconds: float) -> None:
+def write_run(path: Path, numbers: RunNumbers, pipeline: str, seconds: float) -> None:
     """Write the page of a run that took so many seconds."""
-    parts = [table(_facts(numbers, spec, seconds))]
+    parts = [table(_facts(numbers, pipeline, seconds))]
     if numbers.causes:
         parts.append(section("Failures by cause", table(_by_count(numbers.causes), ("", "cause"))))
     if numbers.coverage:
@@ -93,7 +93,7 @@ def write_run(path: Path, numbers: RunNumbers, spec: str, seconds: float) -> Non
         parts.append(section("Slowest clips", table(slow, ("seconds", "file"))))
     if numbers.failed:
         parts.append(section("Failures", table(numbers.failed, ("file", "what is wrong"))))
-    write_page(path, f"Extraction with {spec}", parts)
+    write_page(path, f"Extraction with {pipeline}", parts)
 
 
 _ABOUT_COVERAGE = (
@@ -102,10 +102,10 @@ _ABOUT_COVERAGE = (
 )
 
 
-def _facts(numbers: RunNumbers, spec: str, seconds: float) -> list[tuple[str, object]]:
+def _facts(numbers: RunNumbers, pipeline: str, seconds: float) -> list[tuple[str, object]]:
     status = numbers.status
     return [
-        ("pipeline", spec),
+        ("pipeline", pipeline),
         ("clips", status.total() - status["skipped"]),
         ("ok", status["ok"]),
         ("partial", f"{status['partial']}{by_modality(numbers.missing)}"),

@@ -35,17 +35,17 @@ def export(study: Study, runs: Sequence[Trained], target: Path, command: str) ->
     part = weights.with_suffix(".part")
     shutil.copyfile(best.weights, part)
     os.replace(part, weights)
-    spec = ModelPipeline.of(study.data.made_by)
-    if spec.text:
-        (target / OWN).write_text(spec.text, encoding="utf-8")
-    card = _card(study, runs, best, weights, command, spec.name)
+    pipeline = ModelPipeline.of(study.data.made_by)
+    if pipeline.text:
+        (target / OWN).write_text(pipeline.text, encoding="utf-8")
+    card = _card(study, runs, best, weights, command, pipeline.name)
     (target / "README.md").write_text(_readme(study, runs, best, card), encoding="utf-8")
     _write_card(target / "model.yaml", card)
     return best
 
 
 def _card(
-    study: Study, runs: Sequence[Trained], best: Trained, weights: Path, command: str, spec: str | None
+    study: Study, runs: Sequence[Trained], best: Trained, weights: Path, command: str, pipeline: str | None
 ) -> dict[str, Any]:
     data = study.data
     return {
@@ -67,7 +67,7 @@ def _card(
             "command": command,
         },
         "calibrated": True,
-        "pipeline": spec,
+        "pipeline": pipeline,
         "scores": {
             split: {
                 name: _rounded(value) for name, value in mean_and_deviation([r.scores[split] for r in runs]).items()
@@ -118,7 +118,7 @@ def _readme(study: Study, runs: Sequence[Trained], best: Trained, card: Mapping[
         "  model's too.",
         f"- **Model**: `{study.model}` {study.params or ''}, {best.parameters:,} parameters{_parts(best)}, reads "
         f"{', '.join(f'{name} ({width})' for name, width in study.dims.items())}.",
-        f"- **Pipeline**: {_pipeline(card['spec'])}",
+        f"- **Pipeline**: {_pipeline(card['pipeline'])}",
         f"- **Command**: `{about['command']}`",
         f"- **Seeds**: {', '.join(map(str, about['seeds']))}; model.safetensors is that of seed {best.seed},",
         f"  which has the {'most right classes' if best.by_classes else 'smallest error'} on the validation split.",

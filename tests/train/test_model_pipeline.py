@@ -79,7 +79,7 @@ def test_a_bundled_pipeline_is_named_also_when_only_its_features_are_known(
     assert whole.pop("pipeline") == {"name": "pocket"}
     monkeypatch.setattr(f"{__name__}.made_by", lambda spec: whole)
     model = train(tmp_path, "pocket", {"text": 3, "audio": 12, "vision": 41})
-    assert read_card(model).spec == "pocket"
+    assert read_card(model).pipeline == "pocket"
     assert not (model / "pipeline.yaml").exists()
 
 
