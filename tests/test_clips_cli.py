@@ -76,6 +76,16 @@ def test_features_are_no_folder_of_clips(root: Path, tmp_path: Path, capsys: pyt
     assert "found a file, expected a folder of clips" in " ".join(capsys.readouterr().err.split())
 
 
+def test_what_cannot_be_measured_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "1.mp4").write_text("no video")
+    assert run_program("evaluate", tmp_path, "--model", "pocket") == 1
+    assert "holds no label.csv; type: msapipe data new" in " ".join(capsys.readouterr().err.split())
+    assert run_program("evaluate", tmp_path / "clips.zip", "--model", "pocket") == 1
+    assert "a zip archive is not opened; type: unzip" in " ".join(capsys.readouterr().err.split())
+    assert run_program("evaluate", tmp_path, "--model", "pocket", "--scale", "-1,1") == 2
+    assert "--scale belongs to features" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_folder_in_which_nothing_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "1.mp4").write_text("no video")
     assert run_program("train", tmp_path, "--pipeline", "pocket", "-o", tmp_path / "model") == 1

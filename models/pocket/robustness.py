@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from speech import CLEAR, SAMPLE_MEDIA, VARIED, hear, noisy, speeches
+from texts import TextStages, read_texts, score_texts
 from train import CORPORA, DATA, EVERY, HERE, LIMIT, MODALITIES, PIPELINE, heard_samples, log
 
 from msapipe.api import Pipeline, load
@@ -29,7 +30,6 @@ from msapipe.pipeline.card import read_card
 from msapipe.pipeline.network import load_network
 from msapipe.pipeline.run import Outcome
 from msapipe.pipeline.spec import parse_spec
-from msapipe.train.transcripts import TextStages, read_texts, score_texts
 from msapipe.types import Prediction, Sample, Transcript
 
 Floats = NDArray[np.float32]

@@ -28,6 +28,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from speech import VARIED, hear, speeches
+from texts import TextStages, read_texts
 
 from msapipe.datasets import Row
 from msapipe.fusion._base import Batch
@@ -38,7 +39,6 @@ from msapipe.testing import fakes
 from msapipe.train.evaluate import predict
 from msapipe.train.metrics import score
 from msapipe.train.table import TensorTable
-from msapipe.train.transcripts import TextStages, read_texts
 from msapipe.types import FaceClip, FeatureSequence, Frames, Sample, Transcript
 
 HERE = Path(__file__).resolve().parent

@@ -1,34 +1,51 @@
-"""msapipe evaluate: a model on labelled features, on labelled texts, or its heads on labelled photographs or sounds."""
+"""msapipe evaluate: a model on labelled features, or on the clips of a labelled data set."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from msapipe.cli import _options as options
 from msapipe.cli import _training as training
 from msapipe.cli._clips import extracted
-from msapipe.cli._evaluation import Asked, choose, show, some, tell
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from msapipe.fusion._base import FusionModel, Output
     from msapipe.pipeline.card import Card
-    from msapipe.pipeline.run import Options
     from msapipe.pipeline.spec import PipelineSpec
     from msapipe.train.confusion import Confusion
     from msapipe.types import Sample
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of features or clips."""
+
+    data: Path
+    model: str
+    labels: Path | None
+    split: str | None
+    limit: int | None
+    as_json: bool
+    console: Console
+    per_clip: Path | None = None
+    confusion: bool = False
+    without: tuple[str, ...] = ()
+    noise: tuple[str, ...] = ()
 
 
 def evaluate(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Features (.safetensors of `msapipe extract -o`, .pkl of MMSA); a folder of clips with label.csv; a "
-            "label.csv whose texts are scored; or a folder of photographs or sounds with labels.csv (image or file, "
-            "emotion) that a head is measured on.",
+            help="Features (.safetensors of `msapipe extract -o`, .pkl of MMSA), or a folder of clips with label.csv.",
             show_default=False,
         ),
     ],
@@ -38,7 +55,7 @@ def evaluate(
         str | None,
         typer.Option(
             help="train, valid, test or all.",
-            show_default="test; of texts and folders without one, all",
+            show_default="test; of folders without one, all",
             metavar="SPLIT",
         ),
     ] = None,
@@ -49,7 +66,7 @@ def evaluate(
             "--pipeline",
             "-p",
             envvar="MSAPIPE_PIPELINE",
-            help="Pipeline for clips, texts and folders: a name or a .yaml file.",
+            help="Pipeline for clips: a name or a .yaml file.",
             show_default="the one that the model was trained on",
         ),
     ] = None,
@@ -81,65 +98,46 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Score a model against labels: accuracy in the field's conventions, F1, MAE, correlation; recalls of its heads."""
+    """Score a model against labels: accuracy in the field's conventions, F1, MAE, correlation."""
     from msapipe.datasets import reader_of
+    from msapipe.datasets.folder import Folder
     from msapipe.errors import ConfigError, MsapipeError
+    from msapipe.formats import is_known
     from msapipe.pipeline.run import Options
     from msapipe.train.per_clip import check_file
 
     console = options.console(quiet)
     worse = tuple(without or ()), tuple(noise or ())
-    asked = Asked(data, model, labels, split, limit, as_json, console, per_clip, confusion, *worse)
+    asked = _Asked(data, model, labels, split, limit, as_json, console, per_clip, confusion, *worse)
     if data.suffix.lower() == ".zip":
         raise MsapipeError(f"{data}: a zip archive is not opened; type: unzip {data} -d {data.with_suffix('')}")
-    kind = _kind(data, dataset)
-    if kind in ("texts", "heads") and asked.of_a_model:
-        raise ConfigError(f"{asked.of_a_model[0]} belongs to features and folders of clips, and {data} is neither")
     if per_clip is not None:
         check_file(per_clip)
-    if kind == "features":
+    if not data.is_dir() or (not dataset and is_known(data)):
         return _features(asked, scale, allow_mismatch)
-    if scale is not None or (labels is not None and kind == "texts"):
-        raise ConfigError(f"{'--labels' if scale is None else '--scale'} belongs to features, and {data} holds none")
+    if scale is not None:
+        raise ConfigError(f"--scale belongs to features, and {data} holds none")
+    reader = reader_of(data, dataset)
+    if isinstance(reader, Folder) and labels is None:
+        raise MsapipeError(f"{data}: holds no label.csv; type: msapipe data new {data}, or name a table with --labels")
     card, spec = _pipeline(model, pipeline, allow_mismatch)
     options.accept_licences(accept_licence, spec)
-    how = Options(device, must_keep=kind == "clips", offline=offline)
-    if kind == "clips":
-        samples = extracted(data, dataset, spec, options.cache_folder(cache), how, asked.console, jobs)
-        return _clips(asked, card, spec, samples, reader_of(data, dataset).scale)
-    if kind == "heads":
-        from msapipe.cli._heads import measure_head
-
-        return measure_head(asked, spec, options.cache_folder(cache), how, jobs)
-    return _texts(asked, card, spec, how)
+    how = Options(device, offline=offline)
+    samples = extracted(data, dataset, spec, options.cache_folder(cache), how, console, jobs)
+    return _clips(asked, card, spec, samples, reader.scale)
 
 
-def _kind(data: Path, dataset: str) -> Literal["features", "clips", "texts", "heads"]:
-    """What is to be measured, by what lies at ``data``."""
-    from msapipe.datasets import reader_of
-    from msapipe.datasets.folder import Folder
-    from msapipe.formats import is_known
-
-    if not data.is_dir():
-        return "texts" if data.suffix.lower() == ".csv" else "features"
-    if dataset:
-        return "clips"
-    if is_known(data):
-        return "features"
-    return "heads" if (data / "labels.csv").is_file() or isinstance(reader_of(data), Folder) else "clips"
-
-
-def _features(asked: Asked, scale: str | None, allow_mismatch: bool) -> int:
+def _features(asked: _Asked, scale: str | None, allow_mismatch: bool) -> int:
     """Features that were extracted before, through the model."""
     data = training.open_data(asked.data, asked.labels, scale, asked.console)
     card, network = training.open_model(asked.model, data, allow_mismatch)
     split = asked.split or "test"
-    samples = some(training.choose_split(data, split), asked.limit)
+    samples = _some(training.choose_split(data, split), asked.limit)
     return _score(asked, card, network, samples, split)
 
 
 def _clips(
-    asked: Asked, card: Card, spec: PipelineSpec, samples: list[Sample], scale: tuple[float, float] | None
+    asked: _Asked, card: Card, spec: PipelineSpec, samples: list[Sample], scale: tuple[float, float] | None
 ) -> int:
     """Clips of a data set through the pipeline, and through the model; scale: that of the data set's labels."""
     from msapipe.errors import MsapipeError
@@ -149,17 +147,17 @@ def _clips(
 
     if asked.labels is not None:
         samples, notes = with_labels(samples, read_labels(asked.labels), asked.labels)
-        tell(notes, asked.console)
+        _tell(notes, asked.console)
     labelled = [sample for sample in samples if "M" in sample.labels]
     if not labelled:
         raise MsapipeError(f"{asked.data}: no clip has a label; fill in the column label of its label.csv")
     if scale is not None and scale != tuple(card.scale):
-        tell([f"labels lie in {scale}, scores in {tuple(card.scale)}: only correlations compare"], asked.console)
+        _tell([f"labels lie in {scale}, scores in {tuple(card.scale)}: only correlations compare"], asked.console)
     network = load_network(model_folder(asked.model, _beside(spec)), card, asked.model)
-    return _score(asked, card, network, *choose(labelled, asked))
+    return _score(asked, card, network, *_choose(labelled, asked))
 
 
-def _score(asked: Asked, card: Card, network: FusionModel, samples: list[Sample], split: str) -> int:
+def _score(asked: _Asked, card: Card, network: FusionModel, samples: list[Sample], split: str) -> int:
     """A model's figures on labelled samples, made worse first where that is asked for."""
     from msapipe.cli._exit import OK
     from msapipe.train import per_clip
@@ -172,7 +170,7 @@ def _score(asked: Asked, card: Card, network: FusionModel, samples: list[Sample]
     matrices = _confusions(network, samples, output, card.scale) if asked.confusion else {}
     if asked.per_clip is not None:
         left = per_clip.write(asked.per_clip, per_clip.records(network, samples, output))
-        tell([f"{', '.join(left)}: too long for a table, a .jsonl has them"] if left else [], asked.console)
+        _tell([f"{', '.join(left)}: too long for a table, a .jsonl has them"] if left else [], asked.console)
         asked.console.print(f"wrote {asked.per_clip}", soft_wrap=True)
     if asked.as_json:
         about = {"model": asked.model, "data": asked.data.name, "split": split, "clips": len(samples)}
@@ -180,7 +178,7 @@ def _score(asked: Asked, card: Card, network: FusionModel, samples: list[Sample]
         tables = {name: {"classes": part.classes, "counts": part.counts.tolist()} for name, part in matrices.items()}
         print(json.dumps({**about, **scores, **({"confusion": tables} if tables else {})}))
         return OK
-    show({"clips": len(samples), **scores})
+    _show({"clips": len(samples), **scores})
     for name, part in matrices.items():
         rows = [
             {f"{name}: true": label, **dict(zip(part.classes, map(str, counts), strict=True))}
@@ -190,7 +188,7 @@ def _score(asked: Asked, card: Card, network: FusionModel, samples: list[Sample]
     return OK
 
 
-def _worse(asked: Asked, network: FusionModel, samples: list[Sample]) -> list[Sample]:
+def _worse(asked: _Asked, network: FusionModel, samples: list[Sample]) -> list[Sample]:
     """The samples without some modalities, or with noise on them."""
     from msapipe.train.corruption import noisy, parse_noise, without
 
@@ -214,34 +212,6 @@ def _confusions(
     return confusions(truth, output.score[known].numpy(), scheme_of(scale))
 
 
-def _texts(asked: Asked, card: Card, spec: PipelineSpec, how: Options) -> int:
-    """Texts of label.csv through the pipeline's stages of words and text, and through the model."""
-    from rich.progress import track
-
-    from msapipe.cli._exit import OK
-    from msapipe.pipeline.card import model_folder
-    from msapipe.pipeline.device import resolve_device
-    from msapipe.pipeline.network import load_network
-    from msapipe.train.transcripts import TextStages, read_texts, score_texts
-
-    rows, notes = read_texts(asked.data, card.scale)
-    rows, split = choose(rows, asked)
-    network = load_network(model_folder(asked.model, _beside(spec)), card, asked.model)
-    stages = TextStages(spec, resolve_device(how.device), how.offline)
-    console, made = asked.console, stages.samples(rows, asked.data)
-    samples = list(track(made, "texts", len(rows), console=console, transient=True, disable=not console.is_terminal))
-    found = score_texts(network, card, samples, asked.model)
-    tell((*notes, *found.notes), console)
-    figures = {**found.scores, "mae_rescaled": found.mae_rescaled}
-    figures |= {"in_interval": found.in_interval, "interval_width": found.interval_width}
-    head = {"model": asked.model, "pipeline": spec.name, "data": str(asked.data)}
-    if asked.as_json:
-        print(json.dumps({**head, "split": split, "clips": len(rows), **figures}))
-    else:
-        show({"split": split, "clips": len(rows), **figures})
-    return OK
-
-
 def _pipeline(model: str, named: str | None, allow_mismatch: bool) -> tuple[Card, PipelineSpec]:
     """The model's card, and the pipeline that was named, or that the model was trained on."""
     from msapipe.pipeline.card import check_features, model_folder, read_card
@@ -256,3 +226,43 @@ def _pipeline(model: str, named: str | None, allow_mismatch: bool) -> tuple[Card
 
 def _beside(spec: PipelineSpec) -> Path | None:
     return spec.source.parent if spec.source else None
+
+
+def _choose(rows: list[Sample], asked: _Asked) -> tuple[list[Sample], str]:
+    """The rows that are asked for and the name of their split: test, or all when no row is of test."""
+    from msapipe.errors import ConfigError
+
+    there = sorted({row.split for row in rows if row.split is not None})
+    split = asked.split or ("test" if "test" in there else "all")
+    chosen = [row for row in rows if split in ("all", row.split)]
+    if not chosen:
+        raise ConfigError(f"--split {split}: {asked.data} has no such rows; expected {', '.join([*there, 'all'])}")
+    if asked.split is None and split == "all" and "train" in there:
+        _tell(["no row is of test, all are measured, also those of train; choose others with --split"], asked.console)
+    return _some(chosen, asked.limit), split
+
+
+def _some(rows: list[Sample], limit: int | None) -> list[Sample]:
+    """At most ``limit`` rows, evenly apart: tables are often sorted by what is to be told apart."""
+    if limit is None or limit >= len(rows):
+        return rows
+    return [rows[number * len(rows) // limit] for number in range(limit)]
+
+
+def _tell(notes: Iterable[str], console: Console) -> None:
+    """Notes for people, beside the figures."""
+    from msapipe.cli._batch import escape
+
+    for note in notes:
+        console.print(f"note: {escape(note)}", soft_wrap=True)
+
+
+def _show(values: Mapping[str, Any]) -> None:
+    """Figures as a Markdown table."""
+    rows = [{"metric": name, "value": _shown(value)} for name, value in values.items()]
+    print(training.markdown(rows))
+
+
+def _shown(value: Any) -> str:
+    """One figure."""
+    return training.shown(value) if value is None or isinstance(value, float) else str(value)

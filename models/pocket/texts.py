@@ -1,7 +1,11 @@
-"""A label.csv without clips: its texts through the stages of words and text, and how near a model then comes."""
+"""How near a model comes to the labels of texts that no clip belongs to: rows of a label.csv.
+
+uv run python models/pocket/texts.py LABEL.CSV [--split valid] [--model pocket]
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +18,9 @@ from msapipe.align import align_channels
 from msapipe.datasets import Row
 from msapipe.errors import ConfigError, FeatureMismatch, MsapipeError
 from msapipe.fusion._base import FusionModel, collate
-from msapipe.pipeline.card import Card
+from msapipe.pipeline.card import Card, model_folder, read_card
+from msapipe.pipeline.model_pipeline import spec_of
+from msapipe.pipeline.network import load_network
 from msapipe.pipeline.spec import PipelineSpec, Use
 from msapipe.train.labels import read_labels
 from msapipe.train.metrics import Scores, scheme_of, score
@@ -171,3 +177,28 @@ def _rescaled(truth: Floats, said: Floats, videos: Sequence[str], scale: tuple[f
         factor, offset = np.polyfit(said[side != one], truth[side != one], 1)
         fitted[side == one] = factor * said[side == one] + offset
     return float(np.abs(fitted.clip(*scale) - truth).mean())
+
+
+def main() -> None:
+    """See above."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--split", choices=("train", "valid", "test"))
+    parser.add_argument("--model", default="pocket")
+    asked = parser.parse_args()
+    folder = model_folder(asked.model)
+    card = read_card(folder)
+    rows, notes = read_texts(asked.table, card.scale)
+    samples = TextStages(spec_of(asked.model)).samples(
+        (row for row in rows if asked.split in (None, row.split)), asked.table
+    )
+    found = score_texts(load_network(folder, card, asked.model), card, list(samples), asked.model)
+    for note in (*notes, *found.notes):
+        print(f"note: {note}")
+    figures = {**found.scores, "mae_rescaled": found.mae_rescaled}
+    for name, value in {**figures, "in_interval": found.in_interval, "interval_width": found.interval_width}.items():
+        print(f"{name:<20} {'not defined' if value is None else f'{value:.4f}'}")
+
+
+if __name__ == "__main__":
+    main()

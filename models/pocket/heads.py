@@ -1,21 +1,35 @@
 """How often a head is right: labels.csv beside photographs or sounds, and the columns of features that bear its names.
 
-Nothing here maps one name to another: a class is a name that stands in the table and over a column.
+    uv run python models/pocket/heads.py FOLDER [--pipeline pocket] [--split test] [--limit N] [--jobs N]
+
+Nothing here maps one name to another: a class is a name that stands in the table and over a column. A photograph in
+which no face is found is taken for a face as a whole, and counted apart.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
-from collections import Counter
+import json
+from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from msapipe.align import concatenate
+from msapipe.api import Pipeline
 from msapipe.errors import ConfigError, MsapipeError
-from msapipe.pipeline.spec import PipelineSpec
-from msapipe.types import FeatureSequence
+from msapipe.media import Decoder
+from msapipe.pipeline.run import Outcome
+from msapipe.pipeline.spec import PipelineSpec, load_spec
+from msapipe.types import Clip, EncodedImages, FaceClip, FaceTracks, FeatureSequence, Speaker
+from msapipe.types.faces import ALIGNED_112
+from msapipe.weights import make_ready
 
 # The only names that are stated: of each dimension, the emotions above and below its zero.
 SIDES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
@@ -28,98 +42,36 @@ SIDES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
 # Classes that photographs have too few of, or that people do not agree on: there is a figure without them as well.
 DOUBTFUL = frozenset({"contempt", "disgust", "fear"})
 
-_SPLITS = ("", "train", "valid", "test")
 _SOUND = frozenset({".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".aif", ".aiff"})
 
 
 @dataclass(frozen=True)
 class LabelledFile:
-    """One line of labels.csv: a file inside the folder, its emotion and its split."""
+    """One line of labels.csv: a file in the folder, its emotion and its split."""
 
-    line: int
     name: str
-    path: Path
+    folder: Path
     emotion: str
     split: str | None
 
-
-def read_emotions(table: Path, folder: Path) -> list[LabelledFile]:
-    """Read labels.csv: columns ``image`` or ``file``, ``emotion``, and ``split`` where there is one.
-
-    Raises MsapipeError naming the line, for a file that is not there, twice there, or not inside ``folder``: absolute
-    paths, ".." and links are refused.
-    """
-    if not table.is_file():
-        raise MsapipeError(
-            f"{table} is not there; name a table of image (or file) and emotion with --labels; "
-            f"a folder of videos needs a label.csv: msapipe data new {folder}"
-        )
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            named = next((name for name in ("image", "file") if name in columns), None)
-            if named is None or "emotion" not in columns:
-                raise MsapipeError(
-                    f"{table}: found the columns {', '.join(columns) or 'none'}; expected image (or file) and emotion"
-                )
-            files = [_file(f"{table}: line {line}", line, row, named, folder) for line, row in enumerate(reader, 2)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MsapipeError(f"{table}: cannot be read as a table of labels: {error}") from error
-    seen: dict[Path, int] = {}
-    for item in files:
-        if item.path in seen:
-            raise MsapipeError(f"{table}: line {item.line}: {item.name} stands on line {seen[item.path]} already")
-        seen[item.path] = item.line
-    if not files:
-        raise MsapipeError(f"{table}: holds no row")
-    return files
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.folder / self.name
 
 
-def _file(where: str, line: int, row: Mapping[str, str | None], named: str, folder: Path) -> LabelledFile:
-    name, emotion, split = ((row.get(column) or "").strip() for column in (named, "emotion", "split"))
-    if not name or not emotion:
-        raise MsapipeError(f"{where}: the column {'emotion' if name else named} is empty")
-    if split not in _SPLITS:
-        raise MsapipeError(f"{where}: split is {split!r}, expected train, valid or test")
-    return LabelledFile(line, name, _inside(where, folder, name), emotion, split or None)
-
-
-def _inside(where: str, folder: Path, name: str) -> Path:
-    parts = Path(name).parts
-    if Path(name).is_absolute() or ".." in parts:
-        raise MsapipeError(f"{where}: {name} leads out of {folder}; name files inside it")
-    path = folder
-    for part in parts:
-        path = path / part
-        if path.is_symlink():
-            raise MsapipeError(f"{where}: {name} is a link, or goes through one; put the file itself into {folder}")
-    if not path.is_file():
-        raise MsapipeError(f"{where}: {path} is not there{_archive(folder)}")
-    return path
-
-
-def _archive(folder: Path) -> str:
-    found = sorted(folder.glob("*.zip"))
-    return f"; {found[0].name} is not opened: type unzip {found[0]} -d {folder}" if found else ""
+def read_emotions(folder: Path) -> list[LabelledFile]:
+    """The rows of labels.csv: columns ``image`` or ``file``, ``emotion``, and ``split`` where there is one."""
+    with (folder / "labels.csv").open(encoding="utf-8-sig", newline="") as file:
+        return [
+            LabelledFile(row.get("image") or row["file"], folder, row["emotion"], row.get("split") or None)
+            for row in csv.DictReader(file)
+        ]
 
 
 def modality_of(files: Sequence[LabelledFile]) -> str:
-    """ "audio" for sounds, "vision" for anything else; raises MsapipeError naming the line where both are mixed."""
-    first, *others = files
-    sound = _is_sound(first)
-    for item in others:
-        if _is_sound(item) != sound:
-            raise MsapipeError(
-                f"line {item.line}: {item.name} and {first.name} (line {first.line}): sounds and pictures are measured "
-                "apart; give each a folder"
-            )
-    return "audio" if sound else "vision"
-
-
-def _is_sound(item: LabelledFile) -> bool:
-    return item.path.suffix.lower() in _SOUND
+    """ "audio" for sounds, "vision" for anything else."""
+    return "audio" if files[0].path.suffix.lower() in _SOUND else "vision"
 
 
 def only(spec: PipelineSpec, modality: str) -> PipelineSpec:
@@ -269,3 +221,104 @@ def _mean(parts: Sequence[float | None]) -> float | None:
     """Mean of the parts that are defined."""
     defined = [part for part in parts if part is not None]
     return fmean(defined) if defined else None
+
+
+_QUALITY = 95  # of the JPEG, as the detector's crops have
+
+
+class Photographs:
+    """The stages of the vision of a pipeline, loaded once, for pictures without a detected face."""
+
+    def __init__(self, spec: PipelineSpec, device: str = "cpu", offline: bool = False) -> None:
+        self.spec, self._decoder = spec, Decoder()
+        for use in spec.stages["vision"]:
+            for weights in use.stage.own_weights():
+                make_ready(weights, spec.accept_licences, offline)
+            use.stage.load(device if type(use.stage).on_device else "cpu")
+
+    @staticmethod
+    def suit(spec: PipelineSpec) -> bool:
+        """Whether its stages of the vision read nothing but the face."""
+        return all(use.asks == ("face_clip",) for use in spec.stages["vision"])
+
+    def features(self, path: Path) -> FeatureSequence | None:
+        """What the stages say of the first picture of a file; None when there is none. Raises MediaError."""
+        frames = self._decoder.frames(Clip(path.name, path), self.spec.media)
+        for batch in frames.batches(1):
+            face = filled_by_a_face(batch.pixels[0])
+            return concatenate({use.channel: use.stage.run(face_clip=face) for use in self.spec.stages["vision"]})
+        return None
+
+    def close(self) -> None:
+        """End the decoding process."""
+        self._decoder.close()
+
+
+def filled_by_a_face(picture: NDArray[np.uint8]) -> FaceClip:
+    """uint8 (H, W, 3) RGB as one frame whose middle is a face: upright, and a little larger than the picture."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    left, top = (width - side) // 2, (height - side) // 2
+    square = picture[top : top + side, left : left + side, ::-1]
+    _, coded = cv2.imencode(".jpg", square, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    tracks = FaceTracks(
+        times=np.array([[0.0, 0.1]]),
+        frame_size=(height, width),
+        track=np.zeros(1, np.int64),
+        row=np.zeros(1, np.int64),
+        boxes=np.array([[-1, -1, width + 1, height + 1]], np.float32),
+        landmarks=(ALIGNED_112[None] * np.float32(side / 112) + np.array([left, top], np.float32)).astype(np.float32),
+        score=np.zeros(1, np.float32),
+        squares=np.array([[left, top, side]], np.float32),
+        crops=EncodedImages.join([bytes(coded)]),
+    )
+    return FaceClip(tracks, Speaker(np.zeros(1, np.int64), np.zeros(1, np.float32)))
+
+
+def readings(files: Sequence[LabelledFile], spec: PipelineSpec, cache: str | None, jobs: int = 1) -> list[Reading]:
+    """What the head of the files' modality says of each, in order."""
+    modality = modality_of(files)
+    spec, emotions = only(spec, modality), {item.emotion for item in files}
+    clips = [Clip(item.name, item.path) for item in files]
+    photographs = Photographs(spec) if modality == "vision" and Photographs.suit(spec) else None
+    found = []
+    with Pipeline(spec, cache) as pipeline:
+        if jobs != 1:
+            deque(pipeline.run(clips, jobs=jobs), 0)  # into the cache, from which they are read here
+        for item, outcome in zip(files, pipeline.run(clips), strict=True):
+            features, why = outcome.features.get(modality), ""
+            if features is None or not features.valid.any():
+                why = _why(outcome, modality)
+                if photographs is not None and outcome.status != "error":
+                    features = photographs.features(item.path)
+            found.append(reading(item.emotion, features, emotions, why))
+    if photographs is not None:
+        photographs.close()
+    return found
+
+
+def _why(outcome: Outcome, modality: str) -> str:
+    """Why there is nothing of a modality, in the words of the clip's notes."""
+    said = f"{modality} is missing: "
+    return next((note.removeprefix(said) for note in outcome.notes if note.startswith(said)), "failed")
+
+
+def main() -> None:
+    """See above."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pipeline", default="pocket")
+    parser.add_argument("--split")
+    parser.add_argument("--limit", type=int, help="Only so many of the files, evenly apart.")
+    parser.add_argument("--cache")
+    parser.add_argument("--jobs", type=int, default=1)
+    asked = parser.parse_args()
+    files = [item for item in read_emotions(asked.folder) if asked.split in (None, item.split)]
+    files = files[:: max(1, len(files) // asked.limit)][: asked.limit] if asked.limit else files
+    print(json.dumps(figures(readings(files, load_spec(asked.pipeline), asked.cache, asked.jobs)), indent=1))
+
+
+if __name__ == "__main__":
+    main()
