@@ -15,6 +15,7 @@ from msapipe.pipeline.progress import Progress
 from msapipe.pipeline.run import Runner
 from msapipe.pipeline.spec import load_spec
 from msapipe.types import Clip
+from tests.program import run_program
 
 PIPELINE = "schema: 1\nabout: faces\nstages:\n  faces: mtcnn\n  speaker: largest\n  vision: geometry\n"
 
@@ -60,3 +61,18 @@ def test_a_long_clip_is_told_in_lines_where_there_is_no_terminal(monkeypatch: py
 def test_what_is_left_goes_on_as_it_went() -> None:
     assert told_of(Progress("a", 0, 1, 100.0, 300.0), 20.0) == "a: 100 of 300 s, 40 s left"
     assert told_of(Progress("a", 0, 1, 400.0, 300.0), 20.0) == "a: 400 of 300 s, 0 s left"
+
+
+@pytest.mark.parametrize("command", [("predict", "--explain", "--timings"), ("extract", "--jobs", "1")])
+def test_a_clip_is_planned_once(
+    command: tuple[str, ...], samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from msapipe.pipeline import run
+
+    planned: list[Clip] = []
+    whole = run.plan
+    monkeypatch.setattr(run, "plan", lambda clip, *rest: planned.append(clip) or whole(clip, *rest))
+    usual = ("--pipeline", "plain") if command[0] == "extract" else ("--html", tmp_path / "page.html")
+    name, *options = command
+    assert run_program(name, samples / "positive.mp4", "--cache", tmp_path / "cache", *options, *usual) == 0
+    assert len(planned) == 1

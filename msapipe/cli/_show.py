@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ from msapipe.cli._batch import escape
 from msapipe.report.marks import on_one_line
 
 if TYPE_CHECKING:
-    from msapipe.pipeline.plan import Step
     from msapipe.pipeline.run import Outcome
     from msapipe.types import Prediction
 
@@ -24,8 +22,8 @@ _MOST_ROWS = 20
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-def show(outcome: Outcome, found: Prediction, steps: Sequence[Step] | None = None) -> None:
-    """The score and what it comes from; ``steps``, the plan of the clip, stands for a table of timings."""
+def show(outcome: Outcome, found: Prediction, timings: bool = False) -> None:
+    """The score and what it comes from; ``timings``: a table of them instead of a line."""
     out = standard_output()
     low, high = found.scale
     out.print(f"[bold]{escape(on_one_line(str(outcome.clip.path)))}[/bold]", soft_wrap=True)
@@ -40,11 +38,11 @@ def show(outcome: Outcome, found: Prediction, steps: Sequence[Step] | None = Non
         line_of(out, f"transcript ({escape(words.source)}): {escape(words.text)}")
     for note in dict.fromkeys((*outcome.notes, *found.notes)):
         line_of(out, f"note: {escape(note)}")
-    if steps is None:
+    if not timings:
         spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in outcome.timings.items() if seconds >= 0.005)
         line_of(out, f"[dim]time: {outcome.seconds:.2f} s ({spent or 'all from the cache'})[/dim]")
     else:
-        _show_timings(out, outcome, steps)
+        _show_timings(out, outcome)
 
 
 def standard_output() -> Console:
@@ -97,13 +95,14 @@ def _line(found: Prediction) -> str:
     return "".join(blocks.get(number, "·") for number in range(min(blocks), max(blocks) + 1))
 
 
-def _show_timings(out: Console, outcome: Outcome, steps: Sequence[Step]) -> None:
+def _show_timings(out: Console, outcome: Outcome) -> None:
     """Seconds of everything that was computed, and what came from the cache."""
     spent = dict(outcome.timings)
     spent["other"] = max(0.0, outcome.seconds - sum(spent.values()))
     table = _table("time", "seconds", "share")
     if "loading" in spent:
         _time_row(table, "loading", spent.pop("loading"), outcome.seconds)
+    steps = outcome.plan.steps if outcome.plan is not None else ()
     for name in dict.fromkeys(step.name for step in steps):
         if name in spent:
             _time_row(table, name, spent.pop(name), outcome.seconds)

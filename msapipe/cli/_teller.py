@@ -72,7 +72,6 @@ class Teller:
     def _print(self, outcome: Outcome, found: Prediction | None, why: Explanation | None) -> None:
         from msapipe.cli._explain import explained, show_explanation
         from msapipe.cli._show import show
-        from msapipe.pipeline.plan import plan
         from msapipe.report.answer import as_object
 
         asked = why if self.explain else None
@@ -81,11 +80,7 @@ class Teller:
         elif self._table is not None:
             self._table.add(outcome, found)
         elif found is not None:
-            show(
-                outcome,
-                found,
-                plan(outcome.clip, self.runner.spec, self.runner.store).steps if self.timings else None,
-            )
+            show(outcome, found, self.timings)
             if asked is not None:
                 show_explanation(found, asked)
 
@@ -113,10 +108,8 @@ def write_page(
 ) -> None:
     """Write the page of a clip, and say so; ``home`` is the address of the page of all."""
     from msapipe.cli._batch import escape
-    from msapipe.pipeline.plan import plan
     from msapipe.report.clip_page import Told, write_clip_page
 
-    steps = plan(outcome.clip, runner.spec, runner.store).steps
-    size = write_clip_page(path, Told(outcome, found, why, runner.spec, steps), home)
+    size = write_clip_page(path, Told(outcome, found, why, runner.spec), home)
     if console is not None:
         console.print(f"wrote {escape(str(path))} ({size / 1e3:.0f} kB and the film)", soft_wrap=True)

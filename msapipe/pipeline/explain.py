@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from msapipe.align import align_channels
 from msapipe.errors import MsapipeError
-from msapipe.pipeline.plan import Step, plan
+from msapipe.pipeline.plan import Step
 from msapipe.pipeline.predict import Model
 from msapipe.pipeline.run import Outcome, Runner
 from msapipe.pipeline.windows import LONG, cut, length_of, windows_of
@@ -140,7 +140,7 @@ def _reader(outcome: Outcome, model: Model, runner: Runner) -> tuple[_Reader | N
         return None, "the model reads no text"
     if "text" not in features_of(outcome, ("text",)):
         return None, "there is no text"
-    steps = [step for step in plan(outcome.clip, runner.spec, runner.store).steps if step.slot == "text"]
+    steps = [step for step in (outcome.plan.steps if outcome.plan else ()) if step.slot == "text"]
     for step in steps:
         if not set(step.inputs) <= {"words", "transcript"}:
             return None, f"{step.name} reads more than words"

@@ -67,7 +67,7 @@ class Outcome:
     missing: names of the modalities of which nothing was seen.   coverage: modality to its share of valid steps, in
     [0, 1].   seconds: wall time in all.
     timings: seconds per step that was computed, in order; "loading" is libraries and weights.
-    values: what fills each slot (not kept for batches).
+    values: what fills each slot (not kept for batches).   plan: None where a worker ran it, or there is none.
     """
 
     clip: Clip
@@ -82,6 +82,7 @@ class Outcome:
     values: dict[str, Any] = field(default_factory=dict, repr=False)
     features: dict[str, FeatureSequence] = field(default_factory=dict, repr=False)
     keys: dict[str, str] = field(default_factory=dict, repr=False)
+    plan: Plan | None = field(default=None, repr=False, compare=False)
 
 
 class Runner:
@@ -93,6 +94,7 @@ class Runner:
         self.spec, self.store, self.options, self.listener = spec, store, options or Options(), listener
         self._decoder = Decoder(self.options.limits)
         self._loaded: set[int] = set()
+        self._asked: tuple[Clip, Plan] | None = None
 
     def __enter__(self) -> Runner:
         return self
@@ -127,7 +129,7 @@ class Runner:
     def _summed_up(self, clip: Clip) -> Outcome | None:
         begun = time.perf_counter()
         try:
-            planned = plan(clip, self.spec, self.store)
+            planned = self._plan(clip, anew=True)
         except (MsapipeError, OSError):
             return None
         entry = self.store.get("summary", planned.summary_key(self.spec.align))
@@ -144,9 +146,10 @@ class Runner:
         begun = time.perf_counter()
         outcome = Outcome(clip)
         try:
-            planned = plan(clip, self.spec, self.store)
-            outcome.keys = dict(planned.keys)
+            planned = self._plan(clip, anew=not compute and not brief)
+            outcome.keys, outcome.plan = dict(planned.keys), planned
             if compute:
+                self._asked = None  # the next time that the clip is asked for, its files may have changed
                 # Several runs on one cache share the work: who holds the claim computes, who waited finds it stored.
                 with self.store.claim(planned.file):
                     _Pass(self, planned, outcome).run()
@@ -161,6 +164,13 @@ class Runner:
             outcome.status, outcome.error = "error", f"{clip.path}: {type(error).__name__}: {error}"
         outcome.seconds = time.perf_counter() - begun
         return outcome
+
+    def _plan(self, clip: Clip, anew: bool) -> Plan:
+        """A clip's plan; not anew: the one that the question before, about the same clip, has made."""
+        if anew or self._asked is None or self._asked[0] is not clip:
+            self._asked = None
+            self._asked = clip, plan(clip, self.spec, self.store)
+        return self._asked[1]
 
     def load(self, step: Step) -> None:
         """Load a step's stage, once."""

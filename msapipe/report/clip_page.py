@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from msapipe.errors import MsapipeError
 from msapipe.media import Decoder, MediaOptions
 from msapipe.pipeline.explain import Explanation, WordEffect, features_of
-from msapipe.pipeline.plan import Step
 from msapipe.pipeline.run import Outcome
 from msapipe.pipeline.spec import PipelineSpec
 from msapipe.report import clip_pictures as pictures
@@ -36,7 +35,7 @@ MOST_WORDS = 2000
 
 @dataclass(frozen=True)
 class Told:
-    """All that a clip's page tells: what was found, why, by which pipeline and steps.
+    """All that a clip's page tells: what was found, why, by which pipeline.
 
     name: shown instead of the file's path, "" for the path.
     """
@@ -45,7 +44,6 @@ class Told:
     prediction: Prediction
     explanation: Explanation
     spec: PipelineSpec
-    steps: Sequence[Step]
     name: str = ""
 
 
@@ -346,7 +344,8 @@ def _made(told: Told, seconds: float) -> dict[str, Any]:
     ]
     spent = dict(outcome.timings)
     steps = [
-        {"name": step.name, "seconds": _seconds_of(spent.pop(step.name, None)), "key": step.key} for step in told.steps
+        {"name": step.name, "seconds": _seconds_of(spent.pop(step.name, None)), "key": step.key}
+        for step in (told.outcome.plan.steps if told.outcome.plan else ())
     ]
     steps += [{"name": name, "seconds": f"{time:.2f}", "key": ""} for name, time in spent.items()]
     return {"facts": facts, "settings": told.spec.text, "steps": steps}

@@ -29,7 +29,7 @@ from msapipe.errors import EndsRun, MsapipeError, NothingToScore  # noqa: E402
 from msapipe.media.regular import named  # noqa: E402
 from msapipe.pipeline.explain import explain  # noqa: E402
 from msapipe.pipeline.model_pipeline import choose_spec  # noqa: E402
-from msapipe.pipeline.plan import Step, plan  # noqa: E402
+from msapipe.pipeline.plan import Step  # noqa: E402
 from msapipe.pipeline.predict import Model  # noqa: E402
 from msapipe.pipeline.progress import Progress  # noqa: E402
 from msapipe.pipeline.run import Options, Outcome, Runner  # noqa: E402
@@ -116,8 +116,7 @@ class Scoring:
         self._tell("progress", step="report", number=0, steps=1, reached=None, length=None)
         runner = loaded.runner
         why = explain(outcome, outcome.values["prediction"], loaded.model, runner)
-        steps = plan(outcome.clip, runner.spec, runner.store).steps
-        write_clip_page(page, Told(outcome, outcome.values["prediction"], why, runner.spec, steps, name))
+        write_clip_page(page, Told(outcome, outcome.values["prediction"], why, runner.spec, name))
 
     def _get(self, pipeline: str | None, model: str | None) -> _Loaded:
         known = self._loaded.get((pipeline, model))

@@ -26,7 +26,6 @@ from msapipe.errors import ConfigError, MsapipeError
 from msapipe.fusion._base import Batch, FusionModel, Output
 from msapipe.pipeline import network as networks
 from msapipe.pipeline.explain import Explanation, WordEffect, explain
-from msapipe.pipeline.plan import plan
 from msapipe.pipeline.predict import Model
 from msapipe.pipeline.run import Outcome, Runner
 from msapipe.pipeline.spec import load_spec
@@ -92,7 +91,7 @@ def told(clip: Path, options: dict[str, str]) -> Told:
         outcome = runner.run(Clip(clip.name, clip))
         found = model.predict(outcome, runner.store)
         why = explain(outcome, found, model, runner)
-        return Told(outcome, found, why, spec, plan(outcome.clip, spec, runner.store).steps)
+        return Told(outcome, found, why, spec)
 
 
 def test_a_word_adds_what_the_text_loses_without_it(valence: dict[str, str], samples: Path, tmp_path: Path) -> None:
