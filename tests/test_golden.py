@@ -42,7 +42,7 @@ def summary(value: Any) -> dict[str, Any]:
             "shape": list(value.values.shape),
             "valid": int(value.valid.sum()),
             "mean": value.values[:, :COLUMNS].mean(0).round(4).tolist(),
-            "spread": value.values[:, :COLUMNS].std(0).round(4).tolist(),
+            "std": value.values[:, :COLUMNS].std(0).round(4).tolist(),
         }
     if isinstance(value, FaceTracks):
         return {

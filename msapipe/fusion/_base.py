@@ -205,7 +205,7 @@ class FusionModel(nn.Module, ABC):
         self.dims = dict(dims)
         for name, width in self.dims.items() if self.standardizes else ():
             self.register_buffer(f"center_{name}", torch.zeros(width))
-            self.register_buffer(f"spread_{name}", torch.ones(width))
+            self.register_buffer(f"std_{name}", torch.ones(width))
 
     @abstractmethod
     def forward(self, batch: Batch) -> Output:
@@ -225,7 +225,7 @@ class FusionModel(nn.Module, ABC):
         """The same of one modality: (B, T, D), (B, T) to (B, T, D)."""
         if name in self.raw:
             return values
-        return centred(values, mask, self.get_buffer(f"center_{name}"), self.get_buffer(f"spread_{name}"))
+        return centred(values, mask, self.get_buffer(f"center_{name}"), self.get_buffer(f"std_{name}"))
 
     @classmethod
     def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
@@ -273,9 +273,9 @@ class FusionModel(nn.Module, ABC):
         """After each step; ``output`` is detached."""
 
 
-def centred(values: Tensor, mask: Tensor, center: Tensor, spread: Tensor) -> Tensor:
+def centred(values: Tensor, mask: Tensor, center: Tensor, std: Tensor) -> Tensor:
     """Columns centred and scaled, within LIMIT deviations, zero where masked out: (B, T, D), (B, T), (D,), (D,)."""
-    return ((values - center) / spread).clamp(-LIMIT, LIMIT).masked_fill(~mask.unsqueeze(-1), 0.0)
+    return ((values - center) / std).clamp(-LIMIT, LIMIT).masked_fill(~mask.unsqueeze(-1), 0.0)
 
 
 def neutral_band(scale: tuple[float, float]) -> float:

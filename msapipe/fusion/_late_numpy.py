@@ -76,14 +76,14 @@ class Scorer:
         said = np.zeros((len(clips), len(self._dims)))
         trust, there = said.copy(), np.zeros(said.shape, bool)
         for i, (name, width) in enumerate(self._dims.items()):
-            center, spread, weight, bias, more = (
+            center, std, weight, bias, more = (
                 self._numbers[f"heads.{name}.{part}"]
-                for part in ("center", "spread", "linear.weight", "linear.bias", "trust.weight")
+                for part in ("center", "std", "linear.weight", "linear.bias", "trust.weight")
             )
             for row, clip in enumerate(clips):
                 values = clip[name].values[clip[name].valid] if name in clip and name != without else None
                 pooled = _pooled(values, width)
-                scaled = ((pooled - center) / spread).clip(-LIMIT, LIMIT)
+                scaled = ((pooled - center) / std).clip(-LIMIT, LIMIT)
                 said[row, i] = scaled @ weight[0] + bias[0]
                 trust[row, i] = self._numbers["log_trust"][i] + scaled @ more[0]
                 there[row, i] = values is not None and len(values) > 0
@@ -101,7 +101,7 @@ def _check(numbers: Mapping[str, NDArray[np.float32]], dims: Mapping[str, int]) 
     wanted: dict[str, tuple[int, ...]] = {"log_trust": (len(dims),), "mean": (size,), "root": (size, size), "reach": ()}
     for name, width in dims.items():
         columns = 2 * width + 1
-        shapes = {"center": (columns,), "spread": (columns,), "linear.weight": (1, columns), "linear.bias": (1,)}
+        shapes = {"center": (columns,), "std": (columns,), "linear.weight": (1, columns), "linear.bias": (1,)}
         wanted |= {f"heads.{name}.{part}": shape for part, shape in shapes.items()}
         wanted[f"heads.{name}.trust.weight"] = (1, columns)
     found = {name: value.shape for name, value in numbers.items()}

@@ -59,7 +59,7 @@ class VideoEncoder(nn.Module):
     learning: ClassVar[tuple[str, ...]] = ("net.",)
 
     mean: Tensor
-    spread: Tensor
+    std: Tensor
 
     def __init__(self, video_model: str, video_config: str, columns: int, what: str) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class VideoEncoder(nn.Module):
         self.net.head = nn.Identity()
         self.width: int = self.net.num_features
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("spread", torch.tensor(STD).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
     def load(self) -> None:
         """Take the numbers of the checkpoint that was named; raises MissingWeights when it is not on this machine."""
@@ -113,7 +113,7 @@ class VideoEncoder(nn.Module):
 
     def _watched(self, pictures: Tensor) -> Tensor:
         """(T, 3 S S) to (T / 2, width)."""
-        film = (pictures.view(-1, 3, self._side, self._side) - self.mean) / self.spread
+        film = (pictures.view(-1, 3, self._side, self._side) - self.mean) / self.std
         grid = self.net.patch_embed(film.transpose(0, 1).unsqueeze(0))
         return self.net.norm(self.net.features(grid))[0].mean(dim=(1, 2))  # type: ignore[no-any-return]
 

@@ -21,7 +21,7 @@ from msapipe.fusion._norm import MaskedNorm
 class EfLstm(FusionModel):
     """(B, T_m, D_m) per modality, on one grid (B, N, sum of D_m) by ``_aligned.one_grid``, to scores (B,).
 
-    norm: "step" is MMSA's, a batch norm with a mean, a spread, a weight and a bias for each of ``steps`` time steps;
+    norm: "step" is MMSA's, a batch norm with a mean, a deviation, a weight and a bias for each of ``steps`` time steps;
     a clip of more steps is averaged into ``steps`` windows, and unlike there padding takes no part, nor is the last
     state that of a padded step. "column" normalises columns instead and bears any length.
     hidden: units.   layers: LSTMs on one another.   dropout: between these and around the layer after them.

@@ -46,7 +46,7 @@ class Head(nn.Module):
     """
 
     center: Tensor
-    spread: Tensor
+    std: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -54,11 +54,11 @@ class Head(nn.Module):
         self.trust = nn.Linear(2 * width + 1, 1, bias=False)
         nn.init.zeros_(self.trust.weight)
         self.register_buffer("center", torch.zeros(2 * width + 1))
-        self.register_buffer("spread", torch.ones(2 * width + 1))
+        self.register_buffer("std", torch.ones(2 * width + 1))
 
     def forward(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """What is said, and what to add to the modality's ``log_trust``."""
-        scaled = ((pooled(values, mask) - self.center) / self.spread).clamp(-LIMIT, LIMIT)
+        scaled = ((pooled(values, mask) - self.center) / self.std).clamp(-LIMIT, LIMIT)
         said: Tensor = self.linear(scaled)[:, 0]
         trust: Tensor = self.trust(scaled)[:, 0]
         return said, trust
@@ -219,9 +219,9 @@ class Late(FusionModel):
         for name, head in self.heads.items():
             rows = torch.cat([pooled(b.values[name], b.mask[name])[present(b.mask[name])] for b in batches()])
             if len(rows) > 1:
-                spread = rows.std(dim=0)
+                std = rows.std(dim=0)
                 head.get_buffer("center").copy_(rows.mean(dim=0))
-                head.get_buffer("spread").copy_(torch.where(spread > 1e-3, spread, 1.0))
+                head.get_buffer("std").copy_(torch.where(std > 1e-3, std, 1.0))
 
     def begin_epoch(self, phase: str, epoch: int, batches: Batches) -> None:
         """Let the interval hold nine in ten of the training split's labels."""

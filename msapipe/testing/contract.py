@@ -114,7 +114,7 @@ def _check_scores(model: FusionModel, twin: FusionModel, clips: list[dict[str, F
         twin.load_state_dict(model.state_dict(), strict=True)
         _must(torch.equal(twin(collate(clips, dims)).score, together), f"{name}: other scores after save and load")
         if model.standardizes:
-            twin.get_buffer("spread_text").fill_(3.0)
+            twin.get_buffer("std_text").fill_(3.0)
             moved = twin(collate(clips, dims)).score
             _must(not torch.allclose(moved, together), f"{name}.forward does not begin with self.standardized(batch)")
 

@@ -95,12 +95,12 @@ def tsne(features: ArrayLike, seed: int, perplexity: float = PERPLEXITY) -> NDAr
     from sklearn.manifold import TSNE
 
     rows = np.asarray(features, np.float32)
-    spread = float(np.ptp(rows, axis=0).max())
-    # scikit-learn divides by the spread; where that is nothing but rounding, or no number, its tree ends the process.
-    if rows.shape[1] < 2 or not max(1e-15, 1e-6 * float(np.abs(rows).max())) < spread < 1e15:
+    width = float(np.ptp(rows, axis=0).max())
+    # scikit-learn divides by the range; where that is nothing but rounding, or no number, its tree ends the process.
+    if rows.shape[1] < 2 or not max(1e-15, 1e-6 * float(np.abs(rows).max())) < width < 1e15:
         raise ConfigError(
             "a map needs features in two columns or more that differ between clips; "
-            f"found {rows.shape[1]}, and differences up to {spread:g}"
+            f"found {rows.shape[1]}, and differences up to {width:g}"
         )
     found = TSNE(
         n_components=2,

@@ -109,7 +109,7 @@ def _pipeline(name: str | None) -> str:
 
 
 def _readme(study: Study, runs: Sequence[Trained], best: Trained, card: Mapping[str, Any]) -> str:
-    """The card for people: data, command, scores with their spread, limits."""
+    """The card for people: data, command, scores with their deviations, limits."""
     about = card["trained"]
     lines = [
         f"# {card['about']}",
@@ -130,8 +130,8 @@ def _readme(study: Study, runs: Sequence[Trained], best: Trained, card: Mapping[
     ]
     for split, scores in card["scores"].items():
         for name, value in scores.items():
-            spread = "-" if value is None or len(runs) < 2 else f"{value['deviation']:.4f}"
-            shown = f"not defined | {spread}" if value is None else f"{value['mean']:.4f} | {spread}"
+            deviation = "-" if value is None or len(runs) < 2 else f"{value['deviation']:.4f}"
+            shown = f"not defined | {deviation}" if value is None else f"{value['mean']:.4f} | {deviation}"
             lines.append(f"| {split} | {name} | {shown} |")
     lines += [
         "",

@@ -89,9 +89,9 @@ class Loop:
             raise MsapipeError("a split is empty: training needs clips in train and in valid")
         if self.settings.standardize and self.model.standardizes:
             for name in self.model.dims.keys() - self.model.raw:
-                mean, spread = self.train.statistics(name)
+                mean, std = self.train.statistics(name)
                 self.model.get_buffer(f"center_{name}").copy_(mean)
-                self.model.get_buffer(f"spread_{name}").copy_(spread)
+                self.model.get_buffer(f"std_{name}").copy_(std)
             for table in (self.train, self.valid):
                 table.standardize(self.model)
         elif self.train.whole.standard or self.valid.whole.standard:

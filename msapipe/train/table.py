@@ -133,7 +133,7 @@ class TensorTable:
         """
         if not self.whole.standard:
             for name in self.ragged.keys() - model.raw:
-                center, std = (model.get_buffer(f"{kind}_{name}").clone().cpu() for kind in ("center", "spread"))
+                center, std = (model.get_buffer(f"{kind}_{name}").clone().cpu() for kind in ("center", "std"))
                 self._scales[name] = center, std
             for name in model.dims.keys() - self.ragged.keys():
                 values, mask = self.whole.values[name], self.whole.mask[name]

@@ -205,7 +205,7 @@ def test_it_begins_with_what_the_labels_say() -> None:
     late.begin("all", lambda: [table.whole])
     assert np.allclose(late.covariance().detach().numpy(), COVARIANCE, atol=0.2)
     assert np.allclose(late.mean.detach().numpy(), MEAN, atol=0.1)
-    assert float(late.heads["text"].get_buffer("spread")[0]) == pytest.approx(math.sqrt(1.5 + 2.25), abs=0.1)
+    assert float(late.heads["text"].get_buffer("std")[0]) == pytest.approx(math.sqrt(1.5 + 2.25), abs=0.1)
 
 
 def test_the_interval_holds_nine_in_ten_of_what_it_was_fitted_to() -> None:

@@ -45,9 +45,7 @@ def network(seed: int, calibrated: tuple[str, ...]) -> Late:
         torch.manual_seed(seed)
         made = Late(DIMS, limit=3.0, calibrated=calibrated)
         for name, value in made.state_dict().items():
-            value.copy_(
-                torch.rand_like(value) + 0.5 if "spread" in name or name == "reach" else torch.randn_like(value)
-            )
+            value.copy_(torch.rand_like(value) + 0.5 if "std" in name or name == "reach" else torch.randn_like(value))
     return made.eval()
 
 

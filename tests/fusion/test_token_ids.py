@@ -38,13 +38,13 @@ def test_a_standardised_split_scores_as_the_features_do(name: str) -> None:
     model = fusion_models().get(name)(DIMS, language_config=BERT).eval()
     table = TensorTable.of(samples(), DIMS)
     for modality in ("audio", "vision"):
-        mean, spread = table.statistics(modality)
+        mean, std = table.statistics(modality)
         model.get_buffer(f"center_{modality}").copy_(mean)
-        model.get_buffer(f"spread_{modality}").copy_(spread)
+        model.get_buffer(f"std_{modality}").copy_(std)
     # What the loop would do, had the model not said that its text is raw.
     center, deviation = table.statistics("text")
     model.get_buffer("center_text").copy_(center)
-    model.get_buffer("spread_text").copy_(deviation)
+    model.get_buffer("std_text").copy_(deviation)
 
     def scores() -> Tensor:
         with torch.inference_mode():

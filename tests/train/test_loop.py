@@ -197,18 +197,18 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_named(fabric: Fabric) ->
 def test_statistics_are_the_training_splits_and_do_not_count_padding() -> None:
     table = TensorTable.of(samples(10), DIMS)
     rows = np.concatenate([sample.features["audio"].values for sample in samples(10)])
-    mean, spread = table.statistics("audio")
+    mean, std = table.statistics("audio")
     assert np.allclose(mean, rows.mean(0), atol=1e-5)
-    assert np.allclose(spread, rows.std(0), atol=1e-5)
+    assert np.allclose(std, rows.std(0), atol=1e-5)
 
 
 def test_a_split_is_standardised_once_and_its_statistics_stay_those_of_the_features() -> None:
     table, model = TensorTable.of(samples(10), DIMS), Tfn(DIMS)
     before = table.statistics("audio")
     for name in DIMS:
-        mean, spread = table.statistics(name)
+        mean, std = table.statistics(name)
         model.get_buffer(f"center_{name}").copy_(mean)
-        model.get_buffer(f"spread_{name}").copy_(spread)
+        model.get_buffer(f"std_{name}").copy_(std)
     expected = model.standardized(table.whole)
     table.standardize(model)
     table.standardize(model)

@@ -84,9 +84,9 @@ def test_what_is_large_is_standardised_as_what_is_small(monkeypatch: pytest.Monk
     for name in DIMS:
         for one, other in zip(table.statistics(name), whole.statistics(name), strict=True):
             assert torch.allclose(one, other, atol=1e-6)
-        mean, spread = whole.statistics(name)
+        mean, std = whole.statistics(name)
         model.get_buffer(f"center_{name}").copy_(mean)
-        model.get_buffer(f"spread_{name}").copy_(spread)
+        model.get_buffer(f"std_{name}").copy_(std)
     for each in (table, whole):
         each.standardize(model)
     rows = torch.tensor([4, 1])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 EMOTIONS = ("angry", "happy", "neutral", "sad")
 PAIRS = tuple((a, b) for a in range(len(EMOTIONS)) for b in range(a + 1, len(EMOTIONS)))
 
-_REACH = 4.0  # spreads: how far from its mean a statistic may lie
+_REACH = 4.0  # deviations: how far from its mean a statistic may lie
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -67,7 +67,7 @@ class VoiceClassifier:
 
 
 def standardized(statistics: Doubles, mean: Doubles, spread: Doubles) -> NDArray[np.float16]:
-    """In spreads from the mean, within 4; what could not be measured (NaN) counts as the mean."""
+    """In deviations from the mean, within 4; what could not be measured (NaN) counts as the mean."""
     away = np.nan_to_num((statistics - mean) / spread, nan=0.0)
     return np.asarray(np.clip(away, -_REACH, _REACH), np.float16)
 

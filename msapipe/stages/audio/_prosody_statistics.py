@@ -28,15 +28,15 @@ _TRACKS = (*_SPECTRAL, "zero_crossings")
 # Names of all statistics, in order. Pitch is in semitones above 55 Hz, levels are in dB, rates per second.
 NAMES: tuple[str, ...] = (
     *(f"mfcc_{i}_mean" for i in range(1, _CEPSTRA)),
-    *(f"mfcc_{i}_spread" for i in range(_CEPSTRA)),
-    *(f"delta_{i}_spread" for i in range(_CEPSTRA)),
-    *(f"{name}_{kind}" for name in _TRACKS for kind in ("mean", "spread")),
-    *("pitch_mean", "pitch_spread", "pitch_p10", "pitch_p50", "pitch_p90", "pitch_range"),
-    *("pitch_step", "pitch_step_p10", "pitch_step_p90", "pitch_step_spread"),
-    *("voiced_share", "voicing_mean", "voicing_spread", "voicing_voiced"),
-    *("level_spread", "level_p10", "level_p25", "level_p50", "level_p75", "level_p90"),
+    *(f"mfcc_{i}_std" for i in range(_CEPSTRA)),
+    *(f"delta_{i}_std" for i in range(_CEPSTRA)),
+    *(f"{name}_{kind}" for name in _TRACKS for kind in ("mean", "std")),
+    *("pitch_mean", "pitch_std", "pitch_p10", "pitch_p50", "pitch_p90", "pitch_range"),
+    *("pitch_step", "pitch_step_p10", "pitch_step_p90", "pitch_step_std"),
+    *("voiced_share", "voicing_mean", "voicing_std", "voicing_voiced"),
+    *("level_std", "level_p10", "level_p25", "level_p50", "level_p75", "level_p90"),
     *("level_step", "level_step_p10", "level_step_p90"),
-    *("syllable_rate", "voiced_rate", "voiced_seconds", "voiced_seconds_spread", "speech_density", "phrase_rate"),
+    *("syllable_rate", "voiced_rate", "voiced_seconds", "voiced_seconds_std", "speech_density", "phrase_rate"),
     *(f"modulation_{low:g}hz_{band}" for low in _RATES[:-1] for band in range(_BANDS)),
 )
 
@@ -94,7 +94,7 @@ def _mel_db(power: Floats) -> Floats:
 
 
 def _cepstral(bands: Floats, spoken: Mask) -> Doubles:
-    """Mean of the MFCCs but the first, which is loudness; spread of all, and of their slopes."""
+    """Mean of the MFCCs but the first, which is loudness; standard deviation of all, and of their slopes."""
     cepstrum = np.asarray(bands @ cosines(_MELS, _CEPSTRA), np.float32)
     delta = np.zeros_like(cepstrum)
     slopes(cepstrum, delta, len(cepstrum))
@@ -103,7 +103,7 @@ def _cepstral(bands: Floats, spoken: Mask) -> Doubles:
 
 
 def _spectral(power: Floats, frames: Floats) -> Doubles:
-    """Mean and spread of each of _TRACKS (Eyben et al., 2016, for alpha ratio, Hammarberg index and slopes)."""
+    """Mean and deviation of each of _TRACKS (Eyben et al., 2016, for alpha ratio, Hammarberg index and slopes)."""
     hertz: Doubles = np.arange(_SIZE // 2 + 1) * np.float64(RATE / _SIZE)
     total = power.sum(1) + 1e-12
     centroid = power @ hertz / total

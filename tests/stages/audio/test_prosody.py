@@ -140,8 +140,8 @@ def test_cepstrum_and_its_slopes_are_those_of_the_stage_mfcc() -> None:
     found = of(sound, (0.0, 0.9999))  # the frame at the very end left out, as mfcc does
     whole = of(sound, (0.0, 1.0))
     assert [whole[f"mfcc_{i}_mean"] for i in range(1, 14)] == pytest.approx(rows[:, 1:14].mean(0), abs=1e-3)
-    assert [found[f"mfcc_{i}_spread"] for i in range(14)] == pytest.approx(rows[:, :14].std(0), abs=1e-3)
-    assert [found[f"delta_{i}_spread"] for i in range(14)] == pytest.approx(rows[:, 14:28].std(0), abs=1e-3)
+    assert [found[f"mfcc_{i}_std"] for i in range(14)] == pytest.approx(rows[:, :14].std(0), abs=1e-3)
+    assert [found[f"delta_{i}_std"] for i in range(14)] == pytest.approx(rows[:, 14:28].std(0), abs=1e-3)
 
 
 def test_the_classifier_is_sklearns(train: ModuleType, tmp_path: Path) -> None:
