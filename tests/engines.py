@@ -6,7 +6,8 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 
 from msapipe.cache import open_store
-from msapipe.engines import local, ray
+from msapipe.cluster import ray
+from msapipe.engines import local
 from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.pipeline.spec import PipelineSpec
 from msapipe.types import Clip
@@ -29,6 +30,6 @@ def run_on_ray(
     gpus_per_actor: float | None = None,
     brief: bool = False,
 ) -> Generator[Outcome]:
-    """As ``engines.ray.run_clips``."""
+    """As ``cluster.ray.run_clips``."""
     with Runner(spec, open_store(cache), options) as runner:
         yield from ray.run_clips(runner, clips, address, gpus_per_actor, brief)

@@ -64,7 +64,7 @@ def test_without_summaries_the_first_clips_are_read_here_and_the_others_by_worke
     cache = tmp_path / "cache"
     run(clips, cache, 1)
     shutil.rmtree(cache / "summary")
-    monkeypatch.setattr("msapipe.engines._look._READ_HERE", 1)
+    monkeypatch.setattr("msapipe.engines.look._READ_HERE", 1)
     asked: list[str] = []
     monkeypatch.setattr("msapipe.engines.local.Worker", _counted(asked))
     for jobs, workers_asked in ((2, 4), (2, 0)):  # the second time there are summaries

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from msapipe.cache import Store, open_store
-from msapipe.engines._cluster import folder_of_run
-from msapipe.engines._run_folder import RunFolder
-from msapipe.engines._wire import answer, clip_message, outcome_of, runner_of, start_message
+from msapipe.cluster._nodes import folder_of_run
+from msapipe.cluster._run_folder import RunFolder
+from msapipe.engines.wire import answer, clip_message, outcome_of, runner_of, start_message
 from msapipe.errors import CacheError, ConfigError, EndsRun, MissingLibrary
 from msapipe.pipeline.plan import plan
 from msapipe.pipeline.run import Options, Outcome, Runner

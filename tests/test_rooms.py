@@ -19,7 +19,7 @@ FLOORS = (
     ("stages", "fusion", "datasets", "formats"),
     ("pipeline",),
     ("engines", "train"),
-    ("api",),
+    ("api", "cluster"),
     ("report",),
     ("serve",),
     ("testing",),
@@ -64,6 +64,11 @@ def test_rooms_import_only_downwards() -> None:
             if other != room and FLOOR[other] >= FLOOR[room]:
                 wrong.append(f"{path.relative_to(PACKAGE)} imports {module}")
     assert not wrong, wrong
+
+
+def test_only_the_command_line_opens_the_room_of_ray() -> None:
+    other = [path for path in files() if path.relative_to(PACKAGE).parts[0] not in ("cluster", "cli")]
+    assert not [path for path in other if any(name.startswith(("msapipe.cluster", "ray")) for name, _ in imports(path))]
 
 
 def test_no_circles_inside_rooms_either() -> None:

@@ -163,7 +163,7 @@ def _here(runner: Runner, clips: list[Clip], jobs: int) -> Generator[Outcome]:
 
 
 def _on_ray(runner: Runner, clips: list[Clip], address: str | None, gpus_per_actor: float | None) -> Generator[Outcome]:
-    from msapipe.engines.ray import run_clips
+    from msapipe.cluster.ray import run_clips
 
     return run_clips(runner, clips, address, gpus_per_actor, brief=True)
 

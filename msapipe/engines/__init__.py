@@ -1,1 +1,1 @@
-"""How many clips are run at once: in this process, in several, or on a cluster. The work itself is pipeline/run.py."""
+"""How many clips are run at once on one machine: in this process, or in several. The work is pipeline/run.py."""

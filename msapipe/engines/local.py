@@ -16,8 +16,8 @@ from pathlib import Path
 from queue import Queue, SimpleQueue
 from typing import Any
 
-from msapipe.engines._look import Look
-from msapipe.engines._wire import clip_message, outcome_of, start_message
+from msapipe.engines.look import Look
+from msapipe.engines.wire import clip_message, outcome_of, start_message
 from msapipe.errors import EndsRun
 from msapipe.pipeline.run import Outcome, Runner
 from msapipe.types import Clip
@@ -60,14 +60,14 @@ def _cores() -> int:
 
 
 class Worker:
-    """A process that is asked a clip and answers with an outcome, a line of JSON each (see _worker.py).
+    """A process that is asked a clip and answers with an outcome, a line of JSON each (see worker.py).
 
     It is no child of multiprocessing: that would run a user's script again, and pickle what goes to and fro.
     """
 
     def __init__(self, start: dict[str, Any]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "msapipe.engines._worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-P", "-m", "msapipe.engines.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self._say({**start, "parent": os.getpid()})
 

@@ -210,12 +210,14 @@ class _Pass:
         self.notes: list[str] = []
         self.absent: dict[str, str] = {}
         self.filled: list[tuple[str, str]] = []
+        self.failure_of = {"file": planned.file, "slot": "failures"}
+        self.failure_key = digest(self.failure_of)
         self.lasting = not runner.options.in_part  # whether it would come out the same next time
 
     def run(self) -> None:
         """Fill every slot from the cache or by computing; what cannot be filled is said in the outcome."""
         if not self.runner.options.overwrite:
-            self.runner.store.bring([("failures", self._failure_key()), *self.plan.results])
+            self.runner.store.bring([("failures", self.failure_key), *self.plan.results])
         self._refuse_quarantined()
         for step in self.plan.steps:
             if step.slot in self.values:
@@ -235,7 +237,7 @@ class _Pass:
                     raise MissingWeights(f"{step.name}: {error} (all that the pipeline needs: {every})") from error
                 self._leave_out(step, str(error))
         if self.runner.options.retry or self.runner.options.overwrite:
-            self.runner.store.discard("failures", self._failure_key())
+            self.runner.store.discard("failures", self.failure_key)
         self._finish()
 
     def _step(self, step: Step) -> None:
@@ -387,7 +389,7 @@ class _Pass:
         """A file on which the decoder died is not tried again, unless the user says so."""
         if self.runner.options.retry or self.runner.options.overwrite:
             return
-        entry = self.runner.store.get("failures", self._failure_key())
+        entry = self.runner.store.get("failures", self.failure_key)
         if entry is not None and isinstance(entry.value, Failure):
             message = f"{self.plan.clip.path}: {entry.value.message} (not tried again; to do so, type --retry)"
             raise _Quarantined(message)
@@ -395,10 +397,4 @@ class _Pass:
     def _quarantine(self, error: DecoderDied) -> None:
         message = str(error).removeprefix(f"{self.plan.clip.path}: ")
         with contextlib.suppress(CacheError):  # then it is tried again next time, which is no harm
-            self.runner.store.put("failures", self._failure_key(), Failure(message), self._failure_made_from())
-
-    def _failure_made_from(self) -> dict[str, Any]:
-        return {"file": self.plan.file, "slot": "failures"}
-
-    def _failure_key(self) -> str:
-        return digest(self._failure_made_from())
+            self.runner.store.put("failures", self.failure_key, Failure(message), self.failure_of)

@@ -14,7 +14,7 @@ from types import FrameType
 # Ctrl-C reaches every process of the terminal; only the first one decides what it means. Before the slow imports.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-from msapipe.engines._wire import answer, runner_of  # noqa: E402
+from msapipe.engines.wire import answer, runner_of  # noqa: E402
 
 
 def main() -> None:

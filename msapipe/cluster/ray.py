@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from msapipe.engines._cluster import (
+from msapipe.cluster._nodes import (
     check_nodes,
     connected,
     folder_of_run,
@@ -25,9 +25,9 @@ from msapipe.engines._cluster import (
     import_ray,
     line_of,
 )
-from msapipe.engines._look import Look
-from msapipe.engines._run_folder import RunFolder
-from msapipe.engines._wire import answer, clip_message, ended, outcome_of, runner_of, start_message
+from msapipe.cluster._run_folder import RunFolder
+from msapipe.engines.look import Look
+from msapipe.engines.wire import answer, clip_message, ended, outcome_of, runner_of, start_message
 from msapipe.errors import ConfigError, EndsRun
 from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.pipeline.spec import PipelineSpec

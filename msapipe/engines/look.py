@@ -20,6 +20,7 @@ class Look:
         self._runner, self._brief, self._left = runner, brief, _READ_HERE
 
     def __call__(self, clip: Clip) -> Outcome | None:
+        """See the class."""
         if not self._brief:
             return self._runner.stored(clip)
         outcome = self._runner.stored(clip, "summary")

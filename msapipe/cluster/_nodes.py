@@ -15,7 +15,7 @@ from typing import Any
 
 from msapipe import __version__
 from msapipe.cache import Store, open_store
-from msapipe.engines._run_folder import RunFolder
+from msapipe.cluster._run_folder import RunFolder
 from msapipe.errors import ConfigError, EndsRun, MissingLibrary, MsapipeError
 
 log = logging.getLogger("msapipe")
