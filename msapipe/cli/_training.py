@@ -96,12 +96,11 @@ def open_study(
 ) -> Study:
     """A model with its parameters on a data set; assignments go before the preset's."""
     from msapipe.fusion import fusion_models
-    from msapipe.train import presets
-    from msapipe.train.params import assign
+    from msapipe.train.params import assign, of_preset
     from msapipe.train.study import Study
 
     cls = fusion_models().get(model)
-    first = presets.assignments(cls, model, preset) if preset else []
+    first = of_preset(cls, model, preset) if preset else []
     params, settings = assign(cls, [*first, *(assignments or ())])
     return Study(data, model, params, settings, folder, _names(modalities))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from msapipe.fusion._base import FusionModel, Output
     from msapipe.pipeline.card import Card
     from msapipe.pipeline.spec import PipelineSpec
-    from msapipe.train.confusion import Confusion
+    from msapipe.train.metrics import Confusion
     from msapipe.types import Sample
 
 
@@ -202,8 +202,7 @@ def _confusions(
     network: FusionModel, samples: list[Sample], output: Output, scale: tuple[float, float]
 ) -> dict[str, Confusion]:
     """Which classes were taken for which, over the labelled clips; by the head of classes where there is one."""
-    from msapipe.train.confusion import confusions, of_classes
-    from msapipe.train.metrics import scheme_of
+    from msapipe.train.metrics import confusions, of_classes, scheme_of
 
     known = [row for row, sample in enumerate(samples) if "M" in sample.labels]
     truth = [samples[row].labels["M"] for row in known]

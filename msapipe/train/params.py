@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, get_type_hints
 
 from msapipe.documents import read_yaml, shown
-from msapipe.errors import ConfigError
+from msapipe.errors import ConfigError, UnknownName
 from msapipe.fusion._base import FusionModel, Group, Phase
 from msapipe.registry import did_you_mean
 from msapipe.train.settings import OF_GROUPS, OF_PHASES, Settings
@@ -80,3 +81,11 @@ def _read(hint: Any, text: str, name: str) -> Any:
         except ValidationError as error:
             errors.append(error)
     raise ConfigError(f"--set {name}: {errors[0].errors()[0]['msg']}, found {shown(text.strip())}") from errors[0]
+
+
+def of_preset(cls: type[FusionModel], model: str, corpus: str) -> list[str]:
+    """What ``--preset`` stands for, as ``--set`` takes it. Raises UnknownName where the model has none such."""
+    if corpus not in cls.presets:
+        raise UnknownName(f"--preset {corpus}: {model} has no such preset{did_you_mean(corpus, cls.presets)}")
+    # JSON is read back as YAML, which --set is, and keeps "1" apart from 1.
+    return [f"{name}={json.dumps(value)}" for name, value in cls.presets[corpus].values.items()]

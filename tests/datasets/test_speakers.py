@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msapipe.datasets import reader_of
-from msapipe.datasets._speakers import groups
+from msapipe.datasets._rows import groups
 from msapipe.formats._mmsa_splits import mmsa_id
 from msapipe.pipeline.samples import bare_sample
 from msapipe.testing.contract import check_reader

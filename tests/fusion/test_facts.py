@@ -9,8 +9,7 @@ import torch
 
 from msapipe.fusion import fusion_models
 from msapipe.fusion._base import FusionModel
-from msapipe.train.params import assign
-from msapipe.train.presets import assignments
+from msapipe.train.params import assign, of_preset
 from tests.fusion._reference_sizes import dims_of
 from tests.program import run_program
 
@@ -52,7 +51,7 @@ PRESETS = [(name, corpus) for name in NAMES for corpus in fusion_models().keys(n
 @pytest.mark.parametrize(("name", "corpus"), PRESETS)
 def test_a_preset_is_one_that_the_model_takes(name: str, corpus: str) -> None:
     cls: Any = fusion_models().get(name)
-    params, _ = assign(cls, assignments(cls, name, corpus))
+    params, _ = assign(cls, of_preset(cls, name, corpus))
     with torch.device("meta"):
         cls(dims_of({"mosi": "MOSI", "mosei": "MOSEI", "sims": "SIMS"}.get(corpus, "SIMS v2")), **params)
 
@@ -71,7 +70,7 @@ def test_a_preset_is_one_that_the_model_takes(name: str, corpus: str) -> None:
 )
 def test_a_preset_has_the_size_of_its_source(name: str, corpus: str, count: int) -> None:
     cls: Any = fusion_models().get(name)
-    params, _ = assign(cls, assignments(cls, name, corpus))
+    params, _ = assign(cls, of_preset(cls, name, corpus))
     with torch.device("meta"):
         model = cls(dims_of({"mosei": "MOSEI"}.get(corpus, "SIMS")), **params)
     assert sum(part.numel() for part in model.parameters()) == count

@@ -14,11 +14,10 @@ from msapipe.errors import ConfigError, UnknownName
 from msapipe.formats import FORMATS
 from msapipe.fusion import fusion_models
 from msapipe.report.comparison import csv_text, latex, markdown
-from msapipe.train import presets
 from msapipe.train.channels import only_channels
 from msapipe.train.comparison import Comparison, Row, clustered_p, holm
 from msapipe.train.data import DataSet
-from msapipe.train.params import assign
+from msapipe.train.params import assign, of_preset
 from msapipe.train.published import read_published
 from msapipe.train.variants import ablation_names, load_ablation, parse_variants
 from msapipe.types import FeatureSequence, Sample
@@ -80,7 +79,7 @@ def test_every_row_of_a_bundled_ablation_is_a_model(name: str) -> None:
         cls = fusion_models().get(variant.model)
         corpus = str(variant.preset or ablation.preset)
         # A system whose source gives no settings of that corpus has its defaults, and that is said.
-        own = presets.assignments(cls, variant.model, corpus) if corpus in cls.presets else []
+        own = of_preset(cls, variant.model, corpus) if corpus in cls.presets else []
         params, _ = assign(cls, [*own, *variant.assignments, "language_model=" if "language" in name else "batch=8"])
         widths = {"text": 6, "audio": 4, "vision": 4}
         dims = {modality: widths[modality] for modality in variant.modalities or widths}
@@ -108,7 +107,7 @@ MODELS_WITH_PRESETS = [
 @pytest.mark.parametrize(("name", "corpus"), MODELS_WITH_PRESETS)
 def test_a_preset_is_what_set_takes_and_builds_the_model(name: str, corpus: str) -> None:
     cls = fusion_models().get(name)
-    params, settings = assign(cls, presets.assignments(cls, name, corpus))
+    params, settings = assign(cls, of_preset(cls, name, corpus))
     model = cls({"text": 6, "audio": 4, "vision": 4}, **params)
     assert all(phase.epochs > 0 for phase in settings.of(model.phases()))
     assert cls.presets[corpus].source
@@ -117,13 +116,13 @@ def test_a_preset_is_what_set_takes_and_builds_the_model(name: str, corpus: str)
 
 def test_presets_set_what_the_papers_state() -> None:
     cls = fusion_models().get("agfn")
-    params, settings = assign(cls, presets.assignments(cls, "agfn", "mosei"))
+    params, settings = assign(cls, of_preset(cls, "agfn", "mosei"))
     (phase,) = settings.of(cls({"text": 2, "audio": 2}, **params).phases())
     assert (params["layers"], params["vat_steps"]) == (2, 3)
     assert (phase.batch, phase.patience, {group.weight_decay for group in phase.groups}) == (128, 4, {0.05})
     assert {group.lr for group in phase.groups} == {1e-4, 5e-5}
     with pytest.raises(UnknownName, match=r"agfn has no such preset \(known: mosei, mosi\)"):
-        presets.assignments(cls, "agfn", "iemocap")
+        of_preset(cls, "agfn", "iemocap")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +139,7 @@ def test_baselines_have_the_size_of_the_reference_at_every_preset(name: str, cou
     steps = {"mosi": 50, "mosei": 50, "sims": 39, "sims_v2": 39}
     cls = fusion_models().get(name)
     for (corpus, (audio, vision)), count in zip(corpora.items(), counts, strict=True):
-        params, _ = assign(cls, presets.assignments(cls, name, corpus))
+        params, _ = assign(cls, of_preset(cls, name, corpus))
         own = {"steps": steps[corpus]} if name == "ef_lstm" else {}
         model = cls({"text": 768, "audio": audio, "vision": vision}, **params, **own)
         assert sum(part.numel() for part in model.parameters()) == count, corpus

@@ -15,9 +15,9 @@ from msapipe.formats import FORMATS
 from msapipe.fusion.agfn import Agfn
 from msapipe.fusion.hma import Hma
 from msapipe.report import figures
-from msapipe.train.confusion import confusions, of_classes
 from msapipe.train.corruption import noisy, parse_noise, without
 from msapipe.train.evaluate import SCORED_AT_ONCE, predict_samples
+from msapipe.train.metrics import confusions, of_classes
 from msapipe.train.per_clip import records
 from msapipe.types import FeatureSequence, Sample
 from tests.program import run_program
