@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -170,11 +171,29 @@ class Placer:
         self._waiting: list[NDArray[Any]] = []
         self._expected = self._shift = 0.0
         self.gaps = self.unbelieved = 0
+        self._origin: float | None = None
+
+    def enter(self, origin: float) -> None:
+        """What comes is not the file's first sound, which was at ``origin`` seconds, but some from its midst."""
+        self._origin = origin
+
+    def _enter(self, time: float, source: int) -> None:
+        """Where the first sound is taken up, at ``time`` or after it: where a sample of the output would lie if all
+        from the origin on had been resampled; the filter then gives the same numbers.
+        """
+        origin, self._origin = self._origin or 0.0, None
+        every = source // math.gcd(source, self._rate)
+        count = -(-round((time - origin) * source) // every) * every
+        self.line.place = round(origin * self._rate) + count * self._rate // source
+        self._expected = origin + count / source
 
     def put(self, frame: Any, time: float | None) -> Iterator[Piece]:
         """Lay a frame of sound at ``time`` (seconds from the file's start), or right after the last one."""
-        begun = self._expected > 0  # the first sound is placed exactly, what lies before the start is cut
-        jitter = JITTER if begun else 0.0
+        begun = self._expected > 0
+        jitter = JITTER if begun else 0.0  # the first sound is placed exactly, what lies before the start is cut
+        if self._origin is not None and time is not None:
+            self._enter(time, frame.sample_rate)
+            time = min(time, self._expected)
         off = 0.0 if time is None else time + self._shift - self._expected
         if off > LONGEST_GAP or (off < -1 and begun) or self._too_much(off):
             self._shift, off = self._shift - off, 0.0
@@ -242,6 +261,8 @@ def sound(
     stream = opened.tracks[take.track]
     damage, placer = Damage(), Placer(rate, start, end, take.channel)
     base, zero = float(stream.time_base or 0), float(opened.zero)
+    if opened.sought:
+        placer.enter(max(0.0, (stream.start_time or 0) * base - zero))
     found = 0
     for packet in packets(opened.container, [stream], damage):
         report(placer.line.place / rate)

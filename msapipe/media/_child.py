@@ -17,9 +17,10 @@ import numpy as np
 
 from msapipe.errors import MediaError, NotMedia
 from msapipe.media._audio import Take, sound
-from msapipe.media._open import Opened, beside_the_film, open_media, what_is_said
+from msapipe.media._open import Opened, beside_the_film, what_is_said
 from msapipe.media._probe import probe
 from msapipe.media._protocol import OUT_OF_MEMORY, pack_info, parse, send
+from msapipe.media._seek import opened_at
 from msapipe.media._video import pictures
 from msapipe.media.options import MediaOptions
 
@@ -106,9 +107,10 @@ def answer(wire: Wire, request: dict[str, Any]) -> None:
         wire.send(pack_info(probe(request["path"], wire.alive)))
         return
     options = MediaOptions(**request["options"])
-    opened = open_media(request["path"])
+    kind = "video" if request["what"] == "frames" else "sound"
+    opened = opened_at(request["path"], request["start"], kind, request.get("track", 0))
     with opened.container:
-        if request["what"] == "frames":
+        if kind == "video":
             send_pictures(wire, opened, request, options)
             wire.send({"kind": "end", "notes": opened.notes})
         else:

@@ -46,7 +46,8 @@ class Opened:
 
     zero: the time stamp, in seconds, that counts as the start of the file: that of its earliest stream.
     video: the stream that is read, or None.   tracks: the sound streams that can be read, the likeliest first (see
-    ``sound_tracks``).   notes: which of several was taken, and what cannot be read.
+    ``sound_tracks``).   notes: which of several was taken, and what cannot be read.   sought: whether the first
+    packet is one from the midst of the file.
     """
 
     container: InputContainer
@@ -54,6 +55,7 @@ class Opened:
     video: VideoStream | None = None
     tracks: list[AudioStream] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    sought: bool = False
 
 
 def open_media(path: str) -> Opened:

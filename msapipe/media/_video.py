@@ -104,7 +104,7 @@ def pictures(
     painter = Painter(stream, options.max_side)
     held: tuple[NDArray[np.uint8], float] | None = None
     due, count, finish = -math.inf, 0, 0.0
-    for frame, time, length in _timed(opened, stream, clock, damage, report):
+    for frame, time, length in _timed(opened, stream, clock, damage, report, start):
         count += 1
         if end is not None and time >= end:
             finish = end - start
@@ -132,19 +132,24 @@ def _next_due(time: float, fps: float) -> float:
 
 
 def _timed(
-    opened: Opened, stream: VideoStream, clock: Clock, damage: Damage, report: Report
+    opened: Opened, stream: VideoStream, clock: Clock, damage: Damage, report: Report, start: float
 ) -> Iterator[tuple[VideoFrame, float, float]]:
-    """Frames with their time in seconds from the start of the file and their length in seconds."""
+    """Frames with their time in seconds from the start of the file and their length in seconds.
+
+    What is wrong before ``start`` is not counted where the file was not read from its beginning: the pictures before
+    the first key frame have nothing to build upon.
+    """
     use_threads(stream)
     base = float(stream.time_base or 0)
     reached, stamped, begun = 0.0, False, False
+    before = Damage() if opened.sought else damage
     for packet in packets(opened.container, [stream], damage):
         report(reached)
         if not begun and packet.size:
             begun = True
             if not packet.is_keyframe and opened.container.format.name in _CUT_ANYWHERE:
                 opened.notes.append(_MID_GROUP)
-        for frame in frames_of(packet, damage):
+        for frame in frames_of(packet, damage if reached >= start else before):
             stamp = _stamp(frame, stamped)
             stamped = stamped or frame.pts is not None
             time = clock.time(stamp)

@@ -10,6 +10,10 @@ from msapipe.errors import ConfigError
 
 # Raise it whenever pictures, sound or captions of the same file come out differently; it is part of cache keys.
 MEDIA_VERSION = 2
+# Stretches that begin later than this are looked for in the file, if it has an index. Seconds.
+SEEK_FROM = 10.0
+# Raise it whenever such stretches come out differently; it is part of their cache keys.
+SEEK_VERSION = 1
 
 # Libav refuses larger pictures before it allocates them; 8K video has 33 million pixels.
 MAX_PIXELS = 50_000_000

@@ -10,7 +10,7 @@ from typing import Any
 from msapipe.cache import Store, digest, file_digest, stage_key
 from msapipe.cache.key import SCHEMA
 from msapipe.media import check_regular_file
-from msapipe.media.options import MEDIA_VERSION
+from msapipe.media.options import MEDIA_VERSION, SEEK_FROM, SEEK_VERSION
 from msapipe.pipeline.spec import PipelineSpec, Use
 from msapipe.sidecars import sidecars_of
 from msapipe.stages import CHAINS
@@ -89,12 +89,14 @@ def plan(clip: Clip, spec: PipelineSpec, store: Store) -> Plan:
     """
     check_regular_file(clip.path)
     file = store.file_digest(clip.path)
+    source: dict[str, Any] = {"schema": SCHEMA, "version": MEDIA_VERSION, "file": file}
+    media = {**source, "slot": "media"}
+    if clip.start >= SEEK_FROM:
+        source["seek"] = SEEK_VERSION
     span = {"start": clip.start, "end": clip.end}
-    source = {"schema": SCHEMA, "version": MEDIA_VERSION, "file": file}
     options = asdict(spec.media)
     picture = {name: options[name] for name in ("fps", "max_side")}
     sound = {name: options[name] for name in ("rate", "peak_db")}
-    media = {**source, "slot": "media"}
     keys = {
         "media": digest(media),
         "frames": digest({**source, **span, "slot": "frames", **picture}),
