@@ -1,34 +1,170 @@
-"""Reads a pickle without running anything in it: arrays, text, numbers, and lists and dictionaries of them only."""
+"""Reads a pickle without running anything in it: arrays, text, numbers, and lists and dictionaries of them only.
+
+Not even numpy's own functions are called: fed with damaged states they change types that numpy shares, or leave memory
+behind that is not theirs. What stands for an array is checked here, and made from its bytes when all is read.
+"""
 
 from __future__ import annotations
 
+import math
 import pickle
+import re
+from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
 
 from msapipe.errors import MsapipeError
 
-# All that such a file may name. Everything else, and so every piece of code, is refused.
+# Booleans, numbers, texts of fixed length and objects; with or without a byte order.
+_KIND = re.compile(r"([<>=|]?)([?bBhHiIlLqQefdgOSU]|[biuf][1248]|f16|O[48]|[SU]\d{1,9})")
+_ORDERS = ("<", ">", "=", "|")
+
+
+class _Type:
+    """What stands for a numpy type: ``dtype("f4", False, True)``, then a state that says the byte order."""
+
+    def __init__(self, kind: object, *_: object) -> None:
+        found = _KIND.fullmatch(kind) if isinstance(kind, str) else None
+        if found is None:
+            raise ValueError(f"{kind!r} is no type of plain arrays")
+        self._order, self._kind = found.groups()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, self._order, part, names, fields = state[:5]
+        if self._order not in _ORDERS or (part, names, fields) != (None, None, None):
+            raise ValueError("it holds arrays of records")
+
+    def made(self) -> np.dtype[Any]:
+        """The type."""
+        return np.dtype(self._order + self._kind)
+
+
+class _Class:
+    """What stands for the class of arrays, which is only ever named."""
+
+
+class _Array:
+    """What stands for an array: made empty, then given (version, shape, type, column order, bytes or objects)."""
+
+    shape: tuple[int, ...] = (0,)
+    type: _Type | None = None
+    by_columns = False
+    content: bytes | list[Any] = b""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        shape, self.type, self.by_columns, content = state[-4:]
+        if not all(type(size) is int and 0 <= size < 2**40 for size in shape):
+            raise ValueError(f"an array of the shape {shape}")
+        self.shape = tuple(shape)
+        # Of Python 2 they are text.
+        self.content = content.encode("latin1") if isinstance(content, str) else content
+
+    def made(self, plain: _Plain) -> np.ndarray[Any, Any]:
+        """The array; the bytes are those of the pickle, so it cannot be written to."""
+        if self.type is None:
+            raise ValueError("an array without a type")
+        kind, order = self.type.made(), "F" if self.by_columns else "C"
+        if kind.hasobject:
+            if not isinstance(self.content, list) or len(self.content) != math.prod(self.shape):
+                raise ValueError(f"an array of objects of the shape {self.shape} without as many objects")
+            objects = np.empty(len(self.content), object)
+            for number, value in enumerate(self.content):
+                objects[number] = plain.of(value)
+            return objects.reshape(self.shape, order=order)  # type: ignore[call-overload, no-any-return]
+        if not isinstance(self.content, bytes | bytearray) or len(self.content) != kind.itemsize * math.prod(
+            self.shape
+        ):
+            raise ValueError(f"an array of the shape {self.shape} with {len(self.content)} bytes")
+        flat = np.frombuffer(bytes(self.content), kind) if self.content else np.zeros(0, kind)
+        return flat.reshape(self.shape, order=order)  # type: ignore[call-overload, no-any-return]
+
+
+class _Number:
+    """What stands for a number of numpy: its type and its bytes."""
+
+    def __init__(self, kind: _Type, content: bytes | str) -> None:
+        self._array = _Array()
+        self._array.__setstate__(((1,), kind, False, content))
+
+    def made(self, plain: _Plain) -> Any:
+        """The number."""
+        return self._array.made(plain)[0]
+
+
+def _reconstruct(*_: object) -> _Array:
+    return _Array()
+
+
+def _from_buffer(content: object, kind: _Type, shape: tuple[int, ...], order: str) -> _Array:
+    array = _Array()
+    array.__setstate__((shape, kind, order == "F", content))
+    return array
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Bytes, as protocol 2 has them."""
+    if encoding not in ("latin1", "latin-1"):
+        raise ValueError(f"bytes in {encoding!r}")
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    """No bytes at all, as protocol 2 has them."""
+    return b""
+
+
+# All that such a file may name, and what is called instead. Everything else, and so every piece of code, is refused.
 _ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy.core.numeric", "_frombuffer"),
-    ("numpy._core.numeric", "_frombuffer"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-    ("collections", "OrderedDict"),
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): _Number for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
+    ("numpy", "ndarray"): _Class,
+    ("numpy", "dtype"): _Type,
+    ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
+    ("collections", "OrderedDict"): OrderedDict,
 }
 
 
-class _Reader(pickle.Unpickler):
+class _Reader(pickle._Unpickler):
+    """Python's own reader, not the one in C, which takes 30 GB for a damaged file of a hundred bytes: it makes room for
+    as many memorised objects as the file claims to have.
+    """
+
+    # And bytes for what is called an array of bytes, for which room would be made before it is known to be there.
+    dispatch: ClassVar = pickle._Unpickler.dispatch | {
+        pickle.BYTEARRAY8[0]: pickle._Unpickler.dispatch[pickle.BINBYTES8[0]]
+    }
+
     def find_class(self, module: str, name: str) -> Any:
-        """Only what makes numpy arrays, and ordered dictionaries."""
+        """What stands for numpy's arrays, and ordered dictionaries."""
         if (module, name) not in _ALLOWED:
             raise MsapipeError(f"it names {module}.{name}: a feature file holds arrays, text and numbers, never code")
-        return super().find_class(module, name)
+        return _ALLOWED[module, name]
+
+
+class _Plain:
+    """Puts arrays in the place of what stands for them, each once, however often it is named."""
+
+    def __init__(self) -> None:
+        self._done: dict[int, Any] = {}
+
+    def of(self, value: Any) -> Any:
+        """The value with arrays in it; lists and dictionaries stay the same objects."""
+        if not isinstance(value, _Array | _Number | list | tuple | dict):
+            return value
+        if id(value) in self._done:
+            return self._done[id(value)]
+        if isinstance(value, list | dict):
+            self._done[id(value)] = value
+            for key, item in list(enumerate(value) if isinstance(value, list) else value.items()):
+                value[key] = self.of(item)
+            return value
+        made = value.made(self) if isinstance(value, _Array | _Number) else tuple(map(self.of, value))
+        self._done[id(value)] = made
+        return made
 
 
 def load(path: Path) -> Any:
@@ -49,7 +185,8 @@ def load(path: Path) -> Any:
 
 def _load(path: Path, encoding: str) -> Any:
     with path.open("rb") as file:
-        return _Reader(file, encoding=encoding).load()
+        value = _Reader(file, encoding=encoding).load()
+    return _Plain().of(value)
 
 
 def as_text(value: Any) -> str:

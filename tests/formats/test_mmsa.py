@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import pickle
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from msapipe.errors import MsapipeError
 from msapipe.formats import FORMATS
+from msapipe.formats._safe_pickle import load
 from msapipe.types import Sample
 
 
@@ -92,3 +94,94 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(b"no pickle")
     with pytest.raises(MsapipeError, match=r"x\.pkl: not a pickle of MMSA"):
         list(FORMATS.get("mmsa")().read(tmp_path / "x.pkl"))
+
+
+ARRAYS = {
+    "float": np.arange(6, dtype=np.float64).reshape(2, 3),
+    "by columns": np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3)),
+    "big-endian": np.arange(4, dtype=">i4"),
+    "booleans": np.array([True, False]),
+    "texts": np.array([["ab", "c"]]),
+    "bytes": np.array([b"ab", b"c"]),
+    "objects": np.array([["v", 1], ["w", None]], dtype=object),
+    "strided": np.arange(10.0)[::3],
+    "empty": np.zeros((0, 5), np.float32),
+    "one": np.array(2.5),
+}
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_arrays_come_out_as_numpy_would_read_them(tmp_path: Path, protocol: int) -> None:
+    written = {**ARRAYS, "number": np.float32(1.5), "again": ARRAYS["float"], "in a list": [ARRAYS["float"], (1, "a")]}
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(written, protocol))
+    found = load(tmp_path / "x.pkl")
+    for name, array in ARRAYS.items():
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape), name
+        assert found[name].tolist() == array.tolist(), name
+    assert (found["number"], type(found["number"])) == (1.5, np.float32)
+    assert found["again"] is found["float"] is found["in a list"][0]
+    assert found["in a list"][1] == (1, "a")
+
+
+class _Made:
+    """Pickled as a call of something in numpy, and a state for what it makes."""
+
+    def __init__(self, call: Any, *arguments: Any, state: Any = None) -> None:
+        self.reduced = (call, arguments, state)
+
+    def __reduce__(self) -> Any:
+        return self.reduced
+
+
+_FLAGS = (3, "<", None, None, None, -1, -1, 63)
+_RECORD = (3, "|", None, ("a",), {"a": (np.dtype("f4"), 0)}, 4, 1, 16)
+_EMPTY: Any = np.zeros(0).__reduce__()[:2]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (_Made(*_EMPTY[:1], *_EMPTY[1], state=(1, (4,), np.dtype("f4"), False, b"four")), "with 4 bytes"),
+        (_Made(*_EMPTY[:1], *_EMPTY[1], state=(1, (-1,), np.dtype("f4"), False, b"")), "of the shape"),
+        (_Made(*_EMPTY[:1], *_EMPTY[1], state=(1, (2,), np.dtype("O"), False, [1])), "without as many objects"),
+        (_Made(*_EMPTY[:1], *_EMPTY[1], state=(1, (1,), np.dtype("O"), False, b"12345678")), "without as many objects"),
+        (_Made(np.dtype, "V4", False, True, state=_RECORD), "no type of plain arrays"),
+        (_Made(np.dtype, "f4", False, True, state=_RECORD), "arrays of records"),
+        (_Made(np.ndarray, (1 << 40,)), "takes no arguments"),
+    ],
+)
+def test_damaged_and_hostile_states_are_refused(tmp_path: Path, value: Any, said: str) -> None:
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"train": value}))
+    with pytest.raises(MsapipeError, match=said):
+        load(tmp_path / "x.pkl")
+
+
+def test_a_state_does_not_change_the_types_of_numpy(tmp_path: Path) -> None:
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(_Made(np.dtype, "f4", False, True, state=_FLAGS)))
+    load(tmp_path / "x.pkl")
+    assert not np.dtype("f4").hasobject
+
+
+def test_lists_that_hold_each_other_many_times_take_no_time(tmp_path: Path) -> None:
+    value: Any = [ARRAYS["float"]]
+    for _ in range(100):
+        value = [value, value]
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(value))
+    assert len(load(tmp_path / "x.pkl")) == 2
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pickle.EMPTY_DICT + pickle.LONG_BINPUT + b"\xff\xff\xff\x7f" + pickle.STOP,
+        pickle.BYTEARRAY8 + (1 << 35).to_bytes(8, "little") + b"x",
+        pickle.BINBYTES8 + (1 << 35).to_bytes(8, "little") + b"x",
+    ],
+)
+def test_what_a_file_claims_to_hold_takes_no_memory(tmp_path: Path, data: bytes) -> None:
+    resource = pytest.importorskip("resource")
+    (tmp_path / "x.pkl").write_bytes(data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with contextlib.suppress(MsapipeError):
+        load(tmp_path / "x.pkl")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB; 34 GB are claimed
