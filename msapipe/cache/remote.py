@@ -3,6 +3,9 @@
 An entry is one object, <address>/<slot>/<first two digits>/<key>.safetensors, with the bytes that it has in a folder.
 The near folder holds what this machine has read or written, and all that is its own affair: locks, the index and the
 hashes of media files. So two machines may compute the same at once; they write the same bytes, and the last one stays.
+
+fsspec reads, writes and lists. Its own caches of files (simplecache, filecache) are not used: they check no checksum,
+fetch one file at a time, and forget what the service does not have, so that each missing result costs a question.
 """
 
 from __future__ import annotations
@@ -63,7 +66,7 @@ class RemoteStore(Store):
         return key in self._listed()[_shelf(slot, key)]
 
     def whole(self, slot: str, key: str, verify: bool = False) -> bool:
-        """As of a folder where it is near; in the service, whether it is there (it is verified when fetched)."""
+        """See Store. An entry that is only in the service counts as whole: it is verified when it is fetched."""
         return super().whole(slot, key, verify) if self._is_near(slot, key) else self.has(slot, key)
 
     def get(self, slot: str, key: str, pictures: bool = True) -> Entry | None:
@@ -112,7 +115,7 @@ class RemoteStore(Store):
 
     @contextmanager
     def asking(self, done: str) -> Iterator[None]:
-        """What goes wrong inside as MissingLibrary or CacheError; done: what could then not be, "read"."""
+        """Turn what goes wrong inside into MissingLibrary or CacheError.   done: "read", "written" or "opened"."""
         with sentences(self.address, done):
             yield
 
@@ -245,7 +248,7 @@ def _make_folder(service: Any, path: str) -> None:
 
 @contextmanager
 def sentences(address: str, done: str) -> Iterator[None]:
-    """What goes wrong on the way to a service as MissingLibrary or CacheError, each fit to be shown."""
+    """Turn what goes wrong on the way to a service into MissingLibrary or CacheError, with a text for users."""
     try:
         yield
     except MsapipeError:
