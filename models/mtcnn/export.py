@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,7 +27,11 @@ log = logging.getLogger("export")
 
 
 class Graph:
-    """A net as nodes and numbers, one step behind the other."""
+    """A net as nodes and numbers, one step behind the other.
+
+    onnxruntime keeps convolutions and poolings in blocks of 16 channels, its fastest layout, as long as every step
+    between them can stay in it: channels are filled up with zeros, and PReLU is written in such steps.
+    """
 
     def __init__(self, weights: dict[str, NDArray[np.float32]]) -> None:
         self.weights = weights
@@ -34,7 +39,7 @@ class Graph:
         self.numbers: list[onnx.TensorProto] = []
         self.last = "pixels"
 
-    def constant(self, name: str, value: NDArray[np.float32]) -> str:
+    def constant(self, name: str, value: NDArray[Any]) -> str:
         """Numbers under a name."""
         self.numbers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
@@ -51,35 +56,96 @@ class Graph:
         return self.step(kind, before, *numbers, out=out, **({"transB": 1} if kind == "Gemm" else {}))
 
     def prelu(self, name: str, image: bool) -> str:
-        """PReLU; as max(x, slope x), which is the same and faster, where no slope is above 1."""
-        slope = self.weights[f"{name}.weight"]
-        before, shape = self.last, (-1, 1, 1) if image else (-1,)
-        numbers = self.constant(f"{name}.weight", slope.reshape(shape))
-        if (slope > 1).any():
-            return self.step("PRelu", before, numbers)
-        return self.step("Max", before, self.step("Mul", before, numbers))
+        """PReLU as x + (1 - slope) max(-x, 0): it is the same, and fuses into two cheap steps behind a convolution."""
+        slope, x = self.weights[f"{name}.weight"], self.last
+        shape = (-1, 1, 1) if image else (-1,)
+        turn = self.constant(f"{name}.turn", np.full_like(slope, -1).reshape(shape))
+        share = self.constant(f"{name}.share", (1 - slope).reshape(shape))
+        below = self.step("Mul", self.step("Relu", self.step("Mul", x, turn)), share)
+        return self.step("Add", below, x)
+
+    def prelu_of_largest(self, name: str) -> str:
+        """The largest of PReLU from the largest x and, where the slope is negative, the largest -x, see ``filled``.
+
+        The pooling in front of it leaves a quarter of the numbers.
+        """
+        slope, x = self.weights[f"{name}.weight"], self.last
+        falls = np.flatnonzero(slope < 0)
+        opposite = np.arange(len(slope))[len(slope) - len(falls) :]
+        mix, share = -np.eye(len(slope), dtype=np.float32), (1 - slope).astype(np.float32)
+        mix[falls, opposite], share[falls], share[opposite] = -slope[falls], 1, 0
+        numbers = self.constant(f"{name}.mix", mix[:, :, None, None])
+        shares = self.constant(f"{name}.share", share.reshape(-1, 1, 1))
+        return self.step("Add", self.step("Mul", self.step("Relu", self.step("Conv", x, numbers)), shares), x)
+
+
+def opposites(weights: dict[str, NDArray[np.float32]]) -> NDArray[np.int64]:
+    """Channels of the first convolution with a negative slope, if what fills it up has room for their opposites."""
+    falls = np.flatnonzero(weights["prelu1.weight"] < 0)
+    return falls if len(falls) <= -len(weights["conv1.bias"]) % 16 else falls[:0]
+
+
+def arranged(plan: Plan, weights: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """The weights with what can be computed beforehand: scaled pixels, order of columns, one answer for two chances."""
+    made = dict(weights)
+    # (pixels - 127.5) / 128 in front of the first convolution
+    first = weights["conv1.weight"] * np.float32(0.0078125)
+    offset = 127.5 * first.astype(np.float64).sum((1, 2, 3))
+    made["conv1.weight"], made["conv1.bias"] = first, (weights["conv1.bias"] - offset).astype(np.float32)
+    if plan.dense is not None:  # its columns lie as (width, height, channels)
+        dense, channels = weights[f"{plan.dense}.weight"], len(weights[f"conv{len(plan.pools)}.bias"])
+        side = round((dense.shape[1] / channels) ** 0.5)
+        columns = dense.reshape(-1, side, side, channels).transpose(0, 3, 2, 1)
+        made[f"{plan.dense}.weight"] = columns.reshape(dense.shape)
+    for part in ("weight", "bias"):  # softmax of two is the sigmoid of their difference
+        no, yes = weights[f"{plan.chance}.{part}"]
+        made[f"{plan.chance}.{part}"] = np.asarray(yes - no)[None]
+    return filled(plan, made)
+
+
+def filled(plan: Plan, weights: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """The weights with channels of zeros, so that each convolution gives a multiple of 16; or with ``opposites``."""
+    made, before = dict(weights), 3
+    answers = (plan.shift, plan.chance) if plan.dense is None else ()
+    for name in (*(f"conv{number}" for number in range(1, len(plan.pools) + 1)), *answers):
+        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+        more = 0 if name in answers else -len(weight) % 16
+        made[f"{name}.weight"] = np.pad(weight, ((0, more), (0, before - weight.shape[1]), (0, 0), (0, 0)))
+        made[f"{name}.bias"] = np.pad(bias, (0, more))
+        if name not in answers:
+            slope = f"{name.replace('conv', 'prelu')}.weight"
+            made[slope] = np.pad(weights[slope], (0, more))
+            before = len(weight) + more
+    if len(falls := opposites(weights)):
+        for part in ("weight", "bias"):
+            made[f"conv1.{part}"][-len(falls) :] = -weights[f"conv1.{part}"][falls]
+    return made
 
 
 def exported(plan: Plan, weights: dict[str, NDArray[np.float32]], side: int | str) -> onnx.ModelProto:
     """One of the three nets, of pictures of any size or of ``side`` pixels."""
-    graph = Graph(weights)
-    middle, scale = (graph.constant(n, np.array([v], np.float32)) for n, v in (("middle", 127.5), ("scale", 0.0078125)))
+    graph = Graph(arranged(plan, weights))
     graph.step("Transpose", "pixels", perm=[0, 3, 1, 2])
-    graph.step("Mul", graph.step("Sub", graph.last, middle), scale)
     for number, pool in enumerate(plan.pools, 1):
         graph.layer(f"conv{number}", graph.last, "Conv")
-        graph.prelu(f"prelu{number}", image=True)
+        late = number == 1 and len(opposites(weights)) > 0
+        if not late:
+            graph.prelu(f"prelu{number}", image=True)
         if pool is not None:
             graph.step("MaxPool", graph.last, kernel_shape=[pool[0]] * 2, strides=[pool[1]] * 2, ceil_mode=1)
+        if late:
+            graph.prelu_of_largest(f"prelu{number}")
     if plan.dense is not None:
-        graph.step("Flatten", graph.step("Transpose", graph.last, perm=[0, 3, 2, 1]))
-        graph.layer(plan.dense, graph.last, "Gemm")
+        graph.layer(plan.dense, graph.step("Flatten", graph.last), "Gemm")
         graph.prelu(plan.dense.replace("dense", "prelu"), image=False)
     kind, seen = ("Conv" if plan.dense is None else "Gemm"), graph.last
     said = [graph.layer(name, seen, kind, out=name) for name in (plan.shift, *plan.more)]
-    said.append(graph.step("Softmax", graph.layer(plan.chance, seen, kind), out="chance", axis=1))
-    axes: list[str | int | None] = ["n", None] if plan.dense else ["n", None, None, None]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, axes) for name in said]
+    axis = graph.constant("axis", np.array([1]))
+    chance = graph.step("Sigmoid", graph.layer(plan.chance, seen, kind))
+    said.append(graph.step("Squeeze", chance, axis, out="chance"))
+    places: list[str | int | None] = [] if plan.dense else [None, None]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", None, *places]) for name in said[:-1]]
+    outputs.append(helper.make_tensor_value_info("chance", TensorProto.FLOAT, ["n", *places]))
     pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", side or "h", side or "w", 3])
     made = helper.make_graph(graph.nodes, "mtcnn", [pixels], outputs, graph.numbers)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

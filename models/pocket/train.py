@@ -394,7 +394,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
-    for line in ship(options.data, options.spec):
+    for line in ship(options.data, options.pipeline):
         log.info(line)
 
 

@@ -11,6 +11,7 @@ from typing import cast
 from msapipe.datasets._base import DatasetReader, Example, Refused, Split
 from msapipe.datasets._files import Files
 from msapipe.datasets._rows import Row, rows
+from msapipe.documents import shown
 from msapipe.types import Clip
 
 TABLES = ("label.csv", "labels.csv", "label.tsv", "label.parquet", "labels.parquet")
@@ -53,6 +54,8 @@ class Table(DatasetReader):
             found = files.find(_places(row))
         except ValueError as error:
             return Refused(table, f"line {row.line}: {error}", skipped=False)
+        except OSError as error:  # a name longer than any file's
+            return Refused(table, f"line {row.line}: {shown(row.name)} cannot be looked for: {error.strerror}", False)
         clip = Clip(row.name, found, row.start or 0.0, row.end, row.text or None)
         return Example(clip, row.labels, cast("Split | None", row.split), row.group)
 

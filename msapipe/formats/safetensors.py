@@ -112,7 +112,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     try:
         with safe_open(str(path), framework="numpy") as file:
             yield file, read_json((file.metadata() or {})["msapipe"])
-    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+    except (SafetensorError, LookupError, AttributeError, ValueError, TypeError, OSError) as error:
         if isinstance(error, MsapipeError):
             raise
         raise MsapipeError(

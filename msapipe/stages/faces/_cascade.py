@@ -69,26 +69,32 @@ def _on_cpu(letter: str, size: int, sha256: str) -> Bundled:
 
 # The numbers of facenet-pytorch's files in another form: keys name those files, whichever form is run.
 ON_CPU = (
-    _on_cpu("p", 27711, "f7dc2947dc68605c77b55d4cf2fed1b64bea4ec6a1c08132753e6c3988f54757"),
-    _on_cpu("r", 402337, "e307227dc6fc7fe9a8441f7039f316712ed38b3b65578873b5f8a688160cf8d0"),
-    _on_cpu("o", 1558267, "80383fb98517d427b488c9c458ac39ff4536088a909b4e4fe4be4e8bbdfa1fa6"),
+    _on_cpu("p", 33186, "e812c39149336459c3bdf5f18183eb0c7db2c58ef9146a2ddf7f07fa4cdc73c7"),
+    _on_cpu("r", 410545, "7838ff317c908cd2ecd0c4f0863e643464d2f47ebc7b584c2306f988a68a7c29"),
+    _on_cpu("o", 1559736, "a6a58247fd62c5815dac97e09553f440d4ee66de078f0a76edff25191b1ad657"),
 )
 
 # Crops that one call of a net gets at most; noise can make thousands of candidates.
 CROPS = 512
+# On a CPU, of each net: what it computes of so many stays in a cache of 2 MB; O-Net is 7 % faster among five people.
+IN_CACHE = (1, 20, 5)
 
-# One of the nets: pixels float32 (n, h, w, 3) in [0, 255] to shift, what else it answers, and chance, in this order.
+# Boxes that are compared with each other at once.
+BLOCK = 128
+
+# One of the nets: pixels float32 (n, h, w, 3) in [0, 255] to shift, what else it answers, and the chance of a face, in
+# this order; of crops (n, 4), ..., (n,), of P-Net (n, 4, h, w), (n, h, w).
 Net = Callable[[Floats], Sequence[Floats]]
 
 
 def nets_on_cpu() -> list[Net]:
     """The three in onnxruntime; raises WeightsError."""
 
-    def opened(weights: Bundled) -> Net:
+    def opened(weights: Bundled, most: int) -> Net:
         net = session(weights.path())
-        return lambda pixels: in_parts(lambda part: net.run(None, {"pixels": part}), pixels)
+        return lambda pixels: in_parts(lambda part: net.run(None, {"pixels": part}), pixels, most)
 
-    return [opened(weights) for weights in ON_CPU]
+    return [opened(weights, most) for weights, most in zip(ON_CPU, IN_CACHE, strict=True)]
 
 
 def nets_in_torch(files: Sequence[Path], device: str) -> list[Net]:
@@ -103,19 +109,19 @@ def nets_in_torch(files: Sequence[Path], device: str) -> list[Net]:
                 tensor = (torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device) - 127.5) * 0.0078125
                 return [said.float().cpu().numpy() for said in net(tensor)]
 
-        return lambda pixels: in_parts(ask, pixels)
+        return lambda pixels: in_parts(ask, pixels, CROPS)
 
     return [opened(plan, file) for plan, file in zip(PLANS, files, strict=True)]
 
 
-def in_parts(net: Net, pixels: Floats) -> Sequence[Floats]:
-    """What a net says of at most ``CROPS`` pictures at a time, put together."""
-    parts = [net(pixels[first : first + CROPS]) for first in range(0, max(len(pixels), 1), CROPS)]
+def in_parts(net: Net, pixels: Floats, most: int) -> Sequence[Floats]:
+    """What a net says of at most so many pictures at a time, put together."""
+    parts = [net(pixels[first : first + most]) for first in range(0, max(len(pixels), 1), most)]
     return parts[0] if len(parts) == 1 else [np.concatenate(said) for said in zip(*parts, strict=True)]
 
 
 class CascadeNet:
-    """One of the three, on float32 (n, 3, h, w) in [-1, 1]: shift, what else it answers, and chance, in this order."""
+    """One of the three, on float32 (n, 3, h, w) in [-1, 1]: what ``Net`` says."""
 
     def __init__(self, plan: Plan, weights: Mapping[str, Tensor], device: Any) -> None:
         import torch
@@ -155,7 +161,7 @@ class CascadeNet:
             layer: answer(x, weights[f"{layer}.weight"], weights[f"{layer}.bias"])
             for layer in (plan.shift, *plan.more, plan.chance)
         }
-        return [said[plan.shift], *(said[layer] for layer in plan.more), said[plan.chance].softmax(1)]
+        return [said[plan.shift], *(said[layer] for layer in plan.more), said[plan.chance].softmax(1)[:, 1]]
 
 
 def suppressed(boxes: Floats, score: Floats, overlap: float) -> NDArray[np.int64]:
@@ -163,12 +169,25 @@ def suppressed(boxes: Floats, score: Floats, overlap: float) -> NDArray[np.int64
 
     overlap: intersection over union. What ``torchvision.ops.nms`` keeps.
     """
-    near, far = boxes[:, :2], boxes[:, 2:]
-    area = (far - near).prod(1)
-    left, kept = np.argsort(-score, kind="stable"), []
+    left, kept = np.argsort(-score, kind="stable"), [np.zeros(0, np.int64)]
     while len(left):
-        best, rest = left[0], left[1:]
-        kept.append(best)
-        common = (np.minimum(far[best], far[rest]) - np.maximum(near[best], near[rest])).clip(0).prod(1)
-        left = rest[common / (area[best] + area[rest] - common) <= overlap]
-    return np.array(kept, np.int64)
+        first, rest = left[:BLOCK], left[BLOCK:]
+        apart = _apart(boxes[first], boxes[first], overlap)
+        stay = np.ones(len(first), bool)
+        for index in range(len(first)):
+            if stay[index]:
+                stay[index + 1 :] &= apart[index, index + 1 :]
+        kept.append(first[stay])
+        left = rest[_apart(boxes[first[stay]], boxes[rest], overlap).all(0)]
+    return np.concatenate(kept)
+
+
+def _apart(boxes: Floats, others: Floats, overlap: float) -> NDArray[np.bool_]:
+    """Whether each of (n, 4) overlaps each of (m, 4) no more than so: (n, m)."""
+    areas = [(x[:, 2:] - x[:, :2]).prod(1) for x in (boxes, others)]
+    wide, tall = (
+        np.minimum(boxes[:, None, i + 2], others[None, :, i + 2]) - np.maximum(boxes[:, None, i], others[None, :, i])
+        for i in (0, 1)
+    )
+    common = wide.clip(0) * tall.clip(0)
+    return np.asarray(common / (areas[0][:, None] + areas[1][None] - common) <= overlap, bool)

@@ -13,17 +13,20 @@ from numpy.typing import NDArray
 from msapipe.errors import ConfigError
 from msapipe.stages._base import Stage
 from msapipe.stages.faces._crops import cut_out, loose_square
-from msapipe.stages.faces._detector import Detector, Found, distinct, opencv
+from msapipe.stages.faces._detector import LEAST, Detector, Found, distinct, opencv, sides
 from msapipe.stages.faces._tracks import CutFinder, Tracker, overlaps
 from msapipe.stages.faces._upright import DOUBTFUL, Spread, quarter_turns
 from msapipe.types import EncodedImages, FaceTracks, Frames
 from msapipe.weights import InPackage, Weights
 
-# Faces smaller than this have no features worth reading; it is also what exact uses, as facenet-pytorch does.
-LEAST_PIXELS = 20.0
-
 # A person seen this rarely, and never surely, is taken for a mistake of the detector.
 RARE, SURE = 5, 0.99
+
+# Where more than so many are, others come: searches follow each other in this part of the usual time.
+CROWD, SOONER = 2, 0.6
+
+# Beside a face that is followed, one that is smaller than this share of it is looked for only every ``DEEP`` seconds.
+MINOR, DEEP = 0.33, 2.0
 
 
 def _net(letter: str, size: int, sha256: str) -> InPackage:
@@ -51,16 +54,41 @@ class _Row:
     crop: bytes
 
 
+class _Clock:
+    """When all of a picture is to be searched.   every: seconds from one search to the next."""
+
+    def __init__(self, every: float) -> None:
+        self._every, self._crowd = every, False
+        self._searched = self._searched_deep = -np.inf
+
+    def due(self, time: float) -> bool:
+        """Whether it is time for a search."""
+        return bool(time - self._searched >= self._every * (SOONER if self._crowd else 1) - 1e-6)
+
+    def deep(self, time: float) -> bool:
+        """Whether a search is to find small faces beside large ones, too."""
+        return bool(time - self._searched_deep >= DEEP - 1e-6)
+
+    def looked(self, time: float, full: bool, faces: int) -> None:
+        """A picture has been looked at; full: all of it."""
+        self._crowd = faces > CROWD
+        if full:
+            self._searched_deep = time if self.deep(time) else self._searched_deep
+            self._searched = time
+
+
 @dataclass
 class MTCNN(Stage):
     """Every face of every sampled picture, as FaceTracks: M boxes (M, 4), landmarks (M, 5, 2), score (M,), crops.
 
     Boxes and landmarks are in pixels of the picture, score is the face probability of O-Net in [0, 1].
 
-    The three nets run on key pictures: the first, one every ``key_every`` seconds, after a cut, and for ``bridge``
-    seconds after the last face was lost. Between them O-Net looks three times, slightly shifted, at where each was,
-    and the mean counts: faster than the full search, and the landmarks jitter less. Persons are told apart by where
-    they are, not by how they look.
+    The three nets search key pictures: the first, one every ``key_every`` seconds, after a cut, and for ``bridge``
+    seconds after the last face was lost. Between them O-Net looks five times, slightly shifted, at where each was, and
+    the mean counts: faster than the full search, and the landmarks jitter less. A face lost while others stay is
+    looked for near by. With more than two faces ``key_every`` counts as 0.6 of itself; beside faces that are followed,
+    one a third as large as the smallest of them is found within two seconds. Persons are told apart by where they
+    are, not by how they look.
 
     Where faces are few or unsure, some pictures are searched at all four quarter turns; when another is clearly better
     (a film on its side that does not say so) all pictures are turned, and boxes are pixels of the turned ones.
@@ -80,7 +108,7 @@ class MTCNN(Stage):
     """
 
     min_score: float = 0.9
-    min_face: float = 0.08
+    min_face: float = 0.06
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
     scale_factor: float = 0.709
     min_overlap: float = 0.3
@@ -88,7 +116,7 @@ class MTCNN(Stage):
     key_every: float = 0.5
     exact: bool = False
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     on_device: ClassVar[bool] = True
     weights: ClassVar[tuple[Weights, ...]] = (
         _net("P", 28570, "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
@@ -134,25 +162,25 @@ class MTCNN(Stage):
         return tracks
 
     def _surest(self, picture: NDArray[np.uint8]) -> float:
-        smallest = max(LEAST_PIXELS, self.min_face * min(picture.shape[:2]))
+        smallest = max(LEAST, self.min_face * min(picture.shape[:2]))
         return float(self._detector.find(picture, smallest).score.max(initial=0))
 
     def _run(self, frames: Frames, spread: Spread) -> FaceTracks:
         tracker, cuts = Tracker(self.min_overlap, self.bridge), CutFinder(self._cv2)
         times: list[tuple[float, float]] = []
         rows: list[_Row] = []
-        size, searched, seen = (0, 0), -np.inf, -np.inf
+        size, clock, seen = (0, 0), _Clock(self.key_every), -np.inf
         for picture, start, end in _pictures(frames):
             size = (picture.shape[0], picture.shape[1])
             spread.add(picture)
             cut = cuts.cut(picture)
             tracker.begin(start, cut)
-            due = self.exact or cut or start - searched >= self.key_every - 1e-6
+            due = self.exact or cut or clock.due(start)
             if due or start - seen <= self.bridge:
-                found, full = self._look(picture, tracker, due)
+                found, full = self._look(picture, tracker, due, deep=cut or clock.deep(start))
+                clock.looked(start, full, len(found.boxes))
             else:
-                found, full = Found.nothing(), False
-            searched = start if full else searched
+                found = Found.nothing()
             seen = start if len(found.boxes) else seen
             people = tracker.name(found.boxes, found.landmarks)
             for person, box, landmarks, score in zip(people, *found, strict=True):
@@ -162,23 +190,31 @@ class MTCNN(Stage):
             times.append((start, end))
         return _tracks(self._believed(rows), times, size)
 
-    def _look(self, picture: NDArray[np.uint8], tracker: Tracker, due: bool) -> tuple[Found, bool]:
-        """The faces of a picture, and whether all of it was searched."""
-        smallest = LEAST_PIXELS if self.exact else max(LEAST_PIXELS, self.min_face * min(picture.shape[:2]))
+    def _look(self, picture: NDArray[np.uint8], tracker: Tracker, due: bool, deep: bool) -> tuple[Found, bool]:
+        """The faces of a picture, and whether all of it was searched; deep: for small ones, too."""
+        smallest = LEAST if self.exact else max(LEAST, self.min_face * min(picture.shape[:2]))
         if self.exact:
             return self._detector.find(picture, smallest), True
-        followed = self._detector.follow(picture, tracker.expected)
+        expected = tracker.expected
+        followed = self._detector.follow(picture, expected)
         there = followed.score > self.thresholds[2]
         tracker.moved(followed.boxes, followed.landmarks, there)
         followed = followed.take(there)
-        if len(there) and there.all() and not due:
+        if there.any() and there.all() and not due:
             return followed.take(distinct(followed.boxes, followed.score, 0.7)), False
-        found = self._detector.find(picture, smallest)
+        sure = followed.take(followed.score > self.min_score)
+        due = due or not there.any()
+        if due:
+            if len(sure.boxes) and not deep:
+                smallest = max(smallest, MINOR * float(sides(sure.boxes).min()))
+            found = self._detector.find(picture, smallest, sure.boxes)
+        else:
+            found = self._detector.find_near(picture, expected[~there], sure.boxes)
         # Looked at in the same way as between key pictures: else every key picture is a small jump.
         closer = self._detector.follow(picture, found.boxes)
         better = closer.score > self.thresholds[2]
         found = Found(*(np.where(_like(better, a), a, b) for a, b in zip(closer, found, strict=True)))
-        return _together(found, followed.take(followed.score > self.min_score)), True
+        return _together(found, sure if due else followed), due
 
     def _believed(self, rows: list[_Row]) -> list[_Row]:
         """The rows of persons who are not mistakes, see ``min_score``."""

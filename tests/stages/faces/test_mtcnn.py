@@ -212,6 +212,31 @@ def test_one_picture_a_second_is_still_one_person(mtcnn: MTCNN, portrait: Pictur
     assert mtcnn.run(clip(pictures, fps=1)).track.tolist() == [0] * 4
 
 
+def test_who_leaps_beside_one_who_stays_is_found_at_once_without_a_search(mtcnn: MTCNN, portrait: Picture) -> None:
+    before, after = scene(portrait, [(10, 40), (300, 0)]), scene(portrait, [(10, 40), (410, 40)])
+    found = mtcnn.run(clip([before, before, after, after], fps=20))
+    assert found.faces_per_frame.tolist() == [2] * 4
+    assert found.track.tolist() == [0, 1] * 4 or found.track.tolist() == [1, 0] * 4
+
+
+@pytest.mark.parametrize(("side", "latest"), [(80, 0.5), (30, 2.0)])
+def test_who_comes_beside_one_who_is_followed_is_found_in_time(
+    mtcnn: MTCNN, portrait: Picture, side: int, latest: float
+) -> None:
+    """The face of the portrait is a little less than half as wide."""
+    import cv2
+
+    alone = scene(portrait, [(10, 40)])
+    both = alone.copy()
+    both[100 : 100 + 2 * side, 400 : 400 + 2 * side] = cv2.resize(
+        portrait, (2 * side, 2 * side), interpolation=cv2.INTER_AREA
+    )
+    found = mtcnn.run(clip([alone] + [both] * 24))
+    first = int(np.argmax(found.faces_per_frame == 2))
+    assert 0 < first <= latest * 10
+    assert set(found.faces_per_frame[first:].tolist()) == {2}
+
+
 # --- parameters and machine --------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from msapipe.stages.faces._crops import cut_out, loose_square
 from msapipe.stages.faces._detector import Found, distinct, pyramid, square
+from msapipe.stages.faces._smaller import resized
 from msapipe.stages.faces._tracks import CutFinder, Tracker, overlaps
 from msapipe.stages.faces.mtcnn import MTCNN, _Row, _together
 from msapipe.types import EncodedImages
@@ -160,3 +161,20 @@ def test_a_passing_mistake_is_dropped_and_a_weak_view_of_a_sure_person_kept() ->
     rows += [row(2, 3, 0.995)]  # once, sure
     rows += [row(3, i, 0.85) for i in range(5)]  # long, never above min_score
     assert [r.person for r in MTCNN()._believed(rows)] == [0, 0, 0, 0, 0, 2]
+
+
+@pytest.mark.parametrize(("most", "decibels"), [(1.41, 1.0), (2.0, 4.5)])
+@pytest.mark.parametrize("old", [48, 60, 68, 95, 96, 150, 200, 333])
+def test_a_smaller_picture_is_about_as_close_to_the_ideal_as_the_mean_of_pixels(
+    old: int, most: float, decibels: float
+) -> None:
+    from PIL import Image
+    from skimage import data
+
+    picture = np.ascontiguousarray(data.astronaut()[20 : 20 + old, 180 : 180 + old])  # type: ignore[no-untyped-call]
+    ideal = np.asarray(Image.fromarray(picture).resize((48, 48), Image.Resampling.LANCZOS), np.float32)
+    made = resized(cv2, picture, 48, 48, most)
+    mean = cv2.resize(picture, (48, 48), interpolation=cv2.INTER_AREA)
+    assert (made.shape, made.dtype) == ((48, 48, 3), np.uint8)
+    assert np.square(made - ideal).mean() <= 10 ** (decibels / 10) * np.square(mean - ideal).mean()
+    assert resized(cv2, picture, 50, 400, most).shape == (50, 400, 3)
