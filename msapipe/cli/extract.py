@@ -58,6 +58,7 @@ def extract(
         ),
     ] = None,
     device: options.Device = "auto",
+    dtype: options.Dtype = None,
     limit: options.Limit = None,
     shard: Annotated[
         str, typer.Option(metavar="I/N", help="Only share I of N, of whole videos; the shares may use one cache.")
@@ -84,13 +85,13 @@ def extract(
     from msapipe.pipeline.run import Options, Runner
     from msapipe.pipeline.samples import bare_sample, samples_of
     from msapipe.pipeline.shard import Shard
-    from msapipe.pipeline.spec import load_spec
+    from msapipe.pipeline.spec import load_spec, with_dtype
     from msapipe.pipeline.tracks import save_tracks as save_face_tracks
     from msapipe.report.extraction import write_run
     from msapipe.report.html import check_page
 
     console = options.console(quiet, verbose)
-    spec = load_spec(pipeline)
+    spec = load_spec(pipeline) if dtype is None else with_dtype(load_spec(pipeline), dtype)
     options.accept_licences(accept_licence, spec)
     _check_engine(engine, address, gpus_per_actor)
     share = Shard.parse(shard) if shard else None

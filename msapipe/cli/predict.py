@@ -56,6 +56,7 @@ def predict(
     report: Annotated[Path | None, typer.Option(help="Write one JSON line a clip to this file.")] = None,
     jobs: options.Jobs = 0,
     device: options.Device = "auto",
+    dtype: options.Dtype = None,
     limit: options.Limit = None,
     allow_mismatch: options.AllowMismatch = False,
     retry: options.Retry = False,
@@ -77,9 +78,12 @@ def predict(
     from msapipe.pipeline.model_pipeline import choose_spec
     from msapipe.pipeline.run import Options, Runner
     from msapipe.pipeline.scoring import model_of, scored
+    from msapipe.pipeline.spec import with_dtype
 
     console = options.console(quiet, verbose)
     spec = choose_spec(pipeline, model)
+    if dtype is not None:
+        spec = with_dtype(spec, dtype)
     options.accept_licences(accept_licence, spec)
     scorer, reduced = model_of(model, spec, without or [], allow_mismatch, window)
     if device not in ("auto", "cpu"):

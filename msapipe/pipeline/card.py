@@ -16,7 +16,7 @@ from msapipe.pipeline.spec import PipelineSpec
 from msapipe.registry import did_you_mean
 from msapipe.resources import bundled
 from msapipe.safe_paths import leads_out
-from msapipe.stages import MODALITIES
+from msapipe.stages import LATER, MODALITIES
 
 SCHEMA = 1
 UNCLEAR = "unclear"
@@ -198,7 +198,9 @@ def _differences(trained: Any, found: Any, at: str = "") -> list[str]:
         out: list[str] = []
         for name in sorted({*trained, *found}):
             below = f"{at}.{name}".lstrip(".")
-            if name not in found:
+            if name in LATER:
+                out += _differences(trained.get(name, LATER[name]), found.get(name, LATER[name]), below)
+            elif name not in found:
                 out.append(f"{below}: trained with it, pipeline has none")
             elif name not in trained:
                 out.append(f"{below}: trained without it, pipeline has it")

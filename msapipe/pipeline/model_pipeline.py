@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from msapipe.cache import digest
+from msapipe.documents import MOST_YAML, text_of
 from msapipe.errors import ConfigError, FeatureMismatch
 from msapipe.pipeline.card import Card, check_features, foreign, model_folder, no_raw_clip, read_card, signature
 from msapipe.pipeline.spec import DEFAULT, PipelineSpec, load_spec, pipeline_names, portable_text
@@ -20,7 +21,8 @@ OWN = "pipeline.yaml"
 
 def made_by(spec: PipelineSpec) -> dict[str, Any]:
     """What features of a pipeline depend on, in the form of a model card, and the pipeline itself."""
-    bundled = pipeline_names().get(spec.name) == spec.source
+    own = pipeline_names().get(spec.name)
+    bundled = own == spec.source and (own is None or spec.text == text_of(own, MOST_YAML))
     named = {"name": spec.name} if bundled else {"name": spec.name, "text": portable_text(spec)}
     return {"features": signature(spec), "align": spec.align, "pipeline": named}
 

@@ -16,7 +16,7 @@ from msapipe.errors import ConfigError, MsapipeError, UnknownName
 from msapipe.media import MediaOptions
 from msapipe.registry import did_you_mean
 from msapipe.resources import bundled
-from msapipe.stages import CHAINS, MODALITIES, SLOTS, STAGES, Stage
+from msapipe.stages import CHAINS, MODALITIES, SLOTS, STAGES, NeuralStage, Stage
 
 T = TypeVar("T")
 
@@ -192,6 +192,32 @@ def load_spec(name: str) -> PipelineSpec:
         return parse_spec(text_of(path, MOST_YAML), path.stem, path)
     except (MsapipeError, OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def with_dtype(spec: PipelineSpec, dtype: str) -> PipelineSpec:
+    """The pipeline with this ``dtype`` on every stage that has one, in its text too: other processes read that.
+
+    Raises ConfigError where no stage has one, and for a dtype that there is not.
+    """
+    import yaml
+
+    neural = [use for use in spec.uses() if isinstance(use.stage, NeuralStage)]
+    if not neural:
+        raise ConfigError(f"--dtype {dtype}: no stage of pipeline {spec.name} has a dtype; leave it out")
+    data = read_yaml(spec.text)
+    for use in neural:
+        whole = data["stages"][use.slot]
+        if isinstance(whole, dict) and "use" not in whole:
+            channel = list(whole)[use.place]
+            whole[channel] = _typed(whole[channel], dtype)
+        else:
+            data["stages"][use.slot] = _typed(whole, dtype)
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return parse_spec(text, spec.name, spec.source).keeping(spec.places, spec.align)
+
+
+def _typed(entry: str | dict[str, Any], dtype: str) -> dict[str, Any]:
+    return {**({"use": entry} if isinstance(entry, str) else entry), "dtype": dtype}
 
 
 def portable_text(spec: PipelineSpec) -> str:

@@ -1,7 +1,7 @@
 """What is computed from a clip. One file per stage; the folder is the slot that it fills."""
 
 from msapipe.registry import Registry
-from msapipe.stages._base import CHAINS, INPUTS, MODALITIES, SLOTS, CheckpointStage, Stage
+from msapipe.stages._base import CHAINS, INPUTS, LATER, MODALITIES, SLOTS, CheckpointStage, NeuralStage, Stage
 
 STAGES: dict[str, Registry[Stage]] = {
     slot: Registry(
@@ -13,4 +13,4 @@ STAGES: dict[str, Registry[Stage]] = {
     for slot in SLOTS
 }
 
-__all__ = ["CHAINS", "INPUTS", "MODALITIES", "SLOTS", "STAGES", "CheckpointStage", "Stage"]
+__all__ = ["CHAINS", "INPUTS", "LATER", "MODALITIES", "SLOTS", "STAGES", "CheckpointStage", "NeuralStage", "Stage"]

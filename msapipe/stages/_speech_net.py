@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.errors import ConfigError, WeightsError
+from msapipe.stages._base import Dtype
 from msapipe.stages._speech import RATE
+from msapipe.stages._speech_convolutions import Convolutions
 from msapipe.stages._transformers import load_config, load_model
 
 if TYPE_CHECKING:
     import torch
 
 Floats = NDArray[np.float32]
-
-_FRAMES = 16000  # outputs of the first convolution that are measured at once: 32 MB
 
 
 class SpeechNet:
@@ -36,10 +35,13 @@ class SpeechNet:
     beforehand; and, from 1.3 s of context on, the convolution that tells positions. Attention reaches everywhere,
     so rows differ by what lies beyond the window.
 
-    backbone: a Wav2Vec2Model or HubertModel of transformers, whose ``folder`` holds the preprocessor_config.json.
+    backbone: a Wav2Vec2Model or HubertModel of transformers in float32, whose ``folder`` holds the
+    preprocessor_config.json. It is changed: its convolutions become ``Convolutions``, and its numbers ``dtype``.
     """
 
-    def __init__(self, folder: Path, backbone: Any, chunk_seconds: float, overlap_seconds: float) -> None:
+    def __init__(
+        self, folder: Path, backbone: Any, chunk_seconds: float, overlap_seconds: float, dtype: Dtype = "float32"
+    ) -> None:
         self._backbone = backbone
         self._preprocess = _preprocessor(folder)
         config = backbone.config
@@ -48,6 +50,7 @@ class SpeechNet:
         self.hop, self.field = _geometry(config.conv_kernel, config.conv_stride)
         self._size = max(1, round(chunk_seconds * RATE / self.hop))
         self._context = round(overlap_seconds * RATE / self.hop)
+        self._convolutions = _prepared(backbone, dtype)
 
     def rows(self, samples: int) -> int:
         """How many rows that many samples give: as transformers counts them, but at least one of any sound."""
@@ -83,37 +86,38 @@ class SpeechNet:
             return
         sound = torch.from_numpy(self._normalised(samples))
         plan = _windows(self.rows(len(samples)), self._size, self._context)
-        with self._norm_over(sound) if len(plan) > 1 else nullcontext():
-            for start, first, last in plan:
-                end = (start + self._size - 1) * self.hop + self.field if len(plan) > 1 else len(sound)
-                piece = sound[None, start * self.hop : end].to(self._backbone.device)
-                with torch.inference_mode():
-                    rows = forward(piece)[first - start : last - start]
-                yield first, rows
+        self._convolutions.measure(sound)
+        for start, first, last in plan:
+            end = (start + self._size - 1) * self.hop + self.field if len(plan) > 1 else len(sound)
+            piece = sound[None, start * self.hop : end].to(self._backbone.device)
+            with torch.inference_mode():
+                rows = forward(piece)[first - start : last - start]
+            yield first, rows
 
     def _normalised(self, samples: Floats) -> Floats:
         sound = self._preprocess(samples, sampling_rate=RATE, return_tensors="np").input_values[0]
         return np.pad(sound, (0, max(0, self.field - len(sound))))
 
-    @contextmanager
-    def _norm_over(self, sound: torch.Tensor) -> Iterator[None]:
-        """While it lasts, the group norm over time takes its statistics from all of ``sound``, not from its input."""
-        import torch
 
-        first = self._backbone.feature_extractor.conv_layers[0]
-        if self._backbone.config.feat_extract_norm != "group":
-            yield
-            return
-        norm = first.layer_norm
-        with torch.inference_mode():
-            mean, variance = _moments(first.conv, sound.to(self._backbone.device))
-            scale = (norm.weight / torch.sqrt(variance + norm.eps))[:, None]
-            shift = norm.bias[:, None] - mean[:, None] * scale
-        hook = norm.register_forward_hook(lambda _, inputs, __: torch.addcmul(shift, inputs[0], scale))
-        try:
-            yield
-        finally:
-            hook.remove()
+def _prepared(backbone: Any, dtype: Dtype) -> Convolutions:
+    """Make a model in float32 ready to hear: its new convolutions."""
+    import torch
+    from torch.nn.utils import parametrize
+
+    kind: torch.dtype = getattr(torch, dtype)
+    found = Convolutions(backbone.feature_extractor, kind)
+    del backbone.feature_extractor  # a module can be followed by no other thing
+    backbone.feature_extractor = found
+    positions = backbone.encoder.pos_conv_embed
+    if parametrize.is_parametrized(positions.conv, "weight"):
+        parametrize.remove_parametrizations(positions.conv, "weight")  # the norm of the weight is taken once
+    backbone.to(kind)
+    if kind != torch.float32:
+        # In bfloat16 oneDNN gets a convolution of few channels a group wrong: off by more than the numbers are.
+        positions.float()
+        positions.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+        positions.register_forward_hook(lambda _, __, out: out.to(kind))
+    return found
 
 
 def load_speech(folder: Path, cls: Any, device: str) -> Any:
@@ -169,22 +173,3 @@ def _windows(rows: int, size: int, context: int) -> list[tuple[int, int, int]]:
     starts = [*range(0, rows - size, size - 2 * context), rows - size]
     edges = [0, *(start + size - context for start in starts[:-1]), rows]
     return list(zip(starts, edges[:-1], edges[1:], strict=True))
-
-
-def _moments(conv: Any, sound: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and variance over time of each channel of the first convolution, over the whole sound: twice (C,)."""
-    import torch
-
-    kernel, stride = conv.kernel_size[0], conv.stride[0]
-    frames = (len(sound) - kernel) // stride + 1
-    mean = torch.zeros(conv.out_channels, dtype=torch.float64)
-    square = torch.zeros_like(mean)
-    for first in range(0, frames, _FRAMES):
-        last = min(first + _FRAMES, frames)
-        piece = sound[None, None, first * stride : (last - 1) * stride + kernel]
-        part, middle = (item.cpu().double() for item in torch.var_mean(conv(piece)[0], dim=1, correction=0))
-        share = (last - first) / frames
-        mean += share * middle
-        square += share * (part + middle**2)
-    variance = (square - mean**2).clamp(min=0)
-    return mean.float().to(sound.device), variance.float().to(sound.device)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from msapipe.errors import WeightsError
+from msapipe.stages._base import Dtype
 from msapipe.weights.encoders import quiet_transformers
 
 # The files, one of which every tokenizer has; tokenizer_config.json alone names a class and no piece.
@@ -30,8 +31,10 @@ def load_config(folder: Path) -> Any:
         raise WeightsError(f"{folder} is no checkpoint that transformers reads: {_line(error)}") from error
 
 
-def load_model(folder: Path, cls: Any, device: str, may_lack: tuple[str, ...] = (), **options: Any) -> Any:
-    """``cls.from_pretrained`` in float32, in eval mode, on ``device``.
+def load_model(
+    folder: Path, cls: Any, device: str, may_lack: tuple[str, ...] = (), dtype: Dtype = "float32", **options: Any
+) -> Any:
+    """``cls.from_pretrained`` in ``dtype``, in eval mode, on ``device``.
 
     Every parameter of the model must be in the checkpoint, but those whose name holds one of ``may_lack`` (a pooler
     that is not used). What the checkpoint has beside it (the head of its own task) is left. Raises WeightsError
@@ -59,7 +62,7 @@ def load_model(folder: Path, cls: Any, device: str, may_lack: tuple[str, ...] = 
             f"{len(missing)} parameters are not in it ({', '.join(missing[:3]) or 'none'}), "
             f"{len(odd)} have another shape ({', '.join(odd[:3]) or 'none'})"
         )
-    return model.eval().requires_grad_(False).to(device)
+    return model.eval().requires_grad_(False).to(device, getattr(torch, dtype))  # some nets read bfloat16 by halves
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.errors import ConfigError
-from msapipe.stages._base import CheckpointStage
+from msapipe.stages._base import NeuralStage
 from msapipe.stages._speech import at_16k
 from msapipe.stages._speech_net import SpeechNet, check_chunks, load_speech
 from msapipe.types import FeatureSequence, Waveform
@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass
-class HiddenStates(CheckpointStage):
+class HiddenStates(NeuralStage):
     """One row of hidden states every 20 ms: (T, D).
 
     layers: "last", the output of the network; i, the output of transformer layer i, 0 for what enters the first one;
@@ -41,6 +41,7 @@ class HiddenStates(CheckpointStage):
     floor_db: float = -60.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.layers == []:
             raise ConfigError(f"{self._called}: layers is empty; expected last, a number or a list of numbers")
         if not -120 <= self.floor_db <= 0:
@@ -53,7 +54,7 @@ class HiddenStates(CheckpointStage):
         """Read the network and its preprocessing; raises ConfigError for a layer that it does not have."""
         folder = self.own_weights()[0].path()
         self._backbone = self._read(folder, device)
-        self._net = SpeechNet(folder, self._backbone, self.chunk_seconds, self.overlap_seconds)
+        self._net = SpeechNet(folder, self._backbone, self.chunk_seconds, self.overlap_seconds, self.dtype)
         self._chosen = _chosen(self._called, self.layers, self._backbone.config.num_hidden_layers)
 
     @property
@@ -89,16 +90,16 @@ class HiddenStates(CheckpointStage):
             values[first : first + len(rows)] = rows.cpu().numpy()
 
     def _states(self, sound: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Samples (1, n) to the chosen rows (m, D), and to those of the network's output."""
+        """Samples (1, n) to the chosen rows, float32 (m, D), and to those of the network's output."""
         import torch
 
         output = self._backbone.config.num_hidden_layers
         out = self._backbone(sound, output_hidden_states=self._chosen != (output,))
-        last = out.last_hidden_state[0]
+        last = out.last_hidden_state[0].float()
         if self._chosen == (output,):
             return last, last
         # In transformers the last of hidden_states lacks, in some architectures, the last layer norm.
-        every = [*(state[0] for state in out.hidden_states[:output]), last]
+        every = [*(state[0].float() for state in out.hidden_states[:output]), last]
         return torch.stack([every[index] for index in self._chosen]).mean(0), last
 
 

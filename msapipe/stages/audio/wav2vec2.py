@@ -32,11 +32,14 @@ class Wav2vec2(HiddenStates):
     sound; sound shorter than 25 ms is filled up with zeros to one row. valid: the mean square of these 25 ms is at
     least ``floor_db`` dB of full scale.
 
-    Sound of at most ``chunk_seconds`` is heard whole: exactly as transformers does. Longer sound is heard in windows
-    of that length, of which ``overlap_seconds`` on both sides are context and thrown away; memory then stays flat. All
-    but attention is as in the whole sound, the group norm of base checkpoints included; attention sees its window
-    only, and a note says so. With the defaults, rows of random networks then differ (root mean square) by 0.04 % after
-    3 layers and by 2.4 % after 12; how far those of a trained network do is not measured.
+    Sound of at most ``chunk_seconds`` is heard whole: as transformers does, but for rounding (1e-5). Longer sound is
+    heard in windows of that length, of which ``overlap_seconds`` on both sides are context and thrown away; memory then
+    stays flat. All but attention is as in the whole sound, the group norm of base checkpoints included; attention sees
+    its window only, and a note says so. With the defaults, rows of random networks then differ (root mean square) by
+    0.04 % after 3 layers and by 2.4 % after 12; how far those of a trained network do is not measured.
+
+    dtype: bfloat16 takes about a third of the time on a CPU with AMX; the numbers are off by 3 % at most (norm of the
+    difference over norm, random weights: 1.5 %).
     """
 
     weights: ClassVar[tuple[Weights, ...]] = (

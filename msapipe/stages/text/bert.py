@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from msapipe.errors import ConfigError, WeightsError
 from msapipe.stages import _transformers
-from msapipe.stages._base import CheckpointStage
+from msapipe.stages._base import NeuralStage
 from msapipe.stages.text._encoders import ENCODERS, Pieces, load_tokenizer, most_tokens, split, unknown_note
 from msapipe.stages.text._times import piece_times, word_times
 from msapipe.types import FeatureSequence, Transcript
@@ -20,7 +20,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass
-class Bert(CheckpointStage):
+class Bert(NeuralStage):
     """What a text encoder makes of the words: (T, D), D the width of its hidden states (768 for the base models).
 
     Columns bert_0...: hidden states, without unit, mostly in -10...10; those of ``AutoModel`` on the whole text.
@@ -28,6 +28,8 @@ class Bert(CheckpointStage):
     (control characters) is invalid. unit "piece": one row per word piece, with an equal part of its word's time.
     Special tokens ([CLS], [SEP]) are read by the net and left out of the rows.
     layers: "last", the number of a layer (0 are the embeddings, -1 the last layer), or a list of numbers: their mean.
+    dtype: bfloat16 takes half the time on a CPU with AMX; the numbers are off by 2 % at most (norm of the difference
+    over norm, random weights: 1.2 %).
 
     A text longer than the net takes is read in windows that overlap by half; each piece comes from the window in
     whose middle it stands most. Words that run together in the transcript do so here too: Chinese may come in
@@ -42,6 +44,7 @@ class Bert(CheckpointStage):
     layers: Literal["last"] | int | list[int] = "last"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.unit not in ("word", "piece"):
             raise ConfigError(f"bert: unit {self.unit!r} must be word or piece")
         if self.layers == [] or (isinstance(self.layers, str) and self.layers != "last"):
@@ -59,7 +62,7 @@ class Bert(CheckpointStage):
         self._tokenizer = load_tokenizer(folder)
         self._most = most_tokens(config, self._tokenizer)
         self._states_from = self._layer_numbers(int(config.num_hidden_layers))
-        self._net = _transformers.load_model(folder, AutoModel, device, may_lack=("pooler",))
+        self._net = _transformers.load_model(folder, AutoModel, device, may_lack=("pooler",), dtype=self.dtype)
         self._types_wanted = "token_type_ids" in self._tokenizer.model_input_names
         self._names = tuple(f"bert_{i}" for i in range(int(config.hidden_size)))
 
@@ -115,10 +118,10 @@ class Bert(CheckpointStage):
                 inputs["token_type_ids"] = torch.from_numpy(pieces.types[tokens])[None].to(self._net.device)
             out = self._net(**inputs, output_hidden_states=self._states_from is not None)
             if self._states_from is None:
-                states = out.last_hidden_state
+                states = out.last_hidden_state.float()
             else:
-                states = torch.stack([out.hidden_states[number] for number in self._states_from]).mean(0)
-            return np.asarray(states[0].float().cpu().numpy(), np.float32)
+                states = torch.stack([out.hidden_states[number].float() for number in self._states_from]).mean(0)
+            return np.asarray(states[0].cpu().numpy(), np.float32)
 
     def _notes(self, pieces: Pieces, count: int, windows: int) -> tuple[str, ...]:
         notes = list(unknown_note(pieces, self.own_weights()[0].name))

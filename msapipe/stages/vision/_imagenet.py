@@ -14,5 +14,9 @@ def normalised(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
 
     The colours of a pixel stay side by side in memory (channels last), which is what convolutions are fast on.
     """
-    scaled = (pictures.astype(np.float32) / np.float32(255) - MEAN) / SPREAD
-    return np.asarray(scaled, np.float32).transpose(0, 3, 1, 2)
+    count, height, width, _ = pictures.shape
+    lines = pictures.reshape(count * height, width * 3).astype(np.float32)  # numpy is slow on an axis of three
+    lines /= np.float32(255)
+    lines -= np.tile(MEAN, width)
+    lines /= np.tile(SPREAD, width)
+    return lines.reshape(pictures.shape).transpose(0, 3, 1, 2)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msapipe.stages._base import Dtype
 from msapipe.stages.vision._imagenet import normalised  # Kinetics-400 is normalised alike
 
 Ints = NDArray[np.int64]
@@ -25,8 +26,8 @@ class Group:
     """Windows of one layer with real tokens at the same places, cut alike by the shift.
 
     tokens: int64 (n, K), the K real tokens of each of n windows, as indices of the flattened grid.
-    bias: float32 (1, heads, K, K), or (1, heads, K, K + 1) where windows hold padding. All padding of a window is
-    one and the same key, so it is there once; the logarithm of its summed weights is its bias.
+    bias: (1, heads, K, K), or (1, heads, K, K + 1) where windows hold padding, of the net's dtype. All padding of a
+    window is one and the same key, so it is there once; the logarithm of its summed weights is its bias.
     """
 
     tokens: Any
@@ -41,9 +42,12 @@ class SwinFeatures:
     same but for rounding (Liu et al., "Video Swin Transformer", 2022, for the network itself).
     """
 
-    def __init__(self, model: Any) -> None:
-        """``model``: torchvision's SwinTransformer3d in eval mode."""
-        self._model = model
+    def __init__(self, model: Any, dtype: Dtype = "float32") -> None:
+        """``model``: torchvision's SwinTransformer3d in eval mode, which is brought to ``dtype``."""
+        import torch
+
+        self._dtype: torch.dtype = getattr(torch, dtype)
+        self._model = model.to(self._dtype)
         self._groups: OrderedDict[tuple[int, ...], dict[int, list[Group]]] = OrderedDict()
 
     @property
@@ -57,8 +61,8 @@ class SwinFeatures:
 
         video = torch.from_numpy(normalised(pictures)).transpose(0, 1).contiguous()
         with torch.inference_mode():
-            found = self._features(video[None].to(self._model.head.weight.device))
-            return np.asarray(found.mean((1, 2)).cpu().numpy(), np.float32)
+            found = self._features(video[None].to(self._model.head.weight))
+            return np.asarray(found.float().mean((1, 2)).cpu().numpy(), np.float32)
 
     def _features(self, video: Any) -> Any:
         """Normalised pictures (1, 3, T, H, W) to the feature map (T', H', W', width)."""
@@ -130,7 +134,7 @@ def _bias(layer: Any, real: Ints, regions: Ints) -> Any:
     """
     import torch
 
-    table = layer.relative_position_bias_table.T
+    table = layer.relative_position_bias_table.T.float()
     padding = np.setdiff1d(np.arange(len(regions)), real)
 
     def between(keys: Ints, values: Any) -> tuple[Any, Any]:
@@ -144,7 +148,7 @@ def _bias(layer: Any, real: Ints, regions: Ints) -> Any:
         weights, apart = between(padding, table.exp())
         together = weights.masked_fill_(apart, 0).sum(-1, keepdim=True).log()  # e ** APART is none in float32
         bias = torch.cat([bias, together], dim=-1)
-    return bias.unsqueeze(0)
+    return bias.unsqueeze(0).to(layer.qkv.weight.dtype)
 
 
 def windows(size: tuple[int, ...], window: tuple[int, ...], shift: tuple[int, ...]) -> tuple[Ints, Ints]:

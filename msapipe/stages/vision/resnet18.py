@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, get_args
 
-import numpy as np
-
 from msapipe.errors import ConfigError
-from msapipe.stages._base import CheckpointStage
+from msapipe.stages._base import NeuralStage
 from msapipe.stages.vision._crops import View, crops, on_the_clip
 from msapipe.stages.vision._imagenet import normalised
 from msapipe.stages.vision._resnet18 import load_body
+from msapipe.stages.vision._winograd import by_winograd
 from msapipe.types import FaceClip, FeatureSequence
 from msapipe.weights import Download, Weights, from_torchvision
 
 WIDTH = 512
 
-# Pictures at a time, always as many, black ones added to the last: of other numbers of pictures a convolution is
-# computed in another order, so that a face would move in its last digits with how many others the clip holds.
-ON_CPU, ON_GPU = 4, 32
+# Pictures at a time in both parts of the net, always as many, zeros added to the last: of other numbers of pictures a
+# convolution is computed in another order, so that a face would move in its last digits with how many others the clip
+# holds. What the first part makes of one picture fits into a CPU's cache; the second reads its weights once for many.
+ON_CPU, ON_GPU = (1, 10), (32, 32)
 
 OBJECTS = (
     "resnet18 ran with ImageNet weights, which know objects and not facial expressions; "
@@ -31,7 +31,7 @@ _DRIVE = "https://drive.usercontent.google.com/download"
 
 
 @dataclass
-class Resnet18(CheckpointStage):
+class Resnet18(NeuralStage):
     """Facial expression, the pooled last layer of a ResNet18, one row per sampled picture: (T, 512).
 
     Columns resnet18_0 to resnet18_511: means of rectified activations, 0 or more, without a unit. A row is invalid
@@ -43,6 +43,8 @@ class Resnet18(CheckpointStage):
         notes. Or the user's own file: safetensors or a state dict, in the layout of torchvision, LibreFace or DAN.
     crop: aligned, by the five landmarks, as SMP (Zhu and Yu) has it, or loose, the box widened by 1.4.
     size: side of the crop in pixels, 32 to 512. The checkpoints were trained on 224; 112 takes a third of the time.
+    dtype: bfloat16 takes a third of the time on a CPU with AMX; the numbers are off by 1 % at most (norm of the
+        difference over norm, random weights: 0.3 %).
 
     He et al., "Deep Residual Learning for Image Recognition" (2016).
     """
@@ -77,6 +79,7 @@ class Resnet18(CheckpointStage):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.crop not in get_args(View):
             raise ConfigError(f"resnet18: crop must be one of {', '.join(get_args(View))}, got {self.crop!r}")
         if not 32 <= self.size <= 512:
@@ -86,21 +89,31 @@ class Resnet18(CheckpointStage):
         """Import torch and read the checkpoint."""
         import torch
 
-        body = load_body(self.own_weights()[0].path())
-        self._body: Any = body.to(device, memory_format=torch.channels_last)
-        self._device = device
-        self._count = ON_CPU if device == "cpu" else ON_GPU
+        first, second = load_body(self.own_weights()[0].path())
+        here, dtype = device == "cpu", getattr(torch, self.dtype)
+        self._first: Any = first.to(device, dtype, memory_format=torch.channels_last)
+        self._second: Any = second.to(device, dtype, memory_format=torch.channels_last)
+        if here and self.dtype == "float32":
+            self._second = by_winograd(self._second)
+        self._counts = ON_CPU if here else ON_GPU
 
     def run(self, face_clip: FaceClip) -> FeatureSequence:
         """Describe every row that has a face."""
         import torch
 
+        few, many = self._counts
         parts = []
         with torch.inference_mode():
-            for rows, pictures in crops(face_clip, self.crop, self.size, self._count):
-                filled = np.zeros((self._count, *pictures.shape[1:]), np.uint8)
-                filled[: len(rows)] = pictures
-                found = self._body(torch.from_numpy(normalised(filled)).to(self._device))
-                parts.append((rows, found[: len(rows)].cpu().numpy()))
+            for rows, pictures in crops(face_clip, self.crop, self.size, many):
+                seen = torch.from_numpy(normalised(pictures)).to(self._first[0].weight)
+                seen = torch.cat([self._first(_filled(some, few)) for some in torch.split(seen, few)])[: len(rows)]
+                parts.append((rows, self._second(_filled(seen, many))[: len(rows)].float().cpu().numpy()))
         out = on_the_clip(face_clip, parts, tuple(f"resnet18_{i}" for i in range(WIDTH)))
         return replace(out, notes=(OBJECTS,)) if self.checkpoint == "imagenet" else out
+
+
+def _filled(rows: Any, count: int) -> Any:
+    """Rows (n, C, H, W) with zeros behind them: (count, C, H, W)."""
+    from torch.nn.functional import pad
+
+    return pad(rows, (0, 0, 0, 0, 0, 0, 0, count - len(rows)))

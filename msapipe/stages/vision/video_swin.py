@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.errors import ConfigError
-from msapipe.stages._base import CheckpointStage
+from msapipe.stages._base import NeuralStage
 from msapipe.stages.vision._crops import sampled
 from msapipe.stages.vision._swin import SwinFeatures
 from msapipe.stages.vision._swin_file import load_model
@@ -27,7 +27,7 @@ STEP = 16
 
 
 @dataclass
-class VideoSwin(CheckpointStage):
+class VideoSwin(NeuralStage):
     """What happens in the speaker's face: (T, 768), with swin3d_b (T, 1024), T half the number of pictures.
 
     Columns video_swin_0...: the last feature map before the head, layer-normalised, averaged over space; no unit,
@@ -52,6 +52,8 @@ class VideoSwin(CheckpointStage):
         a state dict of torchvision's SwinTransformer3d of any size.
     size: side of the crop in pixels, 32 to 512.   fps: pictures a second.
     window, overlap: pictures, multiples of 16.   longest_gap: seconds.
+    dtype: bfloat16 takes less than half the time on a CPU with AMX; the numbers are off by 1 % at most (norm of the
+        difference over norm, random weights: 0.8 %).
     """
 
     checkpoint: str = "swin3d_t"
@@ -71,6 +73,7 @@ class VideoSwin(CheckpointStage):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 32 <= self.size <= 512:
             raise ConfigError(f"video_swin: size must lie in [32, 512] pixels, got {self.size}")
         if not (isfinite(self.fps) and self.fps > 0):
@@ -85,7 +88,7 @@ class VideoSwin(CheckpointStage):
 
     def load(self, device: str) -> None:
         """Import torch and read the checkpoint."""
-        self._net = SwinFeatures(load_model(self.own_weights()[0].path()).to(device))
+        self._net = SwinFeatures(load_model(self.own_weights()[0].path()).to(device), self.dtype)
         self._names = tuple(f"video_swin_{i}" for i in range(self._net.width))
 
     def run(self, face_clip: FaceClip) -> FeatureSequence:

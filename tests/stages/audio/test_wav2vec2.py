@@ -61,6 +61,11 @@ def reference(folder: Path, waveform: Waveform) -> list[NDArray[np.float32]]:
     return [state[0].numpy() for state in (*out.hidden_states, out.last_hidden_state)]
 
 
+def assert_close(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+    """The same but for rounding: convolutions are added up in another order."""
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+
+
 @pytest.mark.parametrize("seconds", [0.025, 0.05, 1.0, 3.21])
 def test_numbers_are_those_of_transformers(checkpoint: Path, seconds: float) -> None:
     waveform = sound(seconds)
@@ -76,7 +81,7 @@ def test_numbers_are_those_of_transformers(checkpoint: Path, seconds: float) -> 
         ([1, -1], (states[1] + states[-1]) / 2),
     ):
         found = features(checkpoint, waveform, layers=layers)
-        assert np.array_equal(found.values, expected), layers
+        assert_close(found.values, expected)
         assert found.names[:2] == ("wav2vec2_0", "wav2vec2_1")
         assert found.valid.all()
         assert not found.notes
@@ -153,7 +158,7 @@ def test_times_cover_the_sound_and_silence_is_invalid(checkpoint: Path) -> None:
     assert found.times[-1, 1] == waveform.seconds
     assert np.array_equal(found.valid, np.arange(50) >= 24)  # row 24 hears samples 7680 to 8080
     assert not found.values[:24].any()
-    assert np.array_equal(found.values[24:], reference(checkpoint, waveform)[-1][24:])
+    assert_close(found.values[24:], reference(checkpoint, waveform)[-1][24:])
 
 
 def test_shorter_than_one_row_is_filled_up(checkpoint: Path) -> None:
@@ -222,7 +227,7 @@ def test_what_a_checkpoint_must_be(checkpoint: Path, copy: Path, tiny_weights: P
     preprocessor.write_text(json.dumps({**content, "do_normalize": False}))
     raw = features(copy, sound(1)).values
     assert not np.array_equal(raw, features(checkpoint, sound(1)).values)
-    assert np.array_equal(raw, reference(copy, sound(1))[-1])
+    assert_close(raw, reference(copy, sound(1))[-1])
     preprocessor.unlink()
     with pytest.raises(WeightsError, match=r"preprocessor_config\.json"):
         features(copy, sound(1))

@@ -18,6 +18,7 @@ from torchvision.models import resnet18, resnet34
 from msapipe.cache import stage_key
 from msapipe.errors import ConfigError, MissingWeights, WeightsError
 from msapipe.stages.vision._imagenet import normalised
+from msapipe.stages.vision._winograd import Winograd, by_winograd
 from msapipe.stages.vision.resnet18 import ON_CPU, Resnet18
 from msapipe.testing import fakes
 from msapipe.weights import Download
@@ -126,17 +127,41 @@ def test_pixels_are_scaled_as_torchvision_does_bit_for_bit() -> None:
     assert np.array_equal(normalised(every)[0], scale(every[0]).numpy())
 
 
+@pytest.mark.parametrize(("size", "channels"), [((7, 7), 40), ((9, 14), 24), ((28, 29), 64), ((1, 2), 8)])
+def test_winograd_is_the_convolution(size: tuple[int, int], channels: int) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        conv = nn.Conv2d(channels, 2 * channels, 3, padding=1).requires_grad_(False)
+        pictures = torch.randn(5, channels, *size).to(memory_format=torch.channels_last)
+    want = nn.functional.conv2d(pictures.double(), conv.weight.double(), conv.bias.double(), padding=1)
+    rooms: dict[str, Any] = {}
+    got = Winograd(conv, rooms)(pictures)
+    assert got.shape == want.shape
+    assert (got - want).abs().max() < 1e-5 * want.abs().max()
+    for room in rooms.values():
+        room.fill_(torch.nan)  # what was computed before is in no number
+    assert torch.equal(Winograd(conv, rooms)(pictures), got)
+
+
+def test_only_fitting_convolutions_become_winograd() -> None:
+    kinds = [(3, 1, 1), (3, 2, 1), (1, 1, 0), (3, 1, 0)]
+    body = nn.Sequential(*(nn.Conv2d(4, 4, kernel, stride, padding) for kernel, stride, padding in kinds))
+    by_winograd(body)
+    assert [isinstance(conv.forward, Winograd) for conv in body] == [True, False, False, False]
+
+
 # --- what a face must not depend on ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "size", [SIZE, pytest.param(112, marks=pytest.mark.slow), pytest.param(224, marks=pytest.mark.slow)]
 )
-def test_a_face_has_the_same_numbers_among_any_others(net: nn.Module, tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_face_has_the_same_numbers_among_any_others(net: nn.Module, tmp_path: Path, size: int, dtype: Any) -> None:
     torch.save(net.state_dict(), tmp_path / "net.pt")
-    made, faces = stage(tmp_path / "net.pt", size=size), noise(2 * ON_CPU + 1)
+    made, faces, many = stage(tmp_path / "net.pt", size=size, dtype=dtype), noise(2 * ON_CPU[1] + 1), ON_CPU[1]
     alone = np.concatenate([made.run(clip_of([face])).values for face in faces])
-    for count in (2, ON_CPU - 1, ON_CPU, ON_CPU + 1, len(faces)):
+    for count in (2, many - 1, many, many + 1, len(faces)):
         assert np.array_equal(made.run(clip_of(faces[:count])).values, alone[:count])
     assert np.array_equal(made.run(clip_of(faces[::-1])).values, alone[::-1])
 
