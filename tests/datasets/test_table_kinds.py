@@ -249,3 +249,12 @@ def test_no_line_of_any_file_is_lost(tmp_path_factory: pytest.TempPathFactory, r
         return
     names = [row.name for row in found if isinstance(row, Row)]
     assert "last" in names or any(isinstance(row, Unreadable) for row in found)
+
+
+def test_a_name_longer_than_any_file_s_is_one_line_s_error(tmp_path: Path) -> None:
+    root = tree(tmp_path, HEAD + f"{'9' * 400},1,x,1,train\nv,0001,x,1,train\n", ("Raw/v/0001.mp4",))
+    (reason,) = refused(reader_of(root))  # type: ignore[arg-type]
+    assert reason.startswith("line 2: ")
+    assert "cannot be looked for: File name too long" in reason
+    assert len(reason) < 300
+    assert len(labels(root)) == 1

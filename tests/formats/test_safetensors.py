@@ -40,3 +40,18 @@ def test_another_file_is_refused_by_name(tmp_path: Path) -> None:
     path.write_bytes(b"not one of ours")
     with pytest.raises(MsapipeError, match=r"x\.safetensors: not a feature file"):
         list(FORMATS.get("safetensors")().read(path))
+
+
+@pytest.mark.parametrize("damage", ['"columns": 7', '"columns": null', '"columns": "x"'])
+def test_a_header_that_names_what_is_not_there_is_refused_by_name(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "features.safetensors"
+    FORMATS.get("safetensors")().write(path, [Sample("a.mp4", {"vision": fakes.features({"a": 2})["a"]})])
+    whole = path.read_bytes()
+    # The header is JSON within JSON, and of a stated length.
+    said = b'\\"columns\\": 0'
+    assert said in whole
+    new = damage.replace('"', '\\"').encode()
+    size = int.from_bytes(whole[:8], "little") + len(new) - len(said)
+    path.write_bytes(size.to_bytes(8, "little") + whole[8:].replace(said, new))
+    with pytest.raises(MsapipeError, match=r"features\.safetensors"):
+        list(FORMATS.get("safetensors")().read(path))
