@@ -1,4 +1,4 @@
-"""Results on disk, each under a name that covers everything that could change it."""
+"""Results on disk. The name of each is a hash of everything that could change it."""
 
 from msapipe.cache.key import digest, file_digest, stage_key
 from msapipe.cache.open import open_store

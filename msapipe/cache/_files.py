@@ -1,4 +1,4 @@
-"""Hashes of media files that were read before, so that a large data set is not read again to find nothing to do."""
+"""Remembered hashes of media files, so that a run with nothing to do need not read a large data set again."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from msapipe.cache.key import file_digest
 
 NAME = "files.jsonl"
 
-# A file that changed this recently may change again without its times telling.
+# A file that changed this recently may change again without a change of its timestamps.
 _SETTLED_SECONDS = 2.0
 
-# Device, inode, bytes, times of the last change of content and of the last change of any kind (nanoseconds). The last
-# cannot be set by hand: copying an old date onto new bytes moves it.
+# Device, inode, bytes, modification time and change time (ctime), in nanoseconds. Nobody can set the ctime by hand:
+# copying an old date onto new bytes moves it.
 Stamp = tuple[int, int, int, int, int]
 
 
 class Files:
-    """What is known of files below a cache folder, one JSON line each; torn lines are passed over."""
+    """The known files of a cache folder, one JSON line each; torn lines are skipped."""
 
     def __init__(self, root: Path) -> None:
         self._path = root / NAME
         self._known: dict[Stamp, str] | None = None
 
     def digest(self, path: Path) -> str:
-        """sha256 of a file, from its bytes unless it is the very file that was read before. Raises OSError."""
+        """sha256 of a file; reads it only when it has changed since the last time. Raises OSError."""
         stamp = _stamp(path)
         known = self._read()
         if stamp not in known:
@@ -36,7 +36,7 @@ class Files:
             if stamp != _stamp(path) or time.time() - stamp[4] / 1e9 < _SETTLED_SECONDS:
                 return found
             known[stamp] = found
-            with suppress(OSError):  # a cache that cannot be written remembers nothing, which is no harm
+            with suppress(OSError):  # without a writable cache the file is read again next time
                 self._append(stamp, found)
         return known[stamp]
 
@@ -52,7 +52,7 @@ class Files:
         return self._known
 
     def _append(self, stamp: Stamp, found: str) -> None:
-        """One short write to a file opened for appending is whole also with several writers."""
+        """Append one line. A single short write in append mode stays whole even with several writers."""
         with self._path.open("a", encoding="ascii") as file:
             file.write(json.dumps([*stamp, found]) + "\n")
 

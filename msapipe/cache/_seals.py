@@ -1,8 +1,8 @@
-"""Which entries of a cache were seen whole and are untouched since, so that they are not read again to know it.
+"""Seals: which cache entries were verified and are unchanged since, so that they need not be read again.
 
-A line a seal: a hash of the entry's key and of inode, size and the times of its file. Whoever changes, shortens or
-copies a file moves the time of its last change of any kind, which cannot be set by hand; the seal is then broken and
-the entry is read and its checksum verified. Only a disk that alters bytes by itself goes unseen (see --verify).
+Each line is one seal: a hash of the entry's key and of its file's inode, size and timestamps. Changing, shortening or
+copying a file moves its change time (ctime), which nobody can set by hand; the seal is then broken, and the entry is
+read and its checksum verified. Only a disk that alters bytes by itself goes unnoticed (see --verify).
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from pathlib import Path
 
 NAME = "seals.log"
 
-# A file that changed this recently may change again without its times telling.
+# A file that changed this recently may change again without a change of its timestamps.
 _SETTLED_SECONDS = 2.0
 _DIGITS = 24
 
 
 class Seals:
-    """The seals of a cache folder; the file may be deleted or torn: entries are then verified once more."""
+    """The seals of a cache folder. Without the file, or with a torn one, entries are verified once more."""
 
     def __init__(self, root: Path) -> None:
         self._path = root / NAME
         self._known: set[bytes] | None = None
 
     def holds(self, key: str, place: str | Path) -> bool:
-        """Whether the entry at ``place`` was seen whole and is untouched since. Raises OSError when it is absent."""
+        """Whether the entry at ``place`` was verified and is unchanged since. Raises OSError when it is absent."""
         return _seal(key, os.stat(place)) in self._read()
 
     def add(self, key: str, place: str | Path, seen: os.stat_result | None = None) -> None:
-        """Seal an entry that this process has just written.
+        """Seal an entry that this process has just written or verified.
 
-        seen: it was verified instead, after its file looked so; it is sealed when that is still so and some time old.
+        seen: the file's status before it was verified; the entry is sealed only if this still holds and is not recent.
         """
-        with suppress(OSError):  # a cache that cannot be written is verified each time, which is no harm
+        with suppress(OSError):  # without a writable cache the entry is verified each time
             now = os.stat(place)
             if seen is not None and (_of(now) != _of(seen) or time.time() - now.st_ctime < _SETTLED_SECONDS):
                 return
@@ -57,7 +57,7 @@ class Seals:
 
 
 def before_sealing(place: Path) -> None:
-    """Set back the time of the last change of content: a change within the same tick of the clock then shows."""
+    """Set the modification time back, so that a change within the same clock tick shows."""
     now = time.time_ns()
     os.utime(place, ns=(now, (now // 10**9 - 1) * 10**9))
 

@@ -1,4 +1,4 @@
-"""Values to arrays and plain JSON, and back. No pickle: what is read is checked by the types themselves."""
+"""Values to arrays and plain JSON, and back. No pickle: the types check whatever is read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from msapipe.types import (
 Arrays = dict[str, NDArray[Any]]
 Value = FeatureSequence | FaceTracks | Speaker | Transcript | MediaInfo | Failure | Summary | Prediction | None
 
-# The end of the name of an array with the bytes of pictures.
+# Suffix of the names of arrays that hold the bytes of pictures.
 PICTURES = ".data"
 _ORDER = ("text", "audio", "vision")
 _TYPES = {
@@ -37,7 +37,7 @@ _TYPES = {
 
 
 def encode(value: Value) -> tuple[str, Arrays, dict[str, Any]]:
-    """The name of the type, its arrays, and the rest as plain JSON values. ``None`` is a value of its own."""
+    """The name of the type, its arrays, and the rest as plain JSON values. ``None`` counts as a type."""
     if value is None:
         return "None", {}, {}
     arrays: Arrays = {}
@@ -54,9 +54,9 @@ def encode(value: Value) -> tuple[str, Arrays, dict[str, Any]]:
 
 
 def decode(kind: str, arrays: Arrays, plain: dict[str, Any]) -> Value:
-    """The value that ``encode`` took apart; raises ValueError or TypeError when the parts do not fit together.
+    """Rebuild the value that ``encode`` took apart; raises ValueError or TypeError when the parts do not fit together.
 
-    Pictures whose bytes are not among the arrays are empty ones.
+    Pictures whose bytes are not among the arrays come back empty.
     """
     if kind == "None":
         return None
@@ -75,7 +75,7 @@ def decode(kind: str, arrays: Arrays, plain: dict[str, Any]) -> Value:
             CaptionTrack(**{**track, "cues": _words(track["cues"])}) for track in fields["captions"]
         )
     if kind == "Prediction":
-        parts = fields["modalities"]  # in the order of their names, for the header is sorted
+        parts = fields["modalities"]  # sorted by name, since the header is
         order = sorted(parts, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
         fields["modalities"] = {name: Contribution(**parts[name]) for name in order}
         fields["timeline"] = tuple(_window(window) for window in fields.get("timeline", ()))
@@ -94,7 +94,7 @@ def _words(plain: list[dict[str, Any]]) -> tuple[Word, ...]:
 
 
 def _window(plain: dict[str, Any]) -> Window:
-    """A window of which the lists are tuples again."""
+    """A window, its lists turned back into tuples."""
     fields: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in plain.items()}
     return Window(**fields)
 

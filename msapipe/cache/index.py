@@ -1,4 +1,4 @@
-"""What the cache holds, one JSON line an entry, so that nobody must walk a large cache to be told its size.
+"""The index of a cache, one JSON line per entry, so that its size is known without walking it.
 
 The entries are the truth; the index may be deleted, torn or out of date, and is rebuilt from them.
 """
@@ -13,14 +13,14 @@ NAME = "index.jsonl"
 
 
 def append(root: Path, slot: str, key: str, size: int) -> None:
-    """Add a line. One short write to a file opened for appending is whole also with several writers."""
+    """Append one line. A single short write in append mode stays whole even with several writers."""
     line = json.dumps({"slot": slot, "key": key, "bytes": size}) + "\n"
     with (root / NAME).open("a", encoding="ascii") as file:
         file.write(line)
 
 
 def read(root: Path) -> dict[tuple[str, str], int] | None:
-    """(slot, key) to bytes; None when there is no index. Torn lines are passed over."""
+    """(slot, key) to bytes; None when there is no index. Torn lines are skipped."""
     try:
         lines = (root / NAME).read_text(encoding="ascii", errors="replace").splitlines()
     except FileNotFoundError:
@@ -36,7 +36,7 @@ def read(root: Path) -> dict[tuple[str, str], int] | None:
 
 
 def rebuild(root: Path, entries: Iterable[tuple[str, str, Path]]) -> dict[tuple[str, str], int]:
-    """Write the index anew from the entries themselves."""
+    """Rebuild the index from the entries themselves."""
     found = {(slot, key): path.stat().st_size for slot, key, path in entries}
     part = root / f"{NAME}.new"
     with part.open("w", encoding="ascii") as file:

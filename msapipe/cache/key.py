@@ -1,6 +1,6 @@
-"""The name that a result is kept under: a hash of all that could change it, known before anything runs.
+"""The key of a result: a hash of everything that could change it, known before anything runs.
 
-Not in a key: device, batch size, workers, limits, paths and clip ids. A renamed file is found again; a file whose
+Device, batch size, workers, limits, paths and clip ids are not in a key. A renamed file is found again; a file whose
 bytes changed is not.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 1  # raise it when stored values change their meaning: every old entry is then computed again
+SCHEMA = 1  # raise it when stored values change their meaning: every old entry is then recomputed
 
 
 def digest(parts: Mapping[str, Any]) -> str:
@@ -22,7 +22,7 @@ def digest(parts: Mapping[str, Any]) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of the bytes of a regular file, 64 hex digits; reads it in pieces."""
+    """sha256 of the bytes of a regular file, 64 hex digits; reads it in chunks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -30,10 +30,10 @@ def file_digest(path: Path) -> str:
 def stage_key(
     slot: str, use: str, version: int, params: Mapping[str, Any], weights: list[str], inputs: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What names the result of one stage; ``digest`` of it is the key.
+    """What identifies the result of one stage; ``digest`` of it is the key.
 
-    weights: sha256 of each file of weights.   inputs: slot to the key of what fills it, so that a key covers all
-    that went before.
+    weights: sha256 of each weights file.   inputs: slot to the key of the value in it, so that a key covers every
+    earlier step.
     """
     return {
         "schema": SCHEMA,

@@ -1,4 +1,4 @@
-"""The cache that is meant: a folder, or the address of one in a storage service."""
+"""Open a cache by its folder or by its address in a storage service."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from msapipe.errors import ConfigError
 
 
 def open_store(place: str | Path | None = None) -> Store:
-    """The cache of a folder or an address ("s3://bucket/msapipe"); None: the default place.
+    """The cache at a folder or an address ("s3://bucket/msapipe"); None: the default place.
 
-    Raises ConfigError for an address of no known kind, MissingLibrary when the package for its kind is missing, and
-    CacheError when there is no way to the service. A folder is not touched.
+    Raises ConfigError for an unknown kind of address, MissingLibrary when the package for it is missing, and CacheError
+    when the service cannot be reached. A folder is not touched.
     """
     place = default_place() if place is None else place
     if not ADDRESS.match(str(place)):

@@ -1,4 +1,4 @@
-"""Where the cache is when nobody says, and what is an address of one."""
+"""The default place of the cache, and which places are addresses."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 import platformdirs
 
-# Two letters at least before the colon: one is a drive.
+# At least two letters before the colon: a single one is a drive.
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 
 def default_place() -> str:
-    """MSAPIPE_CACHE, or msapipe's folder among the user's caches."""
+    """MSAPIPE_CACHE, or msapipe's folder in the user's cache folder."""
     return os.environ.get("MSAPIPE_CACHE") or str(platformdirs.user_cache_path("msapipe"))
 
 
 def default_folder() -> Path:
-    """The default place where that is a folder, else msapipe's folder among the user's caches."""
+    """The default place if it is a folder, else msapipe's folder in the user's cache folder."""
     place = default_place()
     return platformdirs.user_cache_path("msapipe") if ADDRESS.match(place) else Path(place).expanduser().absolute()

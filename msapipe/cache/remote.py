@@ -1,11 +1,11 @@
-"""A cache in a storage service: a folder on this machine in front of any file system that fsspec knows.
+"""A cache in a storage service: a local folder in front of any file system that fsspec knows.
 
-An entry is one object, <address>/<slot>/<first two digits>/<key>.safetensors, with the bytes that it has in a folder.
-The near folder holds what this machine has read or written, and all that is its own affair: locks, the index and the
-hashes of media files. So two machines may compute the same at once; they write the same bytes, and the last one stays.
+An entry is one object, <address>/<slot>/<first two digits>/<key>.safetensors, with the same bytes as in a folder. The
+local folder holds the entries that this machine has read or written, and its own locks, index and file hashes. Two
+machines may therefore compute the same entry at once; they write the same bytes, and the last write stays.
 
-fsspec reads, writes and lists. Its own caches of files (simplecache, filecache) are not used: they check no checksum,
-fetch one file at a time, and forget what the service does not have, so that each missing result costs a question.
+fsspec reads, writes and lists. Its own file caches (simplecache, filecache) are not used: they verify no checksum,
+fetch one file at a time, and do not remember absent objects, so that each missing result costs a request.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ from msapipe.cache.place import default_folder
 from msapipe.cache.store import SUFFIX, Entry, Store, entry_bytes
 from msapipe.errors import CacheError, ConfigError, MissingLibrary, MsapipeError
 
-# A listing costs about a round trip for a thousand objects, whoever wrote them: for few questions it does not pay.
+# A listing costs about one round trip per thousand objects, whoever wrote them: few lookups do not pay for it.
 _ASKED_SINGLY = 64
 _PASSWORD = re.compile(r"//[^/@]*:[^/@]*@")
-# Read of every clip of a run, and small: fetched by the shelf (the first two digits), not one by one.
+# Every clip of a run reads its summary, and summaries are small: fetched a shelf (the first two digits) at a time.
 _BY_THE_SHELF = "summary"
 
 
 class RemoteStore(Store):
-    """A folder in a storage service, by its address. Making one loads the package that the kind of storage needs.
+    """A cache at an address in a storage service. The constructor loads the package for this kind of storage.
 
-    Raises ConfigError for an address of no known kind, MissingLibrary and CacheError where there is no way to it.
+    Raises ConfigError for an unknown kind of address, MissingLibrary, and CacheError when it cannot be reached.
     """
 
     def __init__(self, address: str) -> None:
         self._address = address.rstrip("/")
         super().__init__(default_folder() / "remote" / hashlib.sha256(self._address.encode()).hexdigest()[:12])
         self._service, self._top = file_system(self._address)
-        self._shelves: dict[str, set[str]] | None = None  # "audio/ab" to the keys that the service had when listed
+        self._shelves: dict[str, set[str]] | None = None  # "audio/ab" to the keys in the service when listed
         self._asked = 0
         self._absent: set[tuple[str, str]] = set()
         self._claimed = False
 
     @property
     def address(self) -> str:
-        """What another process opens this cache by (``open_store``)."""
+        """The address by which another process opens this cache (``open_store``)."""
         return self._address
 
     def has(self, slot: str, key: str) -> bool:
-        """Whether the entry is near, or in the service: a few are asked for, then all names are listed once.
+        """Whether the entry is local or in the service. The first few are looked up singly, then all listed once.
 
-        A listing that is out of date costs a second look: who holds a claim asks again for what is not in it.
+        An outdated listing costs a second lookup: the holder of a claim asks again for entries that are not in it.
         """
         if self._is_near(slot, key):
             return True
@@ -66,11 +66,11 @@ class RemoteStore(Store):
         return key in self._listed()[_shelf(slot, key)]
 
     def whole(self, slot: str, key: str, verify: bool = False) -> bool:
-        """See Store. An entry that is only in the service counts as whole: it is verified when it is fetched."""
+        """See Store. An entry that is only in the service counts as whole: it is verified when fetched."""
         return super().whole(slot, key, verify) if self._is_near(slot, key) else self.has(slot, key)
 
     def get(self, slot: str, key: str, pictures: bool = True) -> Entry | None:
-        """The entry, its checksum verified, from near or fetched; None when it is absent or damaged."""
+        """The entry, local or fetched, its checksum verified; None when it is absent or damaged."""
         entry = super().get(slot, key, pictures)
         if entry is None and self._may_have(slot, key):
             fetched = {key}
@@ -81,11 +81,11 @@ class RemoteStore(Store):
         return entry
 
     def bring(self, results: Iterable[tuple[str, str]]) -> None:
-        """Fetch entries that are not near together: one wait instead of one each."""
+        """Fetch the entries that are not local in one request, instead of one each."""
         self._fetch([pair for pair in results if not self._is_near(*pair) and self._may_have(*pair)])
 
     def put(self, slot: str, key: str, value: Any, made_from: dict[str, Any], notes: tuple[str, ...] = ()) -> None:
-        """Write an entry to the service, then near, so that what is near was in the service. Raises CacheError."""
+        """Write an entry to the service, then locally: a local entry was always in the service. Raises CacheError."""
         data = entry_bytes(value, made_from, notes)
         with self.asking("written"):
             write(self._service, self._object(slot, key), data)
@@ -96,13 +96,13 @@ class RemoteStore(Store):
         self._absent.discard((slot, key))
 
     def discard(self, slot: str, key: str) -> None:
-        """Take an entry away, near and in the service, where it is and where that is allowed."""
+        """Delete an entry, locally and in the service, if it exists and may be deleted."""
         super().discard(slot, key)
         with suppress(CacheError), self.asking("written"):
             self._service.rm_file(self._object(slot, key))
 
     def unwritable(self, error: OSError) -> CacheError:
-        """The sentence for a near folder that cannot be written."""
+        """The error for a local folder that cannot be written."""
         return CacheError(
             f"the folder {self.root}, which holds what is near of the cache {self.address}, cannot be written: "
             f"{error.strerror or error}; free space (msapipe cache prune --cache {self.address}), "
@@ -110,18 +110,18 @@ class RemoteStore(Store):
         )
 
     def file_system(self) -> tuple[Any, str]:
-        """The file system that the cache lies in, as fsspec has it, and the cache's path there."""
+        """The fsspec file system of the cache, and the cache's path in it."""
         return self._service, self._top
 
     @contextmanager
     def asking(self, done: str) -> Iterator[None]:
-        """Turn what goes wrong inside into MissingLibrary or CacheError.   done: "read", "written" or "opened"."""
+        """Turn errors inside into MissingLibrary or CacheError.   done: "read", "written" or "opened"."""
         with sentences(self.address, done):
             yield
 
     @contextmanager
     def claim(self, name: str) -> Iterator[None]:
-        """Hold the right to compute among the processes of this machine."""
+        """Hold the right to compute, among the processes of this machine."""
         with super().claim(name):
             self._absent.clear()
             self._claimed = True
@@ -131,7 +131,7 @@ class RemoteStore(Store):
                 self._claimed = False
 
     def try_out(self) -> None:
-        """Write a small object and remove it; raises CacheError when the service does not let us."""
+        """Write a small object and remove it; raises CacheError when the service refuses."""
         with self.asking("written"):
             path = f"{self._top}/try-{uuid.uuid4().hex}"
             write(self._service, path, b"")
@@ -144,7 +144,7 @@ class RemoteStore(Store):
         return super().has(slot, key)
 
     def _may_have(self, slot: str, key: str) -> bool:
-        """Whether fetching is worth a try: who holds a claim asks for all, or it would compute what is there."""
+        """Whether a fetch is worth trying. The holder of a claim always tries, lest it recompute a stored entry."""
         if (slot, key) in self._absent:
             return False
         if self._claimed or self._ask_singly():
@@ -156,10 +156,10 @@ class RemoteStore(Store):
         return self._shelves is None and self._asked <= _ASKED_SINGLY
 
     def _listed(self) -> dict[str, set[str]]:
-        """The keys that the service has, by shelf; asked once."""
+        """The keys in the service, by shelf; listed once."""
         if self._shelves is None:
             shelves: dict[str, set[str]] = defaultdict(set)
-            with self.asking("read"), suppress(FileNotFoundError):  # nothing was written yet
+            with self.asking("read"), suppress(FileNotFoundError):  # nothing has been written yet
                 self._service.invalidate_cache()
                 for path in self._service.find(self._top):
                     parts = path.removesuffix(SUFFIX).split("/")[-3:]
@@ -169,7 +169,7 @@ class RemoteStore(Store):
         return self._shelves
 
     def _fetch(self, results: Collection[tuple[str, str]]) -> None:
-        """Bring entries near that are whole; what is absent or damaged is known to be so until the next claim."""
+        """Fetch entries that are whole; absent and damaged ones are remembered until the next claim."""
         wanted = {self._object(*pair): pair for pair in results}
         if not wanted:
             return
@@ -183,7 +183,7 @@ class RemoteStore(Store):
                 self._forget(*wanted[path])
 
     def _took(self, slot: str, key: str, data: bytes) -> bool:
-        """Whether the bytes of an entry are whole; they are then near."""
+        """Store an entry locally; False when its bytes are damaged."""
         try:
             self._write(slot, key, data, verify=True)
         except ValueError:
@@ -199,7 +199,7 @@ class RemoteStore(Store):
 
 
 def file_system(address: str) -> tuple[Any, str]:
-    """The file system of an address and the path in it. Raises as a RemoteStore."""
+    """The file system of an address and the path in it. Raises the errors of RemoteStore."""
     from fsspec.core import url_to_fs
     from fsspec.registry import get_filesystem_class
 
@@ -224,10 +224,10 @@ def file_system(address: str) -> tuple[Any, str]:
 
 
 def write(service: Any, path: str, data: bytes) -> None:
-    """Write an object. In an object store it is whole or not there.
+    """Write an object. An object store writes it whole or not at all.
 
-    Elsewhere it may be cut off when a machine dies; its checksum then does not fit, and it is computed and written
-    again. That is rare enough not to pay for a second name and a move, which in an object store is a second copy.
+    Elsewhere a crash may cut it off; its checksum then fails, and it is computed and written again. That is too rare to
+    pay for a temporary name and a move, which an object store does as a second copy.
     """
     try:
         service.pipe_file(path, data)
@@ -237,7 +237,7 @@ def write(service: Any, path: str, data: bytes) -> None:
 
 
 def _make_folder(service: Any, path: str) -> None:
-    """A folder and those above it, one by one: told to make them all, object stores would make a mistyped bucket."""
+    """Make a folder and its parents one by one: makedirs would make object stores create a mistyped bucket."""
     above = path.rpartition("/")[0]
     if not above.strip("/") or service.isdir(path):
         return
@@ -248,7 +248,7 @@ def _make_folder(service: Any, path: str) -> None:
 
 @contextmanager
 def sentences(address: str, done: str) -> Iterator[None]:
-    """Turn what goes wrong on the way to a service into MissingLibrary or CacheError, with a text for users."""
+    """Turn errors of a service into MissingLibrary or CacheError, with a message for users."""
     try:
         yield
     except MsapipeError:
@@ -258,7 +258,7 @@ def sentences(address: str, done: str) -> Iterator[None]:
         raise MissingLibrary(
             f"the cache {address} needs the package {package}: {error}; type: uv pip install {package}"
         ) from error
-    except Exception as error:  # the library of each service fails in ways of its own
+    except Exception as error:  # each service's library raises errors of its own
         found = " ".join(str(error).split()) or "no reason given"
         raise CacheError(
             f"the cache {address} cannot be {done}: {type(error).__name__}: {found}; check the address and your access "

@@ -1,9 +1,9 @@
 """Results on disk: <root>/<slot>/<first two digits>/<key>.safetensors, each written whole or not at all.
 
-An entry is one safetensors file; what is not an array stands as JSON in its header, with a checksum over all of it.
-It holds no date, path or machine, so that the same computation always writes the same bytes. Beside the entries lie
+An entry is one safetensors file; whatever is not an array is JSON in its header, with a checksum over everything. It
+holds no date, path or machine, so that the same computation always writes the same bytes. Beside the entries lie
 index.jsonl (index.py), seals.log (_seals.py), locks/ (so that two runs on one cache share the work) and writing/
-(files not yet whole).
+(unfinished files).
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from msapipe.errors import CacheError
 
 SUFFIX = ".safetensors"
 _SERVICE = ("locks", "writing")
-# What a summary says, the results say again: not worth waiting for the disk.
+# A summary only repeats what the results hold: not worth an fsync.
 _SAID_AGAIN = "summary"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A stored result: the value, what a user should know about it, and what it is named by."""
+    """A stored result: the value, notes for the user, and the parts of its key."""
 
     value: Value
     notes: tuple[str, ...]
@@ -43,7 +43,7 @@ class Entry:
 
 
 class Store:
-    """A cache folder. Making one touches nothing; the folder is made when something is first written."""
+    """A cache folder. The constructor touches nothing; the first write makes the folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root).expanduser().absolute()
@@ -57,24 +57,24 @@ class Store:
 
     @property
     def address(self) -> str:
-        """What another process opens this cache by (``open_store``)."""
+        """The address by which another process opens this cache (``open_store``)."""
         return self._root
 
     def path(self, slot: str, key: str) -> Path:
-        """Where the entry is, or would be."""
+        """The path of the entry, whether it exists or not."""
         return Path(self._place(slot, key))
 
     def _place(self, slot: str, key: str) -> str:
         return f"{self._root}/{slot}/{key[:2]}/{key}{SUFFIX}"
 
     def has(self, slot: str, key: str) -> bool:
-        """Whether the entry is there; only ``whole`` and ``get`` say whether it can be used."""
+        """Whether the entry exists; only ``whole`` and ``get`` tell whether it is usable."""
         return os.path.isfile(self._place(slot, key))
 
     def whole(self, slot: str, key: str, verify: bool = False) -> bool:
-        """Whether the entry is there and can be used: it is read only if its file was touched since it was written.
+        """Whether the entry exists and is usable. It is read only if its file changed since it was written.
 
-        verify: it is read in any case.
+        verify: read it in any case.
         """
         place = self._place(slot, key)
         try:
@@ -88,13 +88,13 @@ class Store:
         return True
 
     def file_digest(self, path: Path) -> str:
-        """sha256 of the bytes of a file, 64 hex digits; what was read once is known as long as the file is the same."""
+        """sha256 of the bytes of a file, 64 hex digits; remembered as long as the file is unchanged."""
         return self._files.digest(path)
 
     def get(self, slot: str, key: str, pictures: bool = True) -> Entry | None:
-        """The entry, its checksum verified; None when it is absent or damaged (it is then computed again).
+        """The entry, its checksum verified; None when it is absent or damaged (it is then recomputed).
 
-        Without ``pictures``, an entry that has some is read without them, and verified as by ``whole``.
+        Without ``pictures``, the bytes of pictures are not read, and the entry is verified as by ``whole``.
         """
         if not pictures and not Store.whole(self, slot, key):
             return None
@@ -106,7 +106,7 @@ class Store:
             return None
 
     def bring(self, results: Iterable[tuple[str, str]]) -> None:
-        """Have entries (slot, key) that will be asked for at hand; of a folder they are."""
+        """Prefetch entries (slot, key) that will be needed; a folder has nothing to do."""
 
     def put(self, slot: str, key: str, value: Value, made_from: dict[str, Any], notes: tuple[str, ...] = ()) -> None:
         """Write an entry whole. Raises CacheError."""
@@ -116,7 +116,7 @@ class Store:
             raise self.unwritable(error) from error
 
     def _write(self, slot: str, key: str, data: bytes, verify: bool = False) -> None:
-        """A temporary file, flushed to the disk, then renamed; verify: ValueError when the data are damaged."""
+        """Write a temporary file, flush it to disk, rename it; verify: raise ValueError when the data are damaged."""
         final = self.path(slot, key)
         part = self._writing() / f"{uuid.uuid4().hex}{SUFFIX}"
         try:
@@ -136,26 +136,26 @@ class Store:
         index.append(self.root, slot, key, len(data))
 
     def discard(self, slot: str, key: str) -> None:
-        """Take an entry away, where it is and where that is allowed."""
+        """Delete an entry, if it exists and may be deleted."""
         with suppress(OSError):
             self.path(slot, key).unlink()
 
     def unwritable(self, error: OSError) -> CacheError:
-        """The sentence for a cache that cannot be written."""
+        """The error for a cache that cannot be written."""
         return CacheError(
             f"the cache {self.root} cannot be written: {error.strerror or error}; "
             "name another folder with --cache DIR or MSAPIPE_CACHE, or free space (msapipe cache prune)"
         )
 
     def file_system(self) -> tuple[Any, str]:
-        """The file system that the cache lies in, as fsspec has it, and the cache's path there."""
+        """The fsspec file system of the cache, and the cache's path in it."""
         from fsspec.implementations.local import LocalFileSystem
 
         return LocalFileSystem(), self._root
 
     @contextmanager
     def asking(self, done: str) -> Iterator[None]:
-        """What goes wrong inside as CacheError; done: what could then not be, "read"."""
+        """Turn errors inside into CacheError.   done: "read", "written" or "opened"."""
         try:
             yield
         except OSError as error:
@@ -191,7 +191,7 @@ class Store:
                     yield slot.name, path.stem, path
 
     def close(self) -> None:
-        """Take away this process's folder for unfinished files."""
+        """Remove this process's folder for unfinished files."""
         if self._begun is not None and self._owner == os.getpid():
             if self._alive is not None:
                 self._alive.release()
@@ -199,27 +199,27 @@ class Store:
         self._mine = self._begun = self._alive = None
 
     def sweep(self) -> int:
-        """Remove what killed processes left half-written; returns how many such folders there were."""
+        """Remove unfinished files of killed processes; returns how many of their folders there were."""
         removed = 0
         for folder in (self.root / "writing").glob("*"):
             lock = FileLock(folder / "alive.lock")
             try:
                 lock.acquire(timeout=0)
             except (Timeout, OSError):
-                continue  # its process still lives
+                continue  # its process is still alive
             shutil.rmtree(folder, ignore_errors=True)
             lock.release()
             removed += 1
         return removed
 
     def _writing(self) -> Path:
-        """This process's folder for unfinished files; the lock in it says that the process lives."""
+        """This process's folder for unfinished files; the lock in it shows that the process is alive."""
         if self._mine is None or self._owner != os.getpid():
             self._owner = os.getpid()
             self.sweep()
             self._mine = None
         while self._mine is None:
-            # Kept before it is there: an interrupt in the middle must not leave it behind.
+            # Remembered before it exists, so that an interrupt in between leaves nothing behind.
             self._begun = folder = self.root / "writing" / uuid.uuid4().hex
             folder.mkdir(parents=True)
             self._alive = FileLock(folder / "alive.lock")
@@ -231,21 +231,21 @@ class Store:
 
 
 def entry_bytes(value: Value, made_from: dict[str, Any], notes: tuple[str, ...]) -> bytes:
-    """The file of an entry. The same value, origin and notes always give the same bytes."""
+    """The bytes of an entry's file. The same value, origin and notes always give the same bytes."""
     import numpy as np
     from safetensors.numpy import save
 
     kind, arrays, plain = encode(value)
-    # Numpy arrays that are views of others must be laid out anew, or their memory is written as it lies.
+    # safetensors writes the raw memory of an array, so views must be made contiguous first.
     arrays = {name: np.ascontiguousarray(item) for name, item in arrays.items()}
     head = {"type": kind, "recipe": made_from, "notes": list(notes), "plain": plain}
     head["sha256"] = _checksum(head, arrays)
-    # One header field only: safetensors does not keep the order of several.
+    # A single metadata field: safetensors does not keep the order of several.
     return bytes(save(arrays, {"msapipe": json.dumps(head, sort_keys=True, ensure_ascii=True)}))
 
 
 def read_entry(path: Path, pictures: bool = True) -> Entry:
-    """Read an entry and verify its checksum; raises ValueError when it is damaged. For ``pictures`` see Store."""
+    """Read an entry and verify its checksum; raises ValueError when it is damaged.   pictures: see ``Store.get``."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():

@@ -1,1 +1,1 @@
-"""Clips on several machines; the room that needs Ray, and that only the command line opens."""
+"""Clips on several machines. Needs Ray; only the command line imports it."""

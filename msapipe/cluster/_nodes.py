@@ -1,4 +1,4 @@
-"""The way to a Ray cluster, and what must be so on each of its nodes before clips are sent to it."""
+"""Connect to a Ray cluster and check each of its nodes before clips are sent to it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from msapipe.errors import ConfigError, EndsRun, MissingLibrary, MsapipeError
 
 log = logging.getLogger("msapipe")
 
-# Ray itself tries for two minutes, and then ends the process.
+# Ray itself retries for two minutes and then ends the process.
 _SECONDS_TO_CONNECT = 5.0
-# A node that starts a Python process over a slow network disk.
+# Allows for a node that starts Python from a slow network disk.
 _SECONDS_TO_ANSWER = 120.0
 
 
@@ -40,11 +40,11 @@ def import_ray() -> Any:
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[Any]:
-    """The ray module, connected; what was connected here is disconnected at the end, and its workers end with it.
+    """The ray module, connected; a connection made here is closed at the end, which ends its workers.
 
     address: HOST:PORT, "auto" (the cluster of this machine), or None: RAY_ADDRESS, else the cluster of this machine,
-    else one that is started on it. A connection that is there already is used. Whether nodes must show a token is
-    the cluster's choice (RAY_AUTH_MODE). Raises EndsRun.
+    else a new one on it. An existing connection is reused. The cluster decides whether nodes must show a token
+    (RAY_AUTH_MODE). Raises EndsRun.
     """
     ray = import_ray()
     if ray.is_initialized():
@@ -66,7 +66,7 @@ def connected(address: str | None) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def folder_of_run(store: Store) -> Iterator[RunFolder]:
-    """A folder in the cache that is new, and goes with the run; raises CacheError."""
+    """A new folder in the cache, removed with the run; raises CacheError."""
     folder = RunFolder(store, f"run-{uuid.uuid4().hex}")
     try:
         folder.make()
@@ -76,7 +76,7 @@ def folder_of_run(store: Store) -> Iterator[RunFolder]:
 
 
 def check_nodes(ray: Any, folder: RunFolder) -> None:
-    """Raise EndsRun when a node has another msapipe, or does not see a folder that was just made in the cache."""
+    """Raise EndsRun when a node has another version of msapipe, or does not see the folder just made in the cache."""
     look_around = ray.remote(num_cpus=0, max_retries=0)(_look_around)
     where = (folder.store.address, folder.name)
     asked = [
@@ -88,7 +88,7 @@ def check_nodes(ray: Any, folder: RunFolder) -> None:
         try:
             version, wrong = ray.get(answer, timeout=_SECONDS_TO_ANSWER)
         except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
-            continue  # it has left the cluster meanwhile
+            continue  # it has left the cluster since
         except ray.exceptions.RayError as error:
             message = f"node {name} cannot run msapipe {__version__}: {line_of(error)}; is it installed there?"
             raise EndsRun(message) from error
@@ -99,22 +99,22 @@ def check_nodes(ray: Any, folder: RunFolder) -> None:
 
 
 def gpu_actors(ray: Any, share: float) -> int:
-    """How many actors of this share of a GPU the nodes hold together; raises ConfigError when it is none."""
+    """How many actors with this share of a GPU fit on the nodes together; raises ConfigError when none does."""
     gpus = [node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]]
-    fitting = sum(int(count / share + 1e-6) for count in gpus)  # ten tenths are one
+    fitting = sum(int(count / share + 1e-6) for count in gpus)  # ten times 0.1 is one
     if not fitting:
         raise ConfigError(f"--gpus-per-actor {share:g}: no node has that; the cluster has {sum(gpus):g} GPUs")
     return fitting
 
 
 def line_of(error: BaseException) -> str:
-    """The last line of what an error says, which in Ray's is the one that tells."""
+    """The last line of an error's message, the informative one in Ray's errors."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip() if lines else type(error).__name__
 
 
 def _look_around(cache: str, run: str) -> tuple[str, str]:
-    """On a node: its version of msapipe, and what keeps it from seeing the folder of the run, if anything does."""
+    """Run on a node: its msapipe version, and why it cannot see the run's folder ("" when it can)."""
     try:
         if RunFolder(open_store(cache), run).is_seen():
             return __version__, ""
@@ -133,7 +133,7 @@ def _only_on(node: dict[str, Any]) -> Any:
 
 
 def _check_port(address: str) -> None:
-    """Raise EndsRun when nobody listens at HOST:PORT."""
+    """Raise EndsRun when nothing listens at HOST:PORT."""
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdigit():
         return
@@ -145,13 +145,13 @@ def _check_port(address: str) -> None:
 
 @contextlib.contextmanager
 def _notices_apart(ray: Any) -> Iterator[None]:
-    """Lead what Ray has to say of its nodes to standard error (to nowhere with --quiet): Ray knows no such option.
+    """Send Ray's messages about its nodes to standard error (nowhere with --quiet); Ray has no option for it.
 
-    Standard output is for results, and a program that reads them knows nothing of raylets.
+    Standard output is for results, and programs that read them cannot parse log lines.
     """
     worker = ray._private.worker
     shown = getattr(worker, "print_worker_logs", None)
-    if shown is None:  # a version of Ray that does it elsewhere
+    if shown is None:  # a version of Ray that handles this elsewhere
         yield
         return
 
@@ -168,7 +168,7 @@ def _notices_apart(ray: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Ray ends the process on SIGTERM; here it ends the run, which disconnects from Ray as well."""
+    """Ray ends the process on SIGTERM; in this block the signal ends the run, which also disconnects from Ray."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

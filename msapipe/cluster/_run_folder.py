@@ -1,4 +1,4 @@
-"""A folder in the cache that lasts as long as a run on a cluster: what its processes leave there for each other."""
+"""A cache folder that lasts as long as a run on a cluster, in which its processes leave marks for each other."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from msapipe.cache.remote import write
 
 
 class RunFolder:
-    """Marks of the clips that processes have begun, each a small file of its own: no storage service appends.
+    """Marks of the clips that processes have begun, one small file each, since no storage service can append.
 
-    name: of the folder in the cache.
+    name: the folder's name in the cache.
     """
 
     def __init__(self, store: Store, name: str) -> None:
@@ -21,12 +21,12 @@ class RunFolder:
         self._folder = f"{top}/{name}"
 
     def make(self) -> None:
-        """Write the mark of the run itself, for empty folders are nothing in a storage service."""
+        """Write the run's own mark, since storage services keep no empty folders."""
         with self.store.asking("written"):
             write(self._files, f"{self._folder}/run", b"")
 
     def is_seen(self) -> bool:
-        """Whether the run's mark is seen from here."""
+        """Whether this machine sees the run's mark."""
         with self.store.asking("read"):
             try:
                 self._files.info(f"{self._folder}/run")
@@ -35,24 +35,24 @@ class RunFolder:
                 return False
 
     def begin(self, number: int) -> int:
-        """Mark that a process begins a clip; how many have, this one among them."""
+        """Mark that a process begins a clip; returns how many have begun it, this one included."""
         with self.store.asking("written"):
             write(self._files, f"{self._folder}/{number}-{uuid.uuid4().hex}", b"")
             return len(self._marks(number))
 
     def end(self, number: int) -> None:
-        """Take the marks of a clip away; they are no harm where that is not allowed."""
+        """Remove the marks of a clip; marks that may not be deleted do no harm."""
         with suppress(Exception):
             for path in self._marks(number):
                 self._files.rm_file(path)
 
     def remove(self) -> None:
-        """Take the folder away with all that is in it."""
+        """Delete the folder and everything in it."""
         with suppress(Exception):
             self._files.invalidate_cache()
             self._files.rm(self._folder, recursive=True)
 
     def _marks(self, number: int) -> list[str]:
-        self._files.invalidate_cache()  # others write there too
+        self._files.invalidate_cache()  # other processes write there too
         names = self._files.ls(self._folder, detail=False)
         return [name for name in names if name.rpartition("/")[2].startswith(f"{number}-")]

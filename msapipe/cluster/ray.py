@@ -1,9 +1,9 @@
-"""Clips on a Ray cluster: one task a clip on the CPUs, and actors that share the GPUs where a pipeline can use them.
+"""Clips on a Ray cluster: one task per clip on the CPUs, and actors that share the GPUs for pipelines that use them.
 
-Results go straight into the cache: a folder that all nodes see under the same path, with file locks (NFS), or one in a
-storage service, in front of which each node has a folder of its own. Only the names of clips, and what came of them,
-pass through Ray. All nodes must have msapipe and see the clips, and checkpoints of one's own, under the same paths.
-A node that is lost costs the clips in flight on it: they are run again elsewhere, and find what was stored of them.
+Results go straight into the cache: a folder with file locks (NFS) that all nodes see under the same path, or one in a
+storage service, with a local folder in front of it on each node. Only the names of clips and their outcomes pass
+through Ray. All nodes must have msapipe, and see the clips and any checkpoints of the user under the same paths.
+When a node is lost, its clips in flight run again elsewhere and reuse the results that it stored.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from msapipe.types import Clip
 
 log = logging.getLogger("msapipe")
 
-# Ray tries again without end, but a clip that kills each process that runs it must not be; few lose four nodes.
+# Ray retries without end, but must not for a clip that kills every process; few clips lose four nodes by bad luck.
 _TRIES = 4
-# One clip a block, so that nothing is lost with its neighbours; the driver keeps count of blocks, so not without end.
+# One clip per block, so that a failure costs no other clip. The driver tracks blocks, hence the limit.
 _MOST_BLOCKS = 20_000
 
 
@@ -48,10 +48,10 @@ def run_clips(
     gpus_per_actor: float | None = None,
     brief: bool = False,
 ) -> Generator[Outcome]:
-    """One outcome a clip, in order of completion, as the local engine's.
+    """Yield one outcome per clip, in order of completion, like the local engine.
 
     address: see ``connected``.   gpus_per_actor: the share of a GPU that each actor takes; 0: CPUs only; None: a whole
-    one where the cluster has any. What is stored is looked up by ``runner`` first; brief: without reading it.
+    one if the cluster has any. ``runner`` looks up stored results first; brief: without reading them.
     Outcomes that come from the cluster, or are brief, carry no features (the cache does).
     Raises EndsRun when no clip can succeed, MissingLibrary without ray, ConfigError for what a cluster cannot do.
     """
@@ -77,7 +77,7 @@ def run_clips(
 
 
 def _outcomes(ray: Any, dataset: Any, clips: list[Clip]) -> Iterator[Outcome]:
-    """What came of each clip. Raises EndsRun as a runner does, and when the cluster is lost."""
+    """The outcome of each clip. Raises EndsRun as a runner does, and when the cluster is lost."""
     unheard = dict(enumerate(clips))
     try:
         for row in dataset.iter_rows():
@@ -90,7 +90,7 @@ def _outcomes(ray: Any, dataset: Any, clips: list[Clip]) -> Iterator[Outcome]:
 
 
 def _dataset(ray: Any, runner: Runner, clips: list[Clip], folder: RunFolder, gpus_per_actor: float | None) -> Any:
-    """The clips as rows, and the one or two steps through which they go; nothing runs yet."""
+    """The clips as rows with their one or two lazy steps; nothing runs yet."""
     spec, cache, options = runner.spec, runner.store.address, runner.options
     share = _gpu_share(ray, spec, options, gpus_per_actor)
     rows = [{"number": number, "clip": json.dumps(clip_message(clip))} for number, clip in enumerate(clips)]
@@ -100,14 +100,14 @@ def _dataset(ray: Any, runner: Runner, clips: list[Clip], folder: RunFolder, gpu
         if not share:
             return dataset.map(_run, fn_args=(_start(spec, cache, on_cpus, folder),), num_cpus=1)
         first = spec.on_cpu()
-        if first is not None and not options.overwrite:  # or both steps would compute the same anew
+        if first is not None and not options.overwrite:  # or both steps would recompute the same
             part = replace(on_cpus, in_part=True)
             dataset = dataset.map(_prepare, fn_args=(_start(first, cache, part, folder),), num_cpus=1)
         return dataset.map(
             _Models,
             fn_constructor_args=(_start(spec, cache, options, folder),),
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=gpu_actors(ray, share)),
-            num_cpus=0,  # or they could take the last one from the first step, and wait for it for ever
+            num_cpus=0,  # or the actors could take the CPU that the first step, which they wait for, needs
             num_gpus=share,
         )
 
@@ -122,11 +122,11 @@ def _gpu_share(ray: Any, spec: PipelineSpec, options: Options, named: float | No
 
 @contextlib.contextmanager
 def _context(ray: Any) -> Iterator[None]:
-    """How Ray Data is to go about data sets that are made inside."""
+    """The Ray Data settings of data sets made inside."""
     quiet = not log.isEnabledFor(logging.DEBUG)
     logging.getLogger("ray.data").setLevel(logging.CRITICAL if quiet else logging.INFO)
     context = ray.data.DataContext.get_current().copy()
-    context.max_errored_blocks = -1  # a clip that cannot be run is told of; it does not end the others
+    context.max_errored_blocks = -1  # a failed clip is reported and does not end the others
     context.enable_progress_bars = False  # msapipe has its own
     context.print_on_execution_start = not quiet
     with ray.data.DataContext.current(context):
@@ -134,12 +134,12 @@ def _context(ray: Any) -> Iterator[None]:
 
 
 def _start(spec: PipelineSpec, cache: str, options: Options, folder: RunFolder) -> str:
-    """The start message, with the folder of the run; relative paths mean on a node what they mean here."""
+    """The start message, with the run's folder and the working folder, which relative paths start from on nodes too."""
     return json.dumps({**start_message(spec, cache, options), "run": folder.name, "from": os.getcwd()})
 
 
 class _Worker:
-    """On a node: the runner of a process, and the count of the processes that died on a clip."""
+    """On a node: a process's runner, and the count of processes that died on a clip."""
 
     def __init__(self, start: str) -> None:
         message = json.loads(start)
@@ -149,7 +149,7 @@ class _Worker:
         self._folder = RunFolder(self._runner.store, message["run"])
 
     def run(self, row: dict[str, Any]) -> dict[str, Any]:
-        """What came of the clip, as ``answer`` says it; each beginning is counted in the folder of the run."""
+        """The answer for a clip (see ``answer``); each attempt is counted in the run's folder."""
         clip = json.loads(row["clip"])
         try:
             tries = self._folder.begin(row["number"])
@@ -165,17 +165,17 @@ class _Worker:
 
 @lru_cache(maxsize=4)
 def _worker(start: str) -> _Worker:
-    """The one worker of this process, so that its stages are loaded once."""
+    """The only worker of this process, so that it loads its stages once."""
     return _Worker(start)
 
 
 def _prepare(row: dict[str, Any], start: str) -> dict[str, Any]:
-    """The first step: what needs no GPU goes into the cache. What goes wrong, the second step will meet again."""
+    """The first step: caches whatever needs no GPU. Errors are left for the second step, which meets them again."""
     return {**row, "first": json.dumps(_worker(start).run(row))}
 
 
 def _run(row: dict[str, Any], start: str) -> dict[str, Any]:
-    """The only step, or the second one."""
+    """The only step, or the second of two."""
     answered = _worker(start).run(row)
     first = json.loads(row.get("first", "{}"))
     if "timings" in first and "timings" in answered:
@@ -194,7 +194,7 @@ class _Models:
 
 
 def _both(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """The second step's answer, with what the first one computed and how long it took."""
+    """The second step's answer, with the timings of the first added."""
     spent = dict(first["timings"])
     for name, seconds in second["timings"].items():
         spent[name] = spent.get(name, 0.0) + seconds

@@ -1,1 +1,1 @@
-"""How many clips are run at once on one machine: in this process, or in several. The work is pipeline/run.py."""
+"""Engines: clips run one at a time in this process or in several processes. pipeline/run.py does the work."""

@@ -1,4 +1,4 @@
-"""Clips on this machine: one behind the other, or by several worker processes with one thread each."""
+"""Clips on this machine: one after the other, or in several worker processes of one thread each."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _SECONDS_TO_STOP = 1.0
 
 
 def run_clips(runner: Runner, clips: Iterable[Clip], jobs: int = 0, brief: bool = False) -> Generator[Outcome]:
-    """One outcome a clip, in order of completion.
+    """Yield one outcome per clip, in order of completion.
 
-    jobs: worker processes; 0: one a core when enough clips are left to compute to pay for starting them. What is
-    stored is looked up by ``runner``, in this process; brief: without reading it. Outcomes that come from a worker, or
-    are brief, carry no features (the cache does). Several devices ("cuda:0,cuda:1") are dealt out to the workers in
-    turn. Raises EndsRun when no clip can succeed: results must be kept and cannot be, or weights are missing.
+    jobs: worker processes; 0: one per core if enough clips are left to compute to pay for starting them. ``runner``
+    looks up stored results in this process; brief: without reading them. Outcomes that come from a worker, or are
+    brief, carry no features (the cache does). Workers get several devices ("cuda:0,cuda:1") in turn. Raises EndsRun
+    when no clip can succeed: results must be kept but cannot be, or weights are missing.
     """
     devices = runner.options.device.split(",")
     look = Look(runner, brief)
@@ -60,9 +60,9 @@ def _cores() -> int:
 
 
 class Worker:
-    """A process that is asked a clip and answers with an outcome, a line of JSON each (see worker.py).
+    """A process that is sent clips and answers with outcomes, one line of JSON each (see worker.py).
 
-    It is no child of multiprocessing: that would run a user's script again, and pickle what goes to and fro.
+    multiprocessing is not used: it would run a user's script again, and pickle all messages.
     """
 
     def __init__(self, start: dict[str, Any]) -> None:
@@ -80,7 +80,7 @@ class Worker:
         return outcome_of(clip, json.loads(line))
 
     def stop(self) -> None:
-        """End the process; it gets a moment to clear up behind itself."""
+        """End the process, with a moment to clean up."""
         decoders = _children(self._process.pid)
         self._process.terminate()
         if self._process.stdin is not None:
@@ -88,7 +88,7 @@ class Worker:
                 self._process.stdin.close()
         try:
             self._process.wait(_SECONDS_TO_STOP)
-        except subprocess.TimeoutExpired:  # inside a library that hears no signals
+        except subprocess.TimeoutExpired:  # inside a library that ignores signals
             self._process.kill()
             self._process.wait()
         for decoder in decoders:
@@ -96,14 +96,14 @@ class Worker:
 
     def _say(self, message: dict[str, Any]) -> None:
         if self._process.stdin is not None:
-            # It has died, or was stopped: the missing answer will show it.
+            # The process has died or was stopped; the missing answer will show it.
             with contextlib.suppress(BrokenPipeError, ValueError):
                 self._process.stdin.write(json.dumps(message).encode("ascii") + b"\n")
                 self._process.stdin.flush()
 
 
 def _adopt_orphans() -> None:
-    """Make decoders whose worker was killed children of this process, so that they can be waited for."""
+    """Make the decoders of killed workers children of this process, so that it can wait for them."""
     if sys.platform == "linux":
         import ctypes
 
@@ -111,7 +111,7 @@ def _adopt_orphans() -> None:
 
 
 def _children(process: int) -> list[int]:
-    """The child processes of a process, where the system says."""
+    """The child processes of a process, if the system lists them."""
     try:
         return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
     except OSError:
@@ -119,8 +119,8 @@ def _children(process: int) -> list[int]:
 
 
 def _reap(process: int) -> None:
-    """Wait a moment for an orphan, which its parent's death has killed, to be gone."""
-    with contextlib.suppress(ChildProcessError):  # its parent has waited for it
+    """Wait a moment for an orphan, killed by its parent's death, to be gone."""
+    with contextlib.suppress(ChildProcessError):  # its parent waited for it
         for _ in range(50):
             if os.waitpid(process, os.WNOHANG)[0]:
                 return
@@ -128,7 +128,7 @@ def _reap(process: int) -> None:
 
 
 class _Pool:
-    """Workers, each led by a thread that hands it clips and replaces it when it dies."""
+    """Workers, each with a thread that sends it clips and replaces it when it dies."""
 
     def __init__(
         self, runner: Runner, jobs: int, look: Callable[[Clip], Outcome | None], devices: Sequence[str]
@@ -143,7 +143,7 @@ class _Pool:
         self._starting = threading.Lock()
 
     def run(self, clips: Iterator[Clip]) -> Generator[Outcome]:
-        """Outcomes as they come; no more than two clips a worker are waiting, however many there are."""
+        """Outcomes as they come; no more than two clips per worker wait, however many there are."""
         _adopt_orphans()
         threads = [threading.Thread(target=self._lead, args=(i,), daemon=True) for i in range(self.jobs)]
         for thread in threads:
@@ -171,7 +171,7 @@ class _Pool:
             self.runner.store.sweep()
 
     def end(self) -> None:
-        """Stop all workers, also one that is just being started; no other starts any more."""
+        """Stop all workers, even one that is just starting; no new one starts afterwards."""
         with self._starting:
             self._stopping = True
         stoppers = [threading.Thread(target=worker.stop) for worker in list(self._workers.values())]
@@ -197,7 +197,7 @@ class _Pool:
             self._done.put(outcome)
 
     def _try(self, number: int, clip: Clip) -> Outcome | None:
-        """The outcome of a clip, by a new worker if need be; None when all is being stopped."""
+        """The outcome of a clip, from a new worker if needed; None when the pool is stopping."""
         for _ in range(_TRIES):
             with self._starting:
                 if self._stopping:

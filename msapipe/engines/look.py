@@ -1,19 +1,19 @@
-"""What a run looks up by itself before it hands clips to others."""
+"""Look up stored results before clips are handed to workers."""
 
 from __future__ import annotations
 
 from msapipe.pipeline.run import Outcome, Runner
 from msapipe.types import Clip
 
-# Without a summary all results of a clip are read, some milliseconds each: of many clips a work for many processes.
+# Without a summary, all results of a clip must be read, some milliseconds each: for many clips the workers' job.
 _READ_HERE = 200
 
 
 class Look:
-    """Called with a clip: its outcome when everything is stored (or it cannot be read), None when there is work.
+    """Called with a clip: its outcome when everything is stored (or it is unreadable), None when there is work.
 
-    brief: outcomes without features, by summaries; where there is none the results are read, but of the first clips
-    only. The others count as work, which whoever runs them will find done.
+    brief: outcomes without features, from summaries. Without a summary, results are read, but only those of the
+    first clips; the rest count as work, which the workers will find already done.
     """
 
     def __init__(self, runner: Runner, brief: bool) -> None:

@@ -1,4 +1,4 @@
-"""What goes to another process that runs clips, and what comes back: plain values, fit for JSON."""
+"""The messages to and from other processes that run clips: plain values, fit for JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ANSWERED = ("status", "computed", "error", "missing", "coverage", "notes", "sec
 
 
 def start_message(spec: PipelineSpec, cache: str, options: Options) -> dict[str, Any]:
-    """All that a process needs to know before its first clip; cache: its address."""
+    """Everything a process needs before its first clip.   cache: its address."""
     return {
         "pipeline": {
             **{"text": spec.text, "name": spec.name, "source": str(spec.source or "")},
@@ -29,7 +29,7 @@ def start_message(spec: PipelineSpec, cache: str, options: Options) -> dict[str,
 
 
 def runner_of(start: dict[str, Any]) -> Runner:
-    """The runner that a start message speaks of. Raises ConfigError as the reading of a pipeline does."""
+    """The runner that a start message describes. Raises ConfigError as reading a pipeline does."""
     said = start["pipeline"]
     spec = parse_spec(said["text"], said["name"], Path(said["source"]) if said["source"] else None)
     options = dict(start["options"])
@@ -47,7 +47,7 @@ def clip_message(clip: Clip) -> dict[str, Any]:
 
 
 def answer(runner: Runner, clip: dict[str, Any]) -> dict[str, Any]:
-    """Run the clip of a message; what came of it without features, or why the run must end."""
+    """Run the clip of a message; returns its outcome without features, or why the run must end."""
     asked = Clip(**{**clip, "path": Path(clip["path"])})
     try:
         outcome = runner.stored(asked, "notes") or runner.run(asked)
@@ -62,7 +62,7 @@ def ended(error: EndsRun) -> dict[str, Any]:
 
 
 def outcome_of(clip: Clip, answered: dict[str, Any]) -> Outcome:
-    """The outcome that an answer speaks of. Raises EndsRun where the runner did."""
+    """The outcome that an answer describes. Raises EndsRun if the runner did."""
     if "ended" in answered:
         kind, message = answered["ended"]
         raise {known.__name__: known for known in EndsRun.__subclasses__()}[kind](message)

@@ -1,6 +1,6 @@
-"""A worker of the local engine: clips in from standard input, outcomes out to standard output, one JSON line each.
+"""A worker of the local engine: reads clips from standard input, writes outcomes to standard output, as JSON lines.
 
-The first line says the pipeline, the cache and the options. It ends with its input, or with a signal.
+The first line gives the pipeline, the cache and the options. The worker ends with its input, or on a signal.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import signal
 import sys
 from types import FrameType
 
-# Ctrl-C reaches every process of the terminal; only the first one decides what it means. Before the slow imports.
+# Ctrl-C reaches every process of the terminal; only the main one handles it. Set before the slow imports.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 from msapipe.engines.wire import answer, runner_of  # noqa: E402
 
 
 def main() -> None:
-    """Answer until there is nothing more to read."""
+    """Answer until the input ends."""
     signal.signal(signal.SIGTERM, _end)
     out = os.fdopen(os.dup(1), "w", encoding="ascii")
-    os.dup2(2, 1)  # what a library prints must not get between two answers
+    os.dup2(2, 1)  # library output must not get between two answers
     start = json.loads(sys.stdin.readline())
     not_outlive(start["parent"])
     with runner_of(start) as runner:
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def not_outlive(parent: int) -> None:
-    """End at once when the parent is killed; it then reads no answer any more."""
+    """Exit when the parent is killed, since nobody reads the answers any more."""
     if sys.platform == "linux":
         import ctypes
 
@@ -41,7 +41,7 @@ def not_outlive(parent: int) -> None:
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(1)  # through the runner's exit: its decoder ends, its unfinished files go
+    raise SystemExit(1)  # the runner then ends its decoder and removes its unfinished files
 
 
 if __name__ == "__main__":
