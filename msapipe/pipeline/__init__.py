@@ -1,1 +1,1 @@
-"""Pipelines, plans, the one loop, and scores."""
+"""Pipelines, their plans, the loop that runs them, and scores."""

@@ -1,4 +1,4 @@
-"""A bar while a list of clips is worked on, on a terminal and in a notebook."""
+"""A progress bar for lists of clips, on a terminal and in a notebook."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 def with_bar(items: Iterable[T], wanted: bool | None = None, total: int | None = None) -> Iterator[T]:
-    """The items, and on standard error how many are done.
+    """Yield the items, with a progress bar on standard error.
 
-    wanted: None for a bar where somebody looks: more than one item, and a terminal or a notebook.   total: how many
-    items there are, where they do not tell it themselves.
+    wanted: None shows the bar when somebody watches: more than one item, and a terminal or a notebook.   total: the
+    number of items, where it cannot be taken from ``items``.
     """
     total = len(items) if isinstance(items, Sized) else total
     if wanted is None:
@@ -21,7 +21,7 @@ def with_bar(items: Iterable[T], wanted: bool | None = None, total: int | None =
     if not wanted:
         yield from items
         return
-    # The plain bar: the one of widgets needs a package, and warns where it is not there.
+    # The plain bar: the widget bar needs another package, and warns without it.
     from tqdm.std import tqdm
 
     with tqdm(items, total=total, unit="clip", file=sys.stderr, dynamic_ncols=True) as bar:
@@ -29,5 +29,5 @@ def with_bar(items: Iterable[T], wanted: bool | None = None, total: int | None =
 
 
 def _watched() -> bool:
-    """Whether standard error is read by a person; a notebook's is no terminal."""
+    """Whether a person reads standard error. A notebook counts, although it is no terminal."""
     return "ipykernel" in sys.modules or sys.stderr.isatty()

@@ -27,7 +27,7 @@ class _Strict(BaseModel):
 
 
 class Label(_Strict):
-    """A name for scores below ``below`` (exclusive) and at or above the bound of the label before it."""
+    """The name of scores below ``below`` (exclusive) and at or above the previous label's bound."""
 
     name: str
     below: float | None = None
@@ -42,7 +42,7 @@ class WeightsFile(_Strict):
 
 
 class Trained(_Strict):
-    """On what, how, with which command; ``dataset`` None: the numbers were stated, not learned."""
+    """How the model was trained; ``dataset`` None: the numbers were set by hand, not learned."""
 
     dataset: str | None
     split: str | None = None
@@ -53,9 +53,9 @@ class Trained(_Strict):
 class Card(_Strict):
     """model.yaml.
 
-    features: everything that the numbers it reads came from (see ``signature``); dims: columns of each modality.
-    pipeline: what makes these features, a bundled name or pipeline.yaml in the folder; None where nobody knows.
-    scale: lowest and highest score.   calibrated: whether the score was fitted to labels of people.
+    features: everything that determines the features it reads (see ``signature``); dims: columns of each modality.
+    pipeline: what makes these features, a bundled name or pipeline.yaml in the folder; None when unknown.
+    scale: lowest and highest score.   calibrated: whether the score was fitted to human labels.
     """
 
     schema_version: int
@@ -79,7 +79,7 @@ class Card(_Strict):
     papers: tuple[str, ...] = ()
 
     def label(self, score: float, interval: tuple[float, float] | None = None) -> str:
-        """The name of a score, UNCLEAR where its interval reaches past what is neutral on both sides."""
+        """The name of a score, UNCLEAR if its interval reaches past the neutral label on both sides."""
         if interval is not None:
             low, middle, high = (self._place(value) for value in (interval[0], sum(self.scale) / 2, interval[1]))
             if low < middle < high:
@@ -87,7 +87,7 @@ class Card(_Strict):
         return self.labels[self._place(score)].name
 
     def _place(self, score: float) -> int:
-        """The number of the label of a score."""
+        """The index of a score's label."""
         bounds = (label.below for label in self.labels[:-1])
         return next((i for i, below in enumerate(bounds) if below is None or score < below), len(self.labels) - 1)
 
@@ -98,7 +98,7 @@ def model_names() -> dict[str, Path]:
 
 
 def model_folder(name: str, beside: Path | None = None) -> Path:
-    """The folder of a model: a bundled name, or a path (relative to ``beside`` or to here)."""
+    """The folder of a model: a bundled name, or a path (relative to ``beside`` or the working folder)."""
     known = model_names()
     if name in known:
         return known[name]
@@ -137,10 +137,10 @@ def read_card(folder: Path) -> Card:
 
 
 def signature(spec: PipelineSpec) -> dict[str, Any]:
-    """All that a pipeline's features depend on, in the form in which a model card keeps it.
+    """Everything that a pipeline's features depend on, as a model card stores it.
 
-    media options, then slot -> channel -> stage, version, params and the hashes of its weights. Of the sources of a
-    transcript nothing is kept: words are words, wherever they come from.
+    media options, then slot -> channel -> stage, version, params and the hashes of its weights. Transcript sources are
+    left out: words are words, wherever they come from.
     """
     found: dict[str, Any] = {"media": asdict(spec.media)}
     for use in spec.uses():
@@ -156,12 +156,12 @@ def signature(spec: PipelineSpec) -> dict[str, Any]:
 
 
 def foreign(card: Card) -> bool:
-    """Whether the model was trained on features of which nobody knows how they were made."""
+    """Whether the model was trained on features of unknown origin."""
     return "file" in card.features
 
 
 def no_raw_clip(card: Card, model: str) -> str:
-    """Why such a model can score no raw clip, and what it can do."""
+    """Why such a model cannot score a raw clip, and what it can do."""
     return (
         f"model {model} cannot score a raw clip: it was trained on {card.trained.dataset}, features that another tool "
         "made, and no pipeline is known to make the same; type: msapipe evaluate FEATURES --model "

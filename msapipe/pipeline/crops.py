@@ -39,7 +39,7 @@ def save_crops(outcome: Outcome, target: Path) -> int:
 
 
 def below(target: Path, clip_id: str) -> Path:
-    """The place of a clip below ``target``; raises CacheError where a link that lies there leads out of it."""
+    """The path of a clip below ``target``; raises CacheError if an existing link leads out of it."""
     place = target / safe_name(clip_id)
     if leads_out(place, target):
         raise CacheError(f"{place} leads out of {target} by a link; take the link away, or name another folder")
@@ -47,7 +47,7 @@ def below(target: Path, clip_id: str) -> Path:
 
 
 def safe_name(clip_id: str) -> Path:
-    """A clip's id as a path that stays below where it is put; an id that would not is hashed."""
+    """A clip's id as a relative path that cannot leave its folder; other ids are hashed."""
     parts = clip_id.split("/")
     plain = all(part not in ("", ".", "..") and len(os.fsencode(part)) < 200 and "\\" not in part for part in parts)
     return Path(*parts) if plain else Path(digest({"id": clip_id})[:32])
@@ -56,7 +56,7 @@ def safe_name(clip_id: str) -> Path:
 def _write(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink():  # what it leads to is not written over
+        if path.is_symlink():  # do not write over the link's target
             path.unlink()
         path.write_bytes(data)
     except OSError as error:

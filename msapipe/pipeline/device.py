@@ -1,4 +1,4 @@
-"""Which processor the networks run on."""
+"""The device that the networks run on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msapipe.errors import ConfigError
 
 
 def resolve_device(name: str) -> str:
-    """ "auto" to the first GPU, or the CPU; "1" is cuda:1. Raises ConfigError for a GPU that is not there."""
+    """ "auto" becomes the first GPU, or the CPU; "1" becomes cuda:1. Raises ConfigError for a GPU that is missing."""
     if name == "cpu" or (name == "auto" and not has_driver()):
         return "cpu"
     import torch
@@ -27,9 +27,9 @@ def resolve_device(name: str) -> str:
 
 @cache
 def has_driver() -> bool:
-    """Whether a driver of NVIDIA's can be loaded; without one there is nothing that torch, slow to import, could find.
+    """Whether an NVIDIA driver can be loaded; without one there is no need to import torch, which is slow.
 
-    torch built for AMD's GPUs calls them cuda too; their driver is looked for alike.
+    torch built for AMD GPUs calls them cuda too, so their driver is looked for as well.
     """
     for library in ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so"):
         try:

@@ -1,4 +1,4 @@
-"""Why a score is what it is: what each word adds, how the score grows as the clip goes on, gates and attention."""
+"""Explain a score: what each word adds, how the score develops over the clip, gates and attention."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from msapipe.types import FeatureSequence, Prediction, Transcript, Word
 
 Features = Mapping[str, FeatureSequence]
 
-# A word is taken out of a stretch of so many: what a text model reads as one passage.
+# Words per stretch, from which single words are left out: what a text model reads as one passage.
 STRETCH = 60
-# Each word costs one reading of its stretch.
+# Words tried at most: each costs one reading of its stretch.
 MOST_WORDS = 600
-# So many points has the running score of a clip at most.
+# Points of the running score at most.
 _POINTS = 60
 
 
 @dataclass(frozen=True)
 class WordEffect:
-    """A word and what it adds to what the text says, on the model's scale; None where that is not known.
+    """A word and what it adds to the text's own score, on the model's scale; None when unknown.
 
-    start, end: seconds from the clip's start, None when not known.
+    start, end: seconds from the clip's start, None when unknown.
     """
 
     text: str
@@ -42,13 +42,13 @@ class WordEffect:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What lies behind a prediction.
+    """The reasons for a prediction.
 
-    words: every word, in order.   method: how ``adds`` came about, or why it did not.
-    running: (seconds, score) of what was said, heard and seen up to then, in order; () for a clip that was scored in
-    windows, or whose features cannot be cut by time.
-    trust: modality to how far the score follows it; {} where the model does not say.
-    diagnostics: gates, attention and the like, the mean over windows: name to float64 of any shape.
+    words: every word, in order.   method: how ``adds`` was computed, or why it was not.
+    running: (seconds, score) of everything up to that time, in order; () for a clip that was scored in windows, or
+    whose features cannot be cut by time.
+    trust: modality to how far the score follows it; {} if the model does not report it.
+    diagnostics: gates, attention and the like, averaged over windows: name to float64 of any shape.
     """
 
     words: tuple[WordEffect, ...] = ()
@@ -63,7 +63,7 @@ class Explanation:
         return sorted(known, key=lambda word: -abs(word.adds or 0.0))[:count]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, fit for JSON; numbers have four digits."""
+        """Plain values, fit for JSON; numbers are rounded to four decimals."""
         return {
             "method": self.method,
             "words": [
@@ -89,7 +89,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def explain(outcome: Outcome, found: Prediction, model: Model, runner: Runner) -> Explanation:
-    """Explain the score of a clip that was run and scored; the pipeline's text stages read it anew, word by word."""
+    """Explain the score of a clip that was run and scored; reruns the pipeline's text stages without each word."""
     features = features_of(outcome, model.card.dims)
     words = outcome.values.get("words") or outcome.values.get("transcript") or Transcript()
     reader, why_not = _reader(outcome, model, runner)
@@ -106,20 +106,20 @@ def explain(outcome: Outcome, found: Prediction, model: Model, runner: Runner) -
 
 
 def features_of(outcome: Outcome, names: Iterable[str]) -> dict[str, FeatureSequence]:
-    """The features of these modalities, also of a clip that a worker ran and that was read from the cache after."""
+    """The features of these modalities, also for a clip that a worker ran and that was then read from the cache."""
     found = {name: outcome.features.get(name, outcome.values.get(name)) for name in names}
     return {name: part for name, part in found.items() if isinstance(part, FeatureSequence)}
 
 
 class _Reader:
-    """The text stages of a pipeline and the model's head for text: what a text by itself says."""
+    """The pipeline's text stages and the model's text head: they score text by itself."""
 
     def __init__(self, model: Model, steps: Sequence[Step]) -> None:
         self._model, self._steps = model, steps
         self.name = ", ".join(dict.fromkeys(step.name for step in steps))
 
     def features(self, words: Transcript) -> FeatureSequence | None:
-        """Features of the text as the model reads them, None without a valid row."""
+        """The text's features as the model reads them, None without a valid row."""
         channels = {
             step.channel: step.use.stage.run(**dict.fromkeys(step.inputs, words)) for step in self._steps if step.use
         }
@@ -127,7 +127,7 @@ class _Reader:
         return part if part is not None and part.valid.any() else None
 
     def says(self, texts: Sequence[Transcript]) -> list[float | None]:
-        """The score of each text by itself, None of one in which nothing can be read."""
+        """The score of each text by itself, None for a text without features."""
         read = [self.features(text) if text.words else None for text in texts]
         known = [{"text": part} for part in read if part is not None]
         scores = iter(self._model.alone(known, "text"))
@@ -135,7 +135,7 @@ class _Reader:
 
 
 def _reader(outcome: Outcome, model: Model, runner: Runner) -> tuple[_Reader | None, str]:
-    """What reads text by itself, or why nothing can."""
+    """A reader of text by itself, or the reason why there is none."""
     if "text" not in model.card.dims:
         return None, "the model reads no text"
     if "text" not in features_of(outcome, ("text",)):
@@ -146,13 +146,13 @@ def _reader(outcome: Outcome, model: Model, runner: Runner) -> tuple[_Reader | N
             return None, f"{step.name} reads more than words"
         try:
             runner.load(step)
-        except MsapipeError as error:  # the features were stored, and what made them has gone since
+        except MsapipeError as error:  # the features are stored, but their stage can no longer be loaded
             return None, f"{step.name} cannot be loaded: {error}"
     return _Reader(model, steps), ""
 
 
 def _effects(words: Transcript, reader: _Reader | None, why_not: str) -> tuple[tuple[WordEffect, ...], str]:
-    """Leave-one-out: what the text's own score loses when a word is taken out of its stretch."""
+    """Leave-one-out: the score of a stretch of text less its score without the word."""
     count = min(len(words.words), MOST_WORDS) if reader is not None else 0
     adds: list[float | None] = [None] * len(words.words)
     if reader is not None:
@@ -177,7 +177,7 @@ def _effects(words: Transcript, reader: _Reader | None, why_not: str) -> tuple[t
 def _running(
     model: Model, features: Features, words: Transcript, reader: _Reader | None
 ) -> tuple[tuple[float, float], ...]:
-    """The score of what was said, heard and seen up to each of some moments."""
+    """The score of everything up to each of some moments."""
     seconds = length_of(features)
     if seconds > LONG or model.spec.align not in (None, "words") or not features:
         return ()
@@ -189,7 +189,7 @@ def _running(
     for moment in moments:
         so_far = {name: _until(part, float(moment)) for name, part in features.items()}
         if reader is not None and "text" in so_far:
-            # A row of text may hold what its whole passage says: the words so far are read by themselves.
+            # A row of text may depend on its whole passage, so the words so far are encoded by themselves.
             said = tuple(word for word in words.words if _ended(word, float(moment)))
             if len(said) not in read:
                 read[len(said)] = reader.features(replace(words, words=said)) if said else None

@@ -1,4 +1,4 @@
-"""What a user named on a command line, as clips: files, folders, globs, list files and standard input."""
+"""Command-line arguments as clips: files, folders, globs, list files and standard input."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _GLOB = frozenset("*?[")
 
 
 def find_clips(arguments: Iterable[str], dataset: str = "") -> Iterator[Example | Refused]:
-    """Every clip that the arguments name, each stretch of a file once, in order.
+    """Yield every clip that the arguments name, each stretch of a file once, in order.
 
-    A file is taken as it is, whatever its name; a folder is read by the reader of its data set (``dataset``, else the
-    one that recognises it, else all media files in it); a pattern in quotes is expanded (``**`` goes
-    into folders); a text file (.txt, .lst, .list) holds one path a line, relative to the folder that it lies in;
-    ``-`` reads such lines, or paths ended by NUL bytes, from standard input.
+    A file is taken whatever its name; a folder is read by the reader of its data set (``dataset``, else the one that
+    recognises it, else all media files in it); a pattern in quotes is expanded (``**`` goes into folders); a text file
+    (.txt, .lst, .list) holds one path per line, relative to its own folder; ``-`` reads such lines, or NUL-terminated
+    paths, from standard input.
     """
     seen: set[tuple[str, float, float | None]] = set()
     ids: set[str] = set()
@@ -39,7 +39,7 @@ def find_clips(arguments: Iterable[str], dataset: str = "") -> Iterator[Example 
             if stretch in seen:
                 continue
             seen.add(stretch)
-            if clip.id in ids:  # two folders may hold a file of one name
+            if clip.id in ids:  # two folders may hold files of the same name
                 longer = clip.path.as_posix() if not clip.start else f"{clip.path.as_posix()}@{clip.start:g}"
                 found = replace(found, clip=replace(clip, id=longer))
             ids.add(found.clip.id)
@@ -70,7 +70,7 @@ def _folder(path: Path, dataset: str) -> Iterator[Example | Refused]:
     empty = True
     reader = reader_of(path, dataset)
     for item in reader.read():
-        if isinstance(item, Example):  # whoever wrote the reader
+        if isinstance(item, Example):  # checked whatever the reader, as users may write their own
             item = reader.refuse_outside(item.clip.path) or item
         empty = empty and not (isinstance(item, Example) or not item.skipped)
         yield item
@@ -79,7 +79,7 @@ def _folder(path: Path, dataset: str) -> Iterator[Example | Refused]:
 
 
 def _listed(data: bytes, source: Path, folder: Path, dataset: str) -> Iterator[Example | Refused]:
-    """What the lines of a list name; a line that leads to nothing is refused with its number."""
+    """The clips that the lines of a list name; a line without a match is refused with its number."""
     try:
         lines = _lines(data)
     except MediaError as error:
@@ -98,7 +98,7 @@ def _listed(data: bytes, source: Path, folder: Path, dataset: str) -> Iterator[E
 
 
 def _lines(data: bytes) -> list[tuple[str, ...]]:
-    """The lines of a list, each in the spellings in which it may be a name: its bytes as they are, and as text."""
+    """The lines of a list, each in the spellings that its name may have: the raw bytes, and decoded text."""
     text = None
     if b"\0" not in data or data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0\n" in data or b"\n\0" in data:
         try:
@@ -113,7 +113,7 @@ def _lines(data: bytes) -> list[tuple[str, ...]]:
 
 
 def _of_line(name: str, folder: Path) -> Path | None:
-    """The file, folder or pattern that a line means: as it is, or as other systems and programs write it."""
+    """The file, folder or pattern that a line names: as written, or as other systems and programs would write it."""
     if "\0" in name:
         return None
     plain = name.strip()
@@ -126,12 +126,12 @@ def _of_line(name: str, folder: Path) -> Path | None:
 
 
 def _accents(name: str) -> tuple[str, str]:
-    """A name with its accents in one letter, and apart, as Macs write them."""
+    """A name in NFC (composed accents) and in NFD (separate accents, as on Macs)."""
     return unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)
 
 
 def _as_list(path: Path) -> bytes | None:
-    """The bytes of a list file; None when it is a media file that only is named like a list."""
+    """The bytes of a list file; None for a media file that is only named like a list."""
     try:
         data = path.read_bytes() if path.stat().st_size < 1 << 26 else b""
         return data if decode_text(data, ("zh", "en")) else None
@@ -140,7 +140,7 @@ def _as_list(path: Path) -> bytes | None:
 
 
 def only_clips(found: Iterable[Example | Refused]) -> Iterator[Clip]:
-    """The clips; raises at the first thing that is none and was meant as one."""
+    """Yield the clips; raises at the first item that was meant as a clip but is none."""
     for item in found:
         if isinstance(item, Example):
             yield item.clip

@@ -1,4 +1,4 @@
-"""Which pipeline a model folder reads, so that nobody must name it."""
+"""Find the pipeline that a model folder reads, so that users need not name it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from msapipe.pipeline.card import Card, check_features, foreign, model_folder, n
 from msapipe.pipeline.spec import DEFAULT, PipelineSpec, load_spec, pipeline_names, portable_text
 from msapipe.safe_paths import leads_out
 
-# A pipeline that is the user's own is kept in the model folder under this name.
+# The name in the model folder of a user's own pipeline.
 OWN = "pipeline.yaml"
 
 
 def made_by(spec: PipelineSpec) -> dict[str, Any]:
-    """What features of a pipeline depend on, in the form of a model card, and the pipeline itself."""
+    """What a pipeline's features depend on, as in a model card, and the pipeline itself."""
     own = pipeline_names().get(spec.name)
     bundled = own == spec.source and (own is None or spec.text == text_of(own, MOST_YAML))
     named = {"name": spec.name} if bundled else {"name": spec.name, "text": portable_text(spec)}
@@ -29,14 +29,14 @@ def made_by(spec: PipelineSpec) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ModelPipeline:
-    """What a model card says of its pipeline: a bundled name or OWN, None when none is known; text: that of OWN."""
+    """The pipeline in a model card: a bundled name or OWN, None when unknown; text: that of OWN."""
 
     name: str | None
     text: str = ""
 
     @classmethod
     def of(cls, made_by: Mapping[str, Any]) -> ModelPipeline:
-        """By what the features of a data set depend on; where they name no pipeline, a bundled one that makes them."""
+        """The pipeline of a data set's features; if ``made_by`` names none, the bundled one that makes them."""
         said = made_by.get("pipeline") or {}
         if said.get("text"):
             return cls(OWN, said["text"])
@@ -44,16 +44,16 @@ class ModelPipeline:
             return cls(said["name"])
         for name in pipeline_names():
             spec = load_spec(name)
-            # By digest: what was read from a file has lists for tuples.
+            # Compare digests: parts read from a file have lists for tuples.
             if digest(signature(spec)) == digest(dict(made_by["features"])) and spec.align == made_by["align"]:
                 return cls(name)
         return cls(None)
 
 
 def spec_of(model: str) -> PipelineSpec:
-    """The pipeline that a model reads: that of its card, the one that is called as it, or a bundled one that fits.
+    """The pipeline that a model reads: the card's, the bundled one of the model's name, or a bundled one that fits.
 
-    Raises ConfigError saying why when there is none: above all for models of features that another tool made.
+    Raises ConfigError with the reason when there is none, mostly for models of another tool's features.
     """
     if model in pipeline_names():
         return load_spec(model)
@@ -70,7 +70,7 @@ def spec_of(model: str) -> PipelineSpec:
 
 
 def choose_spec(named: str | None, model: str | None) -> PipelineSpec:
-    """The pipeline that was named, else that of the model that was named, else the default one."""
+    """The named pipeline, else the named model's, else the default."""
     if named is not None:
         return load_spec(named)
     return load_spec(DEFAULT) if model is None else spec_of(model)

@@ -1,4 +1,4 @@
-"""A model folder's numbers in its network."""
+"""Load a model folder's weights into its network."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from msapipe.fusion._base import FusionModel
 
-# A network may have so many times the numbers of its file (what is drawn anew, or frozen and kept elsewhere), but
-# these few in any case.
+# A network may have this many times the numbers in its file (for parts initialised anew, or frozen and stored
+# elsewhere); a smaller file counts as _SMALL numbers.
 _SPARE, _SMALL = 16, 10_000_000
 
 
 def load_network(folder: Path, card: Card, name: str) -> FusionModel:
-    """The fusion model of a folder, in eval mode on the CPU; its file was checked when the card was read.
+    """The fusion model of a folder, in eval mode on the CPU; reading the card has already checked its file.
 
     Raises FeatureMismatch when another version of the code made it, WeightsError when the numbers do not fit.
     """
@@ -59,9 +59,9 @@ def load_network(folder: Path, card: Card, name: str) -> FusionModel:
 
 
 def _check_size(cls: type[FusionModel], card: Card, params: Mapping[str, Any], stored: Mapping[str, Tensor]) -> None:
-    """Raise ValueError where the card asks for a network that is far larger than the numbers that are there.
+    """Raise ValueError when the card asks for a network far larger than the stored numbers.
 
-    It is only laid out, without memory of its own, and only when two of the card's numbers multiply to more.
+    Builds the network on the meta device, and only if the card's two largest numbers multiply to more than allowed.
     """
     import torch
 
@@ -76,7 +76,7 @@ def _check_size(cls: type[FusionModel], card: Card, params: Mapping[str, Any], s
 
 
 def _numbers(item: Any) -> Iterator[int]:
-    """The whole numbers in plain values."""
+    """The integers in nested plain values."""
     if isinstance(item, int):
         yield item
     elif isinstance(item, dict | list | tuple):
@@ -85,7 +85,7 @@ def _numbers(item: Any) -> Iterator[int]:
 
 
 def load_scorer(folder: Path, card: Card, name: str) -> Scorer:
-    """The fusion model of a folder for scoring, without torch where there is a form of it that needs none.
+    """The fusion model of a folder for scoring, in its form without torch if there is one.
 
     Raises as ``load_network``.
     """
@@ -106,13 +106,13 @@ def load_scorer(folder: Path, card: Card, name: str) -> Scorer:
 
 
 class InTorch:
-    """A network in eval mode, asked for plain arrays."""
+    """A torch network in eval mode that takes and returns plain arrays."""
 
     def __init__(self, network: FusionModel, dims: Mapping[str, int]) -> None:
         self._network, self._dims, self.by_video = network, dims, network.by_video
 
     def __call__(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Scores:
-        """Score, interval and what each modality says by itself."""
+        """Score, interval and each modality's own score."""
         import torch
 
         from msapipe.fusion._base import collate

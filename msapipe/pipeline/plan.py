@@ -1,4 +1,4 @@
-"""What a pipeline means for a clip: every step, its key, and whether its result is stored. Nothing is computed."""
+"""The plan of a clip: every step of the pipeline, its key, and whether its result is stored. Nothing is computed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from msapipe.stages import CHAINS
 from msapipe.types import Clip
 from msapipe.weights import Bundled, InPackage
 
-# Bytes; larger files of words are refused unread.
+# Bytes; larger word files are refused unread.
 _MOST = 32_000_001
 
 
@@ -26,7 +26,7 @@ class Step:
     """One stage applied to one clip.
 
     use: None for the step that reads what the file declares.   inputs: the slots it reads.
-    key: the name of its result.   made_from: what the key is the hash of.   store: where the result is, or will be.
+    key: identifies its result.   made_from: what the key is the hash of.   store: where the result belongs.
     """
 
     slot: str
@@ -39,7 +39,7 @@ class Step:
 
     @property
     def stored(self) -> bool:
-        """Whether the cache holds the result now; a cache in a storage service is asked only if somebody asks."""
+        """Whether the cache holds the result now; looked up on access only, since that may cost a request."""
         return self.store.has(self.slot, self.key)
 
     @property
@@ -49,14 +49,14 @@ class Step:
 
     @property
     def named_weights(self) -> bool:
-        """Whether its weights are of the user's choice, not part of an installed package."""
+        """Whether the user chose its weights; others are part of an installed package."""
         owned = () if self.use is None else self.use.stage.own_weights()
         return any(not isinstance(one, Bundled | InPackage) for one in owned)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All steps of a clip in order; ``keys`` names what fills each slot; ``file`` is the hash of the file."""
+    """All steps of a clip in order; ``keys``: slot to the key of its value; ``file``: the hash of the file."""
 
     clip: Clip
     file: str
@@ -65,11 +65,11 @@ class Plan:
 
     @property
     def results(self) -> list[tuple[str, str]]:
-        """Slot and key of what each step makes."""
+        """Slot and key of each step's result."""
         return [(step.slot, step.key) for step in self.steps]
 
     def summary_key(self, align: str | int | None) -> str:
-        """The name of what came of the clip with the pipeline's ``align``."""
+        """The key of the clip's summary with the pipeline's ``align``."""
         steps = [[step.slot, step.channel, step.key] for step in self.steps]
         return digest({"slot": "summary", "steps": steps, "align": align})
 
@@ -84,8 +84,8 @@ class Plan:
 def plan(clip: Clip, spec: PipelineSpec, store: Store) -> Plan:
     """Name every step of ``spec`` for ``clip``.
 
-    Reads the bytes of the file (for its hash, once) and of its sidecars, nothing else. Raises NotMedia when the path
-    is no regular file.
+    Reads only the bytes of the file (for its hash, once) and of its sidecars. Raises NotMedia when the path is no
+    regular file.
     """
     check_regular_file(clip.path)
     file = store.file_digest(clip.path)
@@ -120,12 +120,12 @@ def _step(use: Use, keys: Mapping[str, str], store: Store) -> Step:
 
 
 def _sidecars(clip: Clip) -> list[list[str | None]]:
-    """What the names of the files of words beside the clip have behind its name, and hashes of those that are read."""
+    """[name tail, hash] of each word file beside the clip; for an unread file, the reason instead of the hash."""
     return [[beside.tail, beside.refused or _digest(beside.path)] for beside in sidecars_of(clip.path)]
 
 
 def _digest(path: Path) -> str:
-    """The hash of a file of words; why there is none for one that cannot be read, or is too large to be."""
+    """The hash of a word file, or the reason why there is none: unreadable, or too large."""
     try:
         if path.stat().st_size > _MOST:
             return "too large"

@@ -1,4 +1,4 @@
-"""From features to a score: the model is asked once with everything, and once more without each modality."""
+"""From features to a score: the model scores all modalities, then again without each of them."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from msapipe.pipeline.spec import PipelineSpec
 from msapipe.pipeline.windows import LENGTH, LONG, cut, length_of, mean, weights_of, why_whole, windows_of
 from msapipe.types import Contribution, FeatureSequence, Prediction, Transcript, Window
 
-# Raise it when the same features and model give another prediction.
+# Raise it when the same features and model give a different prediction.
 _VERSION = 3
 
-# So many windows go through a network side by side; what does not fit into memory must not depend on the clip.
+# Windows per batch, so that memory use does not grow with the clip.
 _BATCH = 16
 
 
 class Model:
-    """A model folder, checked against a pipeline; its numbers are read when a score is first computed.
+    """A model folder, checked against a pipeline; its weights are loaded for the first score.
 
     Raises FeatureMismatch when the pipeline makes other features than it was trained on, unless ``allow_mismatch``.
-    window: seconds of the windows of the timeline, of short clips too; the score does not depend on it.
-    ``loading`` is the seconds that this took so far, libraries included.
+    window: seconds of the windows of the timeline, for short clips too; the score does not depend on it.
+    ``loading``: seconds spent on loading so far, libraries included.
     """
 
     def __init__(
@@ -60,18 +60,18 @@ class Model:
         self.loading = 0.0
 
     def load(self) -> None:
-        """Read its numbers now, instead of when a score is first computed."""
+        """Load its weights now, instead of for the first score."""
         self._load()
 
     def predict(self, outcome: Outcome, store: Store) -> Prediction:
-        """The score of a clip whose features are there; raises NothingToScore.
+        """The score of a clip from its features; raises NothingToScore.
 
-        A clip of up to 60 s is scored at once. A longer one is scored in windows of 30 s (``timeline``), and its
-        score is their mean, in which each window weighs by its words plus one for every three seconds; so are what
-        each modality says, and the score without it, of the windows that hold anything. Bounds of ``interval`` are
-        the means of the windows' bounds: the windows of a clip share a speaker, a voice and a camera, and so the
-        model's errors, so that many of them make the score no surer than one. Where features cannot be cut by time, a
-        long clip is scored at once too, and a note says so.
+        A clip of up to 60 s is scored at once. A longer one is scored in windows of 30 s (``timeline``). Its score is
+        their mean, where each window weighs its words plus one for every three seconds; so are each modality's own
+        score and the score without it, over the windows that hold anything. The bounds of ``interval`` are the means of
+        the windows' bounds: the windows share a speaker, a voice and a camera, so their errors are correlated, and many
+        windows make the score no surer than one. A long clip whose features cannot be cut by time is also scored at
+        once, with a note.
         """
         features = {name: outcome.features[name] for name in self.card.dims if name in outcome.features}
         self._check(outcome, features)
@@ -82,30 +82,30 @@ class Model:
             prediction = entry.value
         else:
             prediction = self._score(features, {name: outcome.keys[name] for name in features})
-            # The score is what was asked for; that nothing can be kept is noted with the features.
+            # The score matters more than its cache entry; the notes of the features already report an unwritable cache.
             with contextlib.suppress(CacheError):
                 store.put("prediction", key, prediction, spec)
         words = outcome.values.get("transcript")
         return replace(
             prediction,
             notes=tuple(dict.fromkeys((*outcome.notes, *prediction.notes))),
-            # Of the clip, not of the score: it is not kept with it.
+            # The transcript belongs to the clip, not to the score, so it is not stored with it.
             transcript=words if isinstance(words, Transcript) else None,
         )
 
     def scores(self, clips: Sequence[Mapping[str, FeatureSequence]]) -> list[float]:
-        """The score of each of these features, as of a clip that is scored at once; nothing is kept."""
+        """The score of each set of features, as of a clip that is scored at once; nothing is stored."""
         return [float(score) for score in self._ask(clips).score] if clips else []
 
     def alone(self, clips: Sequence[Mapping[str, FeatureSequence]], name: str) -> list[float]:
-        """What one modality by itself says of each: its own head, or the score where the model has none for it."""
+        """One modality's own score for each clip: its own head, or the model's score if it has no such head."""
         if not clips:
             return []
         said = self._ask([{name: clip[name]} for clip in clips])
         return [float(score) for score in said.unimodal.get(name, said.score)]
 
     def diagnostics(self, clip: Mapping[str, FeatureSequence]) -> dict[str, NDArray[np.float64]]:
-        """Gates, attention and the like of one clip, without the axis of clips."""
+        """Gates, attention and the like of one clip, without the batch axis."""
         in_torch = network.load_network(self.folder, self.card, self.name)
 
         import torch
@@ -117,7 +117,7 @@ class Model:
         return {name: value[0].double().cpu().numpy() for name, value in output.diagnostics.items() if value.ndim}
 
     def _check(self, outcome: Outcome, features: Mapping[str, FeatureSequence]) -> None:
-        """Raise NothingToScore or FeatureMismatch where these features cannot be scored."""
+        """Raise NothingToScore or FeatureMismatch if these features cannot be scored."""
         if not any(part.valid.any() for part in features.values()):
             reasons = "; ".join(outcome.notes) or f"nothing was seen of {', '.join(self.card.dims)}"
             raise NothingToScore(f"{outcome.clip.path}: nothing to score: {reasons}")
@@ -129,7 +129,7 @@ class Model:
                 )
 
     def _pipeline_of(self, outcome: Outcome, features: Mapping[str, FeatureSequence]) -> dict[str, Any]:
-        """What the key of a prediction is the hash of."""
+        """The parts of a prediction's key."""
         aligned = () if self.spec.align is None else (*outcome.features, "words")
         asked = {} if self.window is None else {"window": self.window}
         return asked | {
@@ -138,11 +138,11 @@ class Model:
             "version": _VERSION,
             "model": digest({"card": self.card.model_dump(mode="json")}),
             "inputs": {name: outcome.keys[name] for name in features},
-            # A time grid is made of the words, or of the ends of all features, also of those that are not read.
+            # A time grid depends on the words, or on the ends of all features, even of unread ones.
             "align": self.spec.align,
             "aligned": {name: outcome.keys[name] for name in aligned if name in outcome.keys},
-            # A modality that is switched off, or could not be computed this once (a library is missing, say), must
-            # not be remembered as if there were none.
+            # A modality that was switched off, or failed this once (a missing library, say), must not be stored as if
+            # the clip had none.
             "missing": [name for name in self.card.dims if name not in features],
         }
 
@@ -177,7 +177,7 @@ class Model:
         )
 
     def _asked_timeline(self, features: Mapping[str, FeatureSequence]) -> tuple[Window, ...]:
-        """Scores in windows of the length that was asked for; () where none was, or they cannot be cut."""
+        """Scores in windows of the requested length; () if none was requested, or the features cannot be cut."""
         if self.window is None or why_whole(self.spec):
             return ()
         windows = windows_of(length_of(features), self.window)
@@ -186,11 +186,11 @@ class Model:
         return self._timeline(clips, windows[list(parts)], self._ask(clips))
 
     def _windows(self, features: Mapping[str, FeatureSequence]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-        """Where the clip is cut, float64 (N, 2) seconds, and what is to be said about it."""
+        """Where the clip is cut, float64 (N, 2) seconds, and the notes about it."""
         seconds = length_of(features)
         at_once = np.array([[0.0, seconds]])
         if seconds <= LONG or max(len(part.values) for part in features.values()) == 1:
-            return at_once, ()  # a single row is what a clip without a word is aligned to
+            return at_once, ()  # a clip without words is aligned to a single row
         reason = why_whole(self.spec)
         if reason:
             note = f"scored at once, not in windows of {LENGTH:g} s: the model reads {reason} of the whole clip"
@@ -204,9 +204,9 @@ class Model:
         return (f"no timeline: the model reads {reason} of the whole clip",)
 
     def _ask(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Scores:
-        """What the network says of clips, some at a time, with one modality switched off or none."""
+        """Score clips in batches, with at most one modality switched off."""
         scorer = self._load()
-        # The windows of a clip are one video: a model by video sees all of them.
+        # The windows of a clip are one video: a model that works by video sees all of them.
         size = len(clips) if scorer.by_video else _BATCH
         parts = [scorer(clips[first : first + size], without) for first in range(0, len(clips), size)]
         return Scores.joined(parts).within(*self.card.scale)

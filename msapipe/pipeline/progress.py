@@ -1,4 +1,4 @@
-"""How far a clip is: which step runs, and up to which second its pictures are done."""
+"""How far a clip is: the current step, and the second up to which it has read pictures."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from msapipe.types import Clip, Frames, MediaInfo
 
 @dataclass(frozen=True)
 class Progress:
-    """What is being done about a clip.
+    """The progress of a clip.
 
     step: its name ("faces/mtcnn").   number, steps: how many steps come before it, and how many there are at most.
     reached: seconds of the clip whose pictures this step has read, None for a step that reads none.
-    length: the length of the clip in seconds as its file declares it, which may be wrong; None when not known.
+    length: the clip's length in seconds as its file declares it, which may be wrong; None when unknown.
     """
 
     step: str
@@ -28,7 +28,7 @@ class Progress:
 
     @property
     def share(self) -> float | None:
-        """Share of the clip that this step has read, in [0, 1]; None when not known."""
+        """Share of the clip that this step has read, in [0, 1]; None when unknown."""
         if self.reached is None or not self.length:
             return None
         return min(max(self.reached / self.length, 0.0), 1.0)
@@ -39,7 +39,7 @@ Listener = Callable[[Progress], None]
 
 
 class Follower:
-    """Tells a listener, or nobody, how far the steps of a clip are."""
+    """Reports the progress of a clip to a listener, if there is one."""
 
     def __init__(self, listener: Listener | None, clip: Clip, steps: list[str]) -> None:
         self._listener, self._clip, self._steps = listener, clip, steps
@@ -47,7 +47,7 @@ class Follower:
         self._step = ""
 
     def begin(self, step: str, media: MediaInfo | None) -> None:
-        """A step is being computed; media: what is known of the file by now."""
+        """Report that a step is being computed.   media: what is known of the file by now."""
         self._step = step
         if media is not None and media.seconds is not None:
             end = media.seconds if self._clip.end is None else min(self._clip.end, media.seconds)
@@ -55,7 +55,7 @@ class Follower:
         self._tell(None)
 
     def over(self, frames: Frames) -> Frames:
-        """The same pictures; each one that is read is told."""
+        """The same pictures; each read is reported."""
         if self._listener is None:
             return frames
 

@@ -1,4 +1,4 @@
-"""Why nothing was seen of a modality of which there was a source."""
+"""Why a modality is missing although its source exists."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from msapipe.types import FaceTracks, Transcript
 
-# What the decoder says of sound in which there is nothing to hear.
+# The decoder's notes about sound too quiet to use.
 _QUIET = ("The sound is silent", "The sound is quieter")
 
 
 def why_missing(modality: str, values: Mapping[str, Any], notes: Sequence[str]) -> str:
-    """Part of a sentence. values: what fills the slots of the clip.   notes: what was said of it so far."""
+    """Part of a sentence.   values: the clip's slots and their values.   notes: the notes about it so far."""
     faces = values.get("faces")
     if modality == "vision" and isinstance(faces, FaceTracks):
         return "no picture could be decoded" if not len(faces.times) else "no face was found"

@@ -1,4 +1,4 @@
-"""The only loop: it runs the plan of a clip, whether the clip stands alone, in a folder or on a cluster."""
+"""The only loop: it runs the plan of a clip, be it alone, in a folder or on a cluster."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ Depth = Literal["features", "notes", "summary"]
 
 @dataclass(frozen=True)
 class Options:
-    """How a run goes about its work; none of it changes a number.
+    """Options of a run; none of them changes a result.
 
-    device: as torch names it.   overwrite: compute also what is stored.   retry: try files again on which the
-    decoder died before.   must_keep: a cache that cannot be written is an error, not a note.
+    device: as torch names it.   overwrite: compute stored results again.   retry: try files again that killed the
+    decoder before.   must_keep: a cache that cannot be written is an error, not a note.
     offline: weights that are not on this machine are an error, instead of being fetched.
-    in_part: another run with the rest of the pipeline follows, and says what came of a clip.
-    verify: read what is stored and check its checksum, also where its file was not touched.
+    in_part: another run with the rest of the pipeline follows, and reports the clip's outcome.
+    verify: read stored results and check their checksums, even if their files did not change.
     """
 
     device: str = "cpu"
@@ -64,10 +64,10 @@ class Outcome:
     """What became of one clip.
 
     status: ok, partial (a modality is missing), error, skipped.   computed: whether anything had to be computed.
-    missing: names of the modalities of which nothing was seen.   coverage: modality to its share of valid steps, in
-    [0, 1].   seconds: wall time in all.
-    timings: seconds per step that was computed, in order; "loading" is libraries and weights.
-    values: what fills each slot (not kept for batches).   plan: None where a worker ran it, or there is none.
+    missing: modalities without a valid step.   coverage: modality to its share of valid steps, in [0, 1].
+    seconds: total wall time.
+    timings: seconds of each computed step, in order; "loading" is libraries and weights.
+    values: slot to its value (not kept for batches).   plan: None when a worker ran it, or there is none.
     """
 
     clip: Clip
@@ -86,7 +86,7 @@ class Outcome:
 
 
 class Runner:
-    """Runs clips one behind the other; stages are loaded once, when first needed.   listener: told how far each is."""
+    """Runs clips one after the other; loads each stage once, on first use.   listener: gets each clip's progress."""
 
     def __init__(
         self, spec: PipelineSpec, store: Store, options: Options | None = None, listener: Listener | None = None
@@ -103,19 +103,19 @@ class Runner:
         self.close()
 
     def close(self) -> None:
-        """End the decoding process and take unfinished files away."""
+        """End the decoding process and remove unfinished files."""
         self._decoder.close()
         self.store.close()
 
     def run(self, clip: Clip) -> Outcome:
-        """Bring a clip's results into the cache. Whatever is wrong with the clip is in the outcome, never raised."""
+        """Bring a clip's results into the cache. Errors of the clip are in the outcome, never raised."""
         return self._outcome(clip, compute=True)
 
     def stored(self, clip: Clip, read: Depth = "features") -> Outcome | None:
         """The outcome of a clip that is stored, or cannot be read; None when there is work.
 
         read: "features": with values and features. "notes": without them, though all results are read. "summary":
-        without them, by a summary alone; its results are only seen to be whole.
+        without them, from the summary alone; its results are only checked to be whole.
         """
         if self.options.overwrite or self.options.retry:
             return None
@@ -149,8 +149,8 @@ class Runner:
             planned = self._plan(clip, anew=not compute and not brief)
             outcome.keys, outcome.plan = dict(planned.keys), planned
             if compute:
-                self._asked = None  # the next time that the clip is asked for, its files may have changed
-                # Several runs on one cache share the work: who holds the claim computes, who waited finds it stored.
+                self._asked = None  # its files may have changed by the next query
+                # Runs on one cache share the work: the holder of the claim computes, those who waited find it stored.
                 with self.store.claim(planned.file):
                     _Pass(self, planned, outcome).run()
             else:
@@ -166,7 +166,7 @@ class Runner:
         return outcome
 
     def _plan(self, clip: Clip, anew: bool) -> Plan:
-        """A clip's plan; not anew: the one that the question before, about the same clip, has made."""
+        """A clip's plan; not anew: the plan of the previous query, if it was about the same clip."""
         if anew or self._asked is None or self._asked[0] is not clip:
             self._asked = None
             self._asked = clip, plan(clip, self.spec, self.store)
@@ -185,12 +185,12 @@ class Runner:
             raise MissingLibrary(f"{step.name} cannot be loaded: {error}; type: msapipe doctor") from error
         self._loaded.add(id(stage))
         if "torch" in sys.modules:
-            # Numbers must not depend on how many cores a machine has; several clips run in several processes.
+            # Numbers must not depend on the number of cores; several clips run in several processes instead.
             sys.modules["torch"].set_num_threads(1)
 
 
 class _NotStored(Exception):
-    """A pass that may not compute came to a step that must."""
+    """A lookup without computing met a result that is not stored."""
 
 
 class _Quarantined(MsapipeError):
@@ -198,7 +198,7 @@ class _Quarantined(MsapipeError):
 
 
 class _Pass:
-    """One clip on its way through the steps of its plan."""
+    """One pass of a clip through the steps of its plan."""
 
     def __init__(
         self, runner: Runner, planned: Plan, outcome: Outcome, compute: bool = True, brief: bool = False
@@ -212,16 +212,16 @@ class _Pass:
         self.filled: list[tuple[str, str]] = []
         self.failure_of = {"file": planned.file, "slot": "failures"}
         self.failure_key = digest(self.failure_of)
-        self.lasting = not runner.options.in_part  # whether it would come out the same next time
+        self.lasting = not runner.options.in_part  # whether another run would give the same outcome
 
     def run(self) -> None:
-        """Fill every slot from the cache or by computing; what cannot be filled is said in the outcome."""
+        """Fill every slot from the cache or by computing; the outcome says what could not be filled."""
         if not self.runner.options.overwrite:
             self.runner.store.bring([("failures", self.failure_key), *self.plan.results])
         self._refuse_quarantined()
         for step in self.plan.steps:
             if step.slot in self.values:
-                continue  # an earlier alternative has yielded
+                continue  # an earlier alternative has filled it
             try:
                 self._step(step)
             except DecoderDied as error:
@@ -268,7 +268,7 @@ class _Pass:
             notes = value.notes
         else:
             value = self._stage(step.name, step.use.stage, inputs)
-            # What the decoder had to say goes with the results that were made of it; of the media info it is known.
+            # The decoder's notes are stored with the results made from its output; media info has them already.
             heard = [note for name, item in inputs.items() if name != "media" for note in getattr(item, "notes", ())]
             notes = tuple(dict.fromkeys([*heard, *getattr(value, "notes", ())]))
         value = None if isinstance(value, PassedOver) else value
@@ -295,7 +295,7 @@ class _Pass:
             self._note(f"nothing was kept: {error}")
 
     def _input(self, name: str) -> Any:
-        """The value that a stage asks for; sound is decoded, and the face clip made, when first asked for."""
+        """The value of a stage's input; sound is decoded, and the face clip made, on first use."""
         if name not in self.values:
             clip, options = self.plan.clip, self.runner.spec.media
             if name == "frames":
@@ -308,7 +308,7 @@ class _Pass:
         return self.values[name]
 
     def _why_not(self, step: Step) -> str | None:
-        """Why a step cannot run for this clip, or None when it can."""
+        """Why a step cannot run for this clip, or None if it can."""
         info: MediaInfo | None = self.values.get("media")
         for name in step.use.needs() if step.use else ():
             if name == "frames" and info is not None and info.video is None:
@@ -320,14 +320,14 @@ class _Pass:
         return None
 
     def _another_may(self, step: Step) -> bool:
-        """Whether a later alternative of the pipeline may fill the slot of a step."""
+        """Whether a later alternative in the pipeline may fill the step's slot."""
         if step.slot in MODALITIES:
             return False
         later = self.plan.steps[self.plan.steps.index(step) + 1 :]
         return any(other.slot == step.slot for other in later)
 
     def _leave_out(self, step: Step, reason: str) -> None:
-        """A stage that cannot run leaves its slot empty; the next alternative may still fill it."""
+        """Leave the step's slot empty; the next alternative may still fill it."""
         self.absent.setdefault(step.slot, reason)
         log.debug("%s: %s left out: %s", self.plan.clip.path, step.name, reason)
 
@@ -345,7 +345,7 @@ class _Pass:
         self.notes += [note for note in notes if note not in self.notes]
 
     def _finish(self) -> None:
-        """Say what is missing and why, and put the channels of each modality together."""
+        """Note what is missing and why, and join the channels of each modality."""
         outcome = self.outcome
         spec = self.runner.spec
         outcome.features = align_channels(self.channels, self.values.get("words"), spec.align)
@@ -367,16 +367,16 @@ class _Pass:
         outcome.status = "partial" if outcome.missing else "ok"
 
     def _sum_up(self) -> None:
-        """Keep what came of the clip beside its results, so that a later run need not read them to know it."""
+        """Store the clip's outcome as a summary, so that a later run need not read the results."""
         key = self.plan.summary_key(self.runner.spec.align)
         if not self.lasting or (not self.outcome.computed and self.runner.store.whole("summary", key)):
             return
         summary = Summary(self.outcome.missing, self.outcome.notes, self.outcome.coverage, tuple(self.filled))
-        with contextlib.suppress(CacheError):  # then the results are read, which is no harm
+        with contextlib.suppress(CacheError):  # a later run then reads the results
             self.runner.store.put("summary", key, summary, {"slot": "summary", "of": dict(self.plan.keys)})
 
     def _undecodable(self) -> bool:
-        """Whether the file declares pictures or sound, and not one of either came out of it."""
+        """Whether the file declares pictures or sound, but neither could be decoded."""
         info: MediaInfo = self.values["media"]
         came = []
         if info.video is not None and "faces" in self.values:
@@ -386,7 +386,7 @@ class _Pass:
         return bool(came) and not any(came)
 
     def _refuse_quarantined(self) -> None:
-        """A file on which the decoder died is not tried again, unless the user says so."""
+        """Refuse a file on which the decoder died before, unless the user asks to retry."""
         if self.runner.options.retry or self.runner.options.overwrite:
             return
         entry = self.runner.store.get("failures", self.failure_key)
@@ -396,5 +396,5 @@ class _Pass:
 
     def _quarantine(self, error: DecoderDied) -> None:
         message = str(error).removeprefix(f"{self.plan.clip.path}: ")
-        with contextlib.suppress(CacheError):  # then it is tried again next time, which is no harm
+        with contextlib.suppress(CacheError):  # it is then tried again next time
             self.runner.store.put("failures", self.failure_key, Failure(message), self.failure_of)

@@ -1,4 +1,4 @@
-"""Clips of a data set as samples: their features, with the labels and splits that the data set gave them."""
+"""Clips of a data set as samples: their features with the data set's labels and splits."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from msapipe.types import FeatureSequence, Sample
 
 
 def bare_sample(example: Example, features: Mapping[str, FeatureSequence] | None = None, text: str = "") -> Sample:
-    """The sample of a clip, without features unless they are given."""
+    """The sample of a clip, by default without features."""
     return Sample(example.clip.id, features or {}, example.labels, example.split, example.video, text)
 
 
 def samples_of(examples: Iterable[Example], runner: Runner) -> Iterator[Sample]:
-    """One after the other, features from the cache; what is not in it is computed."""
+    """Yield one sample per clip; features come from the cache or are computed."""
     for example in examples:
-        # Looking needs no claim, and no question to a storage service.
+        # A lookup needs no claim, and no request to a storage service.
         outcome = runner.stored(example.clip) or runner.run(example.clip)
         words = outcome.values.get("transcript")
         yield bare_sample(example, outcome.features, words.text if words is not None else "")

@@ -1,4 +1,4 @@
-"""Clips that were run, scored: a model checked against the whole pipeline, and its predictions put into outcomes."""
+"""Score clips that were run: check a model against the whole pipeline, and put predictions into outcomes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msapipe.pipeline.spec import PipelineSpec
 def model_of(
     name: str | None, spec: PipelineSpec, without: list[str], allow_mismatch: bool, window: float | None = None
 ) -> tuple[Model, PipelineSpec]:
-    """The model, checked against the whole pipeline, and what is left of that.   window: see Model."""
+    """The model, checked against the whole pipeline, and the pipeline without ``without``.   window: see Model."""
     name = name or spec.model
     if name is None:
         raise ConfigError(f"pipeline {spec.name} names no model; give one with --model (msapipe list models)")
@@ -32,7 +32,7 @@ def scored(outcomes: Iterable[Outcome], model: Model, runner: Runner) -> Iterato
         if outcome.status != "error":
             begun, loaded = time.perf_counter(), model.loading
             try:
-                # What comes from a worker carries no features; they are in the cache.
+                # Outcomes from a worker carry no features; the cache does.
                 whole = outcome if outcome.features else runner.run(outcome.clip)
                 outcome.notes += tuple(f"{name} was switched off" for name in sorted(switched_off))
                 whole.notes = outcome.notes

@@ -1,4 +1,4 @@
-"""One of several runs that share the clips of a data set among them."""
+"""Shards: several runs share the clips of a data set."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ _WRITTEN = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
 @dataclass(frozen=True)
 class Shard:
-    """Number ``number`` of ``count`` shards, counted from 1.
+    """Shard ``number`` of ``count``, counted from 1.
 
-    Videos are dealt whole: one after the other, the one with most clips first, to the shard that has the fewest clips
-    so far. The deal depends on what is in the data set, in whatever order, and on nothing else: each clip is in one
-    shard as long as all of them see the same data set. What was refused belongs to one shard too, so that it is told
-    once.
+    Videos are never split. They are dealt in order, the one with most clips first, to the shard with the fewest clips
+    so far. The deal depends only on the content of the data set, not on its order: each clip is in exactly one shard as
+    long as all runs see the same data set. Each refused item also belongs to one shard, so that it is reported once.
     """
 
     number: int
@@ -37,7 +36,7 @@ class Shard:
         return cls(int(found[1]), int(found[2]))
 
     def share(self, items: Iterable[Example | Refused]) -> list[Example | Refused]:
-        """What of a data set belongs to this shard, in the order in which it came."""
+        """The items of a data set that belong to this shard, in their original order."""
         items = list(items)
         clips = Counter(_video(item) for item in items if isinstance(item, Example))
         dealt = [(0, number) for number in range(1, self.count + 1)]
@@ -55,5 +54,5 @@ class Shard:
 
 
 def _video(item: Example) -> str:
-    """What is not taken apart; only names below the root count, for it may be mounted elsewhere on each machine."""
+    """The unit that is never split: a name below the root, which each machine may mount elsewhere."""
     return item.video or item.clip.id

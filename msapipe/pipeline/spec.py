@@ -1,4 +1,4 @@
-"""A pipeline file, read strictly: what it says is checked before any video is opened."""
+"""Read a pipeline file strictly: its content is checked before any video is opened."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ T = TypeVar("T")
 SCHEMA = 1
 DEFAULT = "pocket"
 
-# Inputs that need no stage, and the slots that stand behind the one that is made of two.
+# Inputs that need no stage, and the slots behind the input that is made of two.
 _SOURCES = ("clip", "media", "frames", "waveform")
 _MADE_OF = {"face_clip": ("faces", "speaker")}
 
 
 @dataclass(frozen=True)
 class Use:
-    """One stage of a pipeline: which slot it fills, as which channel, and the stage itself with its parameters.
+    """One stage of a pipeline: the slot and channel it fills, and the stage itself with its parameters.
 
-    place: how many stages of the slot the pipeline's text names before it.
+    place: its index among the slot's stages in the pipeline's text.
     """
 
     slot: str
@@ -43,7 +43,7 @@ class Use:
 
     @property
     def where(self) -> str:
-        """How messages call it: "vision.resnet18"."""
+        """Its name in messages: "vision.resnet18"."""
         return f"{self.slot}.{self.channel}"
 
     def needs(self) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ class Use:
 
     @cached_property
     def asks(self) -> tuple[str, ...]:
-        """What its ``run`` asks for."""
+        """The inputs of its ``run``."""
         return type(self.stage).needs()
 
     @cached_property
@@ -61,7 +61,7 @@ class Use:
 
     @cached_property
     def identity(self) -> tuple[dict[str, Any], list[str]]:
-        """Parameters and weights for the key, the same for every clip: asked for once."""
+        """Parameters and weights for the key, the same for every clip, so computed once."""
         return self.stage.params(), [weights.identity for weights in self.stage.own_weights()]
 
 
@@ -72,10 +72,10 @@ class PipelineSpec:
     stages: slot to its stages; several are alternatives (CHAINS: the first that yields) or channels
     (text, audio, vision: put side by side).
     align: "words", "tokens" (the rows of the first text channel), a number of equal steps, "thin N" (each stage's own
-    rows, of more than N so many at even spacing), or None for each stage's own times.
+    rows, thinned to N evenly spaced ones if there are more), or None for each stage's own times.
     model: a folder in models/, a path to one, or None.
-    accept_licences: names of weights whose licence, which does not allow every use, the pipeline's user accepts.
-    source, text: the file that it was read from, and what stood in it.
+    accept_licences: names of weights with a restricted licence that the pipeline's user accepts.
+    source, text: the file that it was read from, and its content.
     """
 
     name: str
@@ -90,38 +90,38 @@ class PipelineSpec:
 
     @property
     def called(self) -> str:
-        """What ``--pipeline`` takes for it: the name of a bundled pipeline, or its file."""
+        """Its name for ``--pipeline``: that of a bundled pipeline, or its file."""
         own = self.source is not None and pipeline_names().get(self.name) != self.source
         return str(self.source) if own else self.name
 
     def uses(self) -> tuple[Use, ...]:
-        """All stages in the order in which a clip flows through them."""
+        """All stages in the order in which a clip passes through them."""
         return tuple(use for slot in SLOTS for use in self.stages.get(slot, ()))
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """The modalities that it makes features of."""
+        """The modalities whose features it makes."""
         return tuple(slot for slot in MODALITIES if self.stages.get(slot))
 
     @property
     def can_use_gpu(self) -> bool:
-        """Whether a stage of it is faster on a GPU."""
+        """Whether any of its stages is faster on a GPU."""
         return any(type(use.stage).on_device for use in self.uses())
 
     @property
     def places(self) -> dict[str, list[int]]:
-        """Slot to which of the stages that the text names there are in it: all, unless some were left out."""
+        """Slot to the places (see ``Use``) of its stages that are kept: all, unless some were left out."""
         return {slot: [use.place for use in uses] for slot, uses in self.stages.items()}
 
     def keeping(self, places: Mapping[str, Sequence[int]], align: str | int | None) -> PipelineSpec:
-        """The pipeline with only these stages of each slot (see ``places``); keys of what is kept do not change."""
+        """The pipeline with only these stages of each slot (see ``places``); keys of kept stages do not change."""
         stages = {
             slot: tuple(use for use in uses if use.place in places.get(slot, ())) for slot, uses in self.stages.items()
         }
         return replace(self, stages={slot: uses for slot, uses in stages.items() if uses}, align=align)
 
     def only(self, slots: Iterable[str], align: str | int | None = None) -> PipelineSpec:
-        """The pipeline with these slots and what they read, without those that no other one reads."""
+        """The pipeline with only these slots and the slots that they read."""
         wanted = list(slots)
         read: set[str] = set()
         while wanted:
@@ -132,10 +132,10 @@ class PipelineSpec:
         return self.keeping({slot: places for slot, places in self.places.items() if slot in read}, align)
 
     def without(self, names: Iterable[str]) -> PipelineSpec:
-        """The pipeline without these modalities, and without the slots that no other one reads.
+        """The pipeline without these modalities and the slots that only they read.
 
-        The words stay where the pipeline aligns to them. Raises UnknownName for what is no modality, and ConfigError
-        when no other modality is left.
+        The words stay if the pipeline aligns to them. Raises UnknownName for an unknown modality, and ConfigError when
+        no other modality is left.
         """
         off = sorted(set(names))
         for name in off:
@@ -152,10 +152,10 @@ class PipelineSpec:
         return self.only([*kept, *(["words"] if self.align == "words" else [])], self.align)
 
     def on_cpu(self) -> PipelineSpec | None:
-        """The pipeline without stages that can use a GPU, and without those that read what such a stage makes.
+        """The pipeline without stages that can use a GPU, and without those that depend on them.
 
-        Of alternatives only those are kept that stand before the first one left out: later ones may never be asked.
-        A second pass with the whole pipeline finds the results. None when nothing is left.
+        Of alternatives, only those before the first such stage are kept: later ones may never run. A second pass with
+        the whole pipeline finds the results. None when nothing is left.
         """
         waiting: set[str] = set()
 
@@ -168,7 +168,7 @@ class PipelineSpec:
             kept[slot] = [use.place for use in fitting]
             if len(fitting) < len(uses):
                 waiting.add(slot)
-        # Nothing is put together yet: the words may be among what is left out.
+        # This pass aligns nothing: the words may be left out.
         return self.keeping(kept, None) if any(kept.values()) else None
 
 
@@ -195,9 +195,9 @@ def load_spec(name: str) -> PipelineSpec:
 
 
 def with_dtype(spec: PipelineSpec, dtype: str) -> PipelineSpec:
-    """The pipeline with this ``dtype`` on every stage that has one, in its text too: other processes read that.
+    """The pipeline with this ``dtype`` on every stage that has one, and in its text, which other processes read.
 
-    Raises ConfigError where no stage has one, and for a dtype that there is not.
+    Raises ConfigError if no stage has a dtype, and for an unknown one.
     """
     import yaml
 
@@ -221,7 +221,7 @@ def _typed(entry: str | dict[str, Any], dtype: str) -> dict[str, Any]:
 
 
 def portable_text(spec: PipelineSpec) -> str:
-    """The pipeline's text with checkpoints that lie beside its file named by their whole paths: fit for any folder."""
+    """The pipeline's text with absolute paths for checkpoints beside its file, so that it works in any folder."""
     import yaml
 
     if spec.source is None:
@@ -313,7 +313,7 @@ def _use(slot: str, channel: str | None, entry: Any, where: str, source: Path | 
     if source is not None and isinstance(checkpoint, str) and checkpoint.startswith("."):
         params["checkpoint"] = str((source.parent / checkpoint).resolve())
     stage = build(cls, params, where)
-    stage.own_weights()  # a checkpoint that does not exist is found out before any video is opened
+    stage.own_weights()  # a missing checkpoint is found before any video is opened
     return Use(slot, channel or name, name, stage)
 
 

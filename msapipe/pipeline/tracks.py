@@ -1,4 +1,4 @@
-"""Who is in sight when, and who speaks when, as JSON for people and other programs."""
+"""Who is visible when, and who speaks when, as JSON for people and other programs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from msapipe.pipeline.crops import below
 from msapipe.pipeline.run import Outcome
 from msapipe.types import FaceTracks, Speaker
 
-_JOIN = 0.001  # seconds between two pictures that still follow one another
+_JOIN = 0.001  # seconds between two pictures that still count as consecutive
 
 
 def save_tracks(outcome: Outcome, target: Path) -> int:
-    """Write <target>/<clip id>.json; returns how many tracks are in it, 0 (and no file) when faces were not sought.
+    """Write <target>/<clip id>.json; returns the number of tracks in it, 0 (and no file) if there was no face search.
 
-    clip: its id.   frame_size: [height, width] in pixels.   pictures: how many were looked at.
-    tracks: one entry a person, in order of appearance:
-        track: his number.   times: [start, end) of each picture he is in, seconds.
-        boxes: [x1, y1, x2, y2] of his face in each, pixels.
-        score: how much he looks as if he spoke, in each; above 0 he does. null when the speaker stage does not tell.
-        speaking: [start, end) of the stretches in which he does, seconds; null when the stage does not tell.
-    speaker: {track, start, end} of each stretch in which a person is chosen, pauses between his words included.
-    uncertain: [start, end) of the stretches in which two seem to speak at once and nobody is chosen.
-    notes: what the speaker stage had to say.
+    clip: its id.   frame_size: [height, width] in pixels.   pictures: how many were searched.
+    tracks: one entry per person, in order of appearance:
+        track: its number.   times: [start, end) of each picture with the person, seconds.
+        boxes: [x1, y1, x2, y2] of the face in each, pixels.
+        score: how much the person seems to speak in each; above 0: speaking. null when the speaker stage does not tell.
+        speaking: [start, end) of the stretches of speech, seconds; null when the stage does not tell.
+    speaker: {track, start, end} of each stretch in which a person is chosen, pauses between words included.
+    uncertain: [start, end) of the stretches in which two people seem to speak at once and nobody is chosen.
+    notes: the speaker stage's notes.
     """
     faces, speaker = outcome.values.get("faces"), outcome.values.get("speaker")
     if not isinstance(faces, FaceTracks) or not isinstance(speaker, Speaker):
@@ -38,7 +38,7 @@ def save_tracks(outcome: Outcome, target: Path) -> int:
     path = path.with_name(f"{path.name}.json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink():  # what it leads to is not written over
+        if path.is_symlink():  # do not write over the link's target
             path.unlink()
         path.write_text(json.dumps({"clip": outcome.clip.id, **told}) + "\n", encoding="utf-8")
     except OSError as error:
@@ -49,7 +49,7 @@ def save_tracks(outcome: Outcome, target: Path) -> int:
 
 
 def tracks_of(faces: FaceTracks, speaker: Speaker) -> dict[str, Any]:
-    """What ``save_tracks`` writes, but for the clip's id."""
+    """The content that ``save_tracks`` writes, without the clip's id."""
     people = np.unique(faces.track).tolist()
     chosen = [person for person in people if (speaker.track == person).any()]
     turns = [
@@ -81,7 +81,7 @@ def _track(faces: FaceTracks, speaker: Speaker, person: int) -> dict[str, Any]:
 
 
 def stretches(times: NDArray[np.float64]) -> list[list[float]]:
-    """Pictures' times (n, 2) in seconds, those that follow one another joined: [[start, end], ...]."""
+    """Times (n, 2) of pictures in seconds, with consecutive ones joined: [[start, end], ...]."""
     if not len(times):
         return []
     apart = np.flatnonzero(times[1:, 0] - times[:-1, 1] > _JOIN)

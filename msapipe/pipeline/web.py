@@ -1,4 +1,4 @@
-"""Clips behind addresses: fetched once, into the cache, whole or not at all."""
+"""Clips at web addresses: fetched once, into the cache, whole or not at all."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from msapipe.errors import MediaError, MissingLibrary, NotMedia
 from msapipe.media import check_regular_file
 from msapipe.media.regular import looks_like
 
-# Bytes: what is larger is not fetched, or given up while it is.
+# Bytes; larger files are not fetched, or their download is aborted.
 MOST_BYTES = 2_000_000_000
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
-# Beside a film lies what it was fetched from. No sidecar of words is called so.
+# The file beside a film with its address. No sidecar of words has this suffix.
 _ABOUT = ".address"
 _SECONDS_OF_SILENCE = 30
 
@@ -33,12 +33,12 @@ Report = Callable[[int, int | None], None]
 
 
 def is_address(argument: str) -> bool:
-    """Whether it is the address of something on the web, not a path."""
+    """Whether the argument is a web address, not a path."""
     return _ADDRESS.match(argument) is not None
 
 
 def place_of(address: str, cache: str | Path | None = None) -> Path:
-    """The folder in which what lies behind an address is kept: named by a hash of the address."""
+    """The folder that keeps the clip at an address, named by a hash of the address."""
     root = default_folder() if cache is None or "://" in str(cache) else Path(cache)
     return root / "web" / hashlib.sha256(address.encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -51,10 +51,10 @@ def fetch_clip(
     most: int = MOST_BYTES,
     report: Report | None = None,
 ) -> Path:
-    """The file behind an address: the one that was fetched before, else fetched now.
+    """The file at an address: the copy fetched before, else fetched now.
 
-    Raises MissingLibrary without yt-dlp, saying what to install; MediaError where the address leads to nothing that
-    can be fetched, to more than ``most`` bytes, or the network is switched off; NotMedia for what is no clip.
+    Raises MissingLibrary without yt-dlp, saying what to install; MediaError when nothing can be fetched from the
+    address, when it is larger than ``most`` bytes, or when the network is switched off; NotMedia when it is no clip.
     """
     folder = place_of(address, cache)
     known = _kept(folder)
@@ -83,7 +83,7 @@ def fetch_clip(
 
 
 def _kept(folder: Path) -> Path | None:
-    """The film in a folder, None where there is no folder: it is there whole or not at all."""
+    """The film in a folder, None without a folder: films are stored whole or not at all."""
     try:
         return next((path for path in sorted(folder.iterdir()) if path.name != _ABOUT and path.is_file()), None)
     except OSError:
@@ -91,7 +91,7 @@ def _kept(folder: Path) -> Path | None:
 
 
 def _fetch(address: str, folder: Path, most: int, report: Report | None) -> None:
-    """Fetch into a folder of its own, check, and put it in place at once."""
+    """Download into a temporary folder, check, and move it into place at once."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-") as name:
         part = Path(name)
         _download(address, part / "fetched", most, report)
@@ -128,7 +128,7 @@ def _download(address: str, folder: Path, most: int, report: Report | None) -> N
 
     folder.mkdir()
     wanted = {
-        # One file with sound and pictures, since nothing is there to put two together; small ones are enough.
+        # One file with sound and pictures, since nothing here can merge two; a small one is enough.
         "format": "best[height<=720]/best/bestaudio",
         "outtmpl": {"default": str(folder / "%(title).60B.%(ext)s")},
         "noplaylist": True,
@@ -143,7 +143,7 @@ def _download(address: str, folder: Path, most: int, report: Report | None) -> N
         "progress_hooks": [progress],
         "socket_timeout": _SECONDS_OF_SILENCE,
         "retries": 3,
-        # No program of the machine is run, no file of the user's settings is read.
+        # Runs no program of the machine and reads no settings of the user.
         "ffmpeg_location": os.devnull,
         "fixup": "never",
         "hls_prefer_native": True,
@@ -172,11 +172,11 @@ def _download(address: str, folder: Path, most: int, report: Report | None) -> N
 
 
 class _TooLarge(Exception):
-    """More bytes came than may."""
+    """More bytes arrived than allowed."""
 
 
 class _Silent:
-    """What yt-dlp has to say is in its errors."""
+    """yt-dlp's messages are dropped; its errors say enough."""
 
     def debug(self, _: str) -> None:
         """Nothing."""

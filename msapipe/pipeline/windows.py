@@ -1,4 +1,4 @@
-"""Long clips in windows: features cut by time, and what was found in each put together again."""
+"""Long clips in windows: cut features by time, and combine the windows' scores."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from msapipe.types import FeatureSequence
 
 Features = Mapping[str, FeatureSequence]
 
-# Seconds. A clip up to LONG is one window; a longer one is cut every LENGTH, and its end is no window of its own
-# when it is shorter than SHORTEST.
+# Seconds. A clip up to LONG is one window; a longer one is cut every LENGTH. A remainder shorter than SHORTEST joins
+# the last window.
 LONG, LENGTH, SHORTEST = 60.0, 30.0, 10.0
 
 # People speak two to three words a second; silence weighs like speech at a tenth of that.
@@ -21,9 +21,9 @@ _SECONDS_A_WORD = 3.0
 
 
 def windows_of(seconds: float, length: float | None = None) -> NDArray[np.float64]:
-    """Where the windows of a clip of this length lie: float64 (N, 2) seconds, without gap or overlap, N >= 1.
+    """The windows of a clip of this length: float64 (N, 2) seconds, without gap or overlap, N >= 1.
 
-    length: seconds of a window, whose last one is no shorter than a third of that; None: the model's own windows.
+    length: seconds of a window; the last one is no shorter than a third of it; None: the model's own windows.
     """
     if seconds <= (LONG if length is None else length):
         return np.array([[0.0, seconds]])
@@ -39,10 +39,10 @@ def length_of(features: Features) -> float:
 
 
 def why_whole(spec: PipelineSpec) -> str:
-    """Why features of this pipeline cannot be cut by time, or "".
+    """Why this pipeline's features cannot be cut by time, or "".
 
-    Rows that stand for a share of the clip (``align: {to: N}``) are too long for it, and token ids make sense only
-    as a whole, with the special tokens at both ends. Rows on words can be cut: each was made of its word alone.
+    Rows that each cover a share of the clip (``align: {to: N}``) are too long for it, and token ids only make sense
+    together, with the special tokens at both ends. Rows on words can be cut: each was made from its word alone.
     """
     if spec.align not in (None, "words"):
         return "the tokens" if spec.align == "tokens" else f"{spec.align} steps"
@@ -54,8 +54,8 @@ def why_whole(spec: PipelineSpec) -> str:
 def cut(features: Features, windows: NDArray[np.float64]) -> dict[int, dict[str, FeatureSequence]]:
     """The features of each window that holds a valid row, by the window's number, in order.
 
-    windows: float64 (N, 2).   A row belongs to the window in which its middle lies, and one that is as long as a window
-    (what was heard over ten seconds, say) to each window of which it covers half too; its times stay what they are.
+    windows: float64 (N, 2).   A row belongs to the window that contains its middle; a row at least as long as a window
+    (sound over ten seconds, say) also belongs to each window of which it covers half. Its times do not change.
     """
     belongs = {name: _belongs(part, windows) for name, part in features.items()}
     seen = [
@@ -65,7 +65,7 @@ def cut(features: Features, windows: NDArray[np.float64]) -> dict[int, dict[str,
 
 
 def _belongs(part: FeatureSequence, windows: NDArray[np.float64]) -> Callable[[int], NDArray[np.bool_]]:
-    """Asked for a window: which rows belong to it."""
+    """A function from a window's number to the mask of the rows that belong to it."""
     place = np.searchsorted(windows[1:, 0], part.times.mean(axis=1), "right")
     start, end = part.times.T
 
@@ -80,11 +80,11 @@ def _belongs(part: FeatureSequence, windows: NDArray[np.float64]) -> Callable[[i
 def weights_of(
     clips: Sequence[Features], windows: NDArray[np.float64], without: str | None = None
 ) -> NDArray[np.float64]:
-    """How much each window counts in the score of the whole: float64 (N,).
+    """The weight of each window in the score of the whole clip: float64 (N,).
 
-    A window weighs by its words (valid rows of text) plus one for every three seconds: what is said counts most, one
-    misheard word does not outweigh minutes, and of a clip in which nobody speaks the score is the mean over time.
-    It is 0 where no modality but ``without`` has a valid row.
+    A window weighs its words (valid rows of text) plus one for every three seconds: words count most, one misheard word
+    does not outweigh minutes, and the score of a clip without speech is its mean over time.
+    The weight is 0 if no modality but ``without`` has a valid row.
     """
     weights = np.zeros(len(clips))
     for number, (clip, (start, end)) in enumerate(zip(clips, windows, strict=True)):
@@ -95,7 +95,7 @@ def weights_of(
 
 
 def mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weighted mean over the windows, (N, ...) to (...); of a single one exactly its value."""
+    """Weighted mean over the windows, (N, ...) to (...); for a single window exactly its value."""
     total: NDArray[np.float64] = np.tensordot(weights / weights.sum(), values, axes=1)
     return total
 

@@ -1,1 +1,1 @@
-"""Training: one loop over a model's phases, metrics, splits, and the model folder that comes out."""
+"""Training: one loop over a model's phases, metrics, splits, and the exported model folder."""

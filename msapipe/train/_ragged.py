@@ -1,4 +1,4 @@
-"""Rows of many clips one behind the other, for modalities that would be many times as large padded to the longest."""
+"""Unpadded rows of many clips, concatenated, for modalities that would grow many times if padded to the longest."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor
 
 from msapipe.types import FeatureSequence
 
-# Rows as wide as a picture of 37 x 37 are never padded to the longest clip.
+# Rows as wide as a 37 x 37 picture are never padded to the longest clip.
 WIDE = 4096
 
-# Nor is what would take so many bytes padded.
+# Nor is a modality that would take this many bytes padded.
 MOST_PADDED = 2**30
 
 
@@ -27,9 +27,9 @@ def is_large(parts: Sequence[FeatureSequence | None], width: int) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Ragged:
-    """rows: (sum of T, D), float32, or uint8 for pictures, which stand for 255 times as much.   starts: int64 (N + 1,).
+    """rows: (sum of T, D), float32, or uint8 for pictures, scaled by 255.   starts: int64 (N + 1,).
 
-    mask: bool (N, longest T), as padded.
+    mask: bool (N, longest T), as if padded.
     """
 
     rows: Tensor
@@ -38,7 +38,7 @@ class Ragged:
 
     @classmethod
     def of(cls, parts: Sequence[FeatureSequence | None], width: int) -> Ragged:
-        """Copied clip by clip, so that no more than one lies in memory twice."""
+        """Copy clip by clip, so that at most one clip is in memory twice."""
         lengths = [0 if part is None else len(part.values) for part in parts]
         starts = torch.tensor([0, *np.cumsum(lengths).tolist()])
         pictures = width >= WIDE and all(part is None or _is_picture(part.values) for part in parts)
@@ -52,23 +52,23 @@ class Ragged:
         return cls(rows, starts, mask)
 
     def padded(self, which: Tensor, steps: int) -> Tensor:
-        """Some clips, float32 (B, steps, D), cut or padded with zeros."""
+        """The clips ``which``, float32 (B, steps, D), cut or padded with zeros."""
         out = torch.zeros(len(which), steps, self.rows.shape[1])
         for place, number in enumerate(which.tolist()):
             begin, end = int(self.starts[number]), int(self.starts[number + 1])
             own = self.rows[begin : min(end, begin + steps)]
-            # True division, as the pictures were made: the same floats come back.
+            # Pictures were made by division as well, so the same floats come back.
             out[place, : len(own)] = own.float() / 255 if own.dtype == torch.uint8 else own
         return out
 
     def valid(self) -> Tensor:
-        """Which rows count, bool (sum of T,)."""
+        """The mask of valid rows, bool (sum of T,)."""
         lengths = self.starts.diff()
         return self.mask[torch.arange(self.mask.shape[1]) < lengths.unsqueeze(1)]
 
 
 def _is_picture(values: NDArray[np.float32]) -> bool:
-    """Whether all values are whole parts of 255: then a byte holds each, and nothing is lost."""
+    """Whether all values are multiples of 1/255, so that a byte holds each without loss."""
     whole = np.rint(values * 255)
     same = whole / np.float32(255) == values
     return bool(same.all() and whole.min(initial=0) >= 0 and whole.max(initial=0) <= 255)

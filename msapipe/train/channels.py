@@ -1,4 +1,4 @@
-"""A data set with some channels of its modalities only: what each stage made lies side by side in known columns."""
+"""A data set with only some channels of its modalities; each stage's features fill known columns."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from msapipe.types import FeatureSequence, Sample
 
 
 def only_channels(data: DataSet, channels: Sequence[str]) -> DataSet:
-    """The data with only these channels ("vision.resnet18") of the modalities that are named; the others stay whole.
+    """The data with only these channels ("vision.resnet18") of the named modalities; the others stay whole.
 
-    Raises ConfigError for a channel that is not there, with those that are.
+    Raises ConfigError for an unknown channel, listing the known ones.
     """
     if not channels:
         return data
@@ -24,7 +24,7 @@ def only_channels(data: DataSet, channels: Sequence[str]) -> DataSet:
         wanted.setdefault(modality, []).append(channel)
     _check(data, channels)
     samples = tuple(_narrowed(sample, wanted) for sample in data.samples)
-    # The columns are part of what a model was trained on: without them two channels of one width would be alike.
+    # The columns are part of a model's features: otherwise two channels of one width would look the same.
     return replace(data, samples=samples, made_by={**data.made_by, "channels": sorted(channels)})
 
 
@@ -55,6 +55,6 @@ def _columns(part: FeatureSequence, channels: Sequence[str]) -> FeatureSequence:
     columns = [column for name in channels for column in range(*part.channels[name])]
     names = tuple(part.names[column] for column in columns) if part.names else ()
     values = part.values[:, columns]
-    # A step in which these columns saw nothing was valid for the others: zeros there are not a reading.
+    # A step may be valid for other columns only; zeros in these are then no measurement.
     valid = part.valid & values.any(axis=1)
     return FeatureSequence(values * valid[:, None], part.times, valid, names, {}, part.notes)

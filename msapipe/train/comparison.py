@@ -1,4 +1,4 @@
-"""Models side by side: means and deviations over seeds, sizes, times, and whether a difference is one."""
+"""Compare models: means and standard deviations over seeds, sizes, times, and significance of differences."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FLOOR = "mean of the training split"
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one model.
+    """The results of one model.
 
-    scores: metric to mean and sample deviation over the seeds, None where it is not defined.   seconds: of one seed.
-    difference: of the mean absolute error from that of the first model, below 0 where this one is nearer.   p: how
-    probable at least such a difference is where there is none, see ``clustered_p``; p_holm: corrected for the number
-    of models.   published: metric to value as printed.
+    scores: metric to mean and sample standard deviation over seeds, None where undefined.   seconds: per seed.
+    difference: its mean absolute error less the first model's; below 0 is better.   p: p-value of the difference, see
+    ``clustered_p``; p_holm: corrected for the number of models.
+    published: metric to value as printed.
     """
 
     label: str
@@ -41,9 +41,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows over the same clips, the floor first.
+    """Rows over the same clips, the baseline first.
 
-    split: which clips these are.   clips, videos: how many.   command: what made it.
+    split: the split of the clips.   clips, videos: their numbers.   command: the command that made it.
     """
 
     rows: tuple[Row, ...]
@@ -55,7 +55,7 @@ class Comparison:
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the metrics of any row, in order."""
+        """Names of all rows' metrics, in order."""
         return list(dict.fromkeys(name for row in self.rows[::-1] for name in row.scores))
 
 
@@ -66,13 +66,13 @@ def compare_runs(
     parts: Sequence[DataSet] = (),
     command: str = "",
 ) -> Comparison:
-    """A row a model, after one for always predicting the training split's mean.
+    """One row per model, after a baseline that always predicts the training split's mean.
 
-    runs: label to what came of each seed.   published: label to printed figures.   parts: the folds, when it was
-    cross-validated; then every labelled clip was tested once.
+    runs: label to the results of each seed.   published: label to printed figures.   parts: the folds of a
+    cross-validation, in which every labelled clip is tested once.
 
-    The test is that of ``clustered_p`` on the absolute errors of the same test clips, averaged over seeds, against the
-    first model; over several models p is corrected by Holm's method.
+    The test is ``clustered_p`` on absolute errors against the first model's, on the same test clips, averaged over
+    seeds; with several models p is corrected by Holm's method.
     """
     parts = parts or [data]
     split = "test" if parts[0].split("test") else "valid"
@@ -117,7 +117,7 @@ def _errors(of_seeds: Sequence[Trained], split: str, clips: Mapping[str, Sample]
 def _floor(
     data: DataSet, parts: Sequence[DataSet], tested: Sequence[Sequence[Sample]]
 ) -> dict[str, tuple[float, float] | None]:
-    """Scores of always saying the training split's mean label."""
+    """Scores of the baseline that always predicts the training split's mean label."""
     truth = [s.labels["M"] for of_part in tested for s in of_part]
     said = [
         value
@@ -128,11 +128,11 @@ def _floor(
 
 
 def clustered_p(differences: ArrayLike, clusters: Sequence[str]) -> float | None:
-    """Two-sided p-value of the mean of paired differences (N,), where those of one cluster hang together.
+    """Two-sided p-value of the mean of paired differences (N,), which may correlate within clusters.
 
     A t-test whose standard error sums the residuals within each cluster (Liang and Zeger, 1986; with the factor
-    G / (G - 1) for G clusters, and G - 1 degrees of freedom). Where every clip is a cluster of its own it is Student's
-    paired test. None for a single cluster; 1 where nothing differs.
+    G / (G - 1) for G clusters, and G - 1 degrees of freedom). If every clip is its own cluster, it is Student's
+    paired test. None for a single cluster; 1 if all differences are 0.
     """
     from scipy.stats import t
 
@@ -151,7 +151,7 @@ def clustered_p(differences: ArrayLike, clusters: Sequence[str]) -> float | None
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
-    """p-values corrected for their number (Holm, 1979): each times how many are not smaller, never falling, up to 1."""
+    """Corrected p-values (Holm, 1979): each times the number of those not smaller, made monotone, at most 1."""
     known = sorted((value, at) for at, value in enumerate(values) if value is not None)
     out: list[float | None] = [None] * len(values)
     highest = 0.0
@@ -162,12 +162,12 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
 
 
 def cross_validation(data: DataSet, count: int) -> list[DataSet]:
-    """The data set once a fold, split by video: every clip is in the test of one of them."""
+    """The data set once per fold, split by video; every clip is in the test split of exactly one."""
     return [replace(data, samples=tuple(s for side in sides for s in side)) for sides in folds(data.samples, count)]
 
 
 def joined(data: DataSet, of_folds: Sequence[Trained]) -> Trained:
-    """One seed's runs over all folds as one: predictions for every clip, scored together."""
+    """One seed's runs over all folds as a single run: the predictions for all clips, scored together."""
     said = {clip: value for run in of_folds for clip, value in run.predictions["test"].items()}
     truth = {s.id: s.labels["M"] for s in data.samples if "M" in s.labels}
     scores: Scores = score(list(truth.values()), [said[clip] for clip in truth], scheme_of(data.scale))
@@ -181,7 +181,7 @@ def joined(data: DataSet, of_folds: Sequence[Trained]) -> Trained:
 
 
 def drop_models(runs: Sequence[Trained]) -> int:
-    """Delete the numbers of trained models; their scores and predictions stay. Returns how many bytes that freed."""
+    """Delete the weights of trained models; scores and predictions stay. Returns the number of bytes freed."""
     freed = 0
     for run in runs:
         if run.weights.is_file():
@@ -191,7 +191,7 @@ def drop_models(runs: Sequence[Trained]) -> int:
 
 
 def forget_without_models(study: Study, seeds: Sequence[int]) -> None:
-    """Let seeds be trained again of which the scores were kept and the model was not."""
+    """Forget seeds whose scores are stored without a model, so that they are trained again."""
     for seed in seeds:
         folder = study.folder / str(seed)
         if not (folder / "model.safetensors").is_file():
@@ -199,7 +199,7 @@ def forget_without_models(study: Study, seeds: Sequence[int]) -> None:
 
 
 def distinct(labels: Sequence[str]) -> Iterator[str]:
-    """Labels as they are; raises ConfigError where two are one."""
+    """The labels unchanged; raises ConfigError for duplicates."""
     for label in labels:
         if labels.count(label) > 1:
             raise ConfigError(f"--models: {label} is named twice")

@@ -1,4 +1,4 @@
-"""Features made worse on purpose: how much of a model's accuracy is left without a modality, or with noise on it."""
+"""Features corrupted on purpose: how accurate a model stays without a modality, or with noise on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msapipe.types import FeatureSequence, Sample
 
 
 def without(samples: Sequence[Sample], modalities: Sequence[str], reads: Sequence[str]) -> list[Sample]:
-    """The samples with modalities missing. Raises ConfigError for one that the model does not read, or for all."""
+    """The samples without some modalities. Raises ConfigError for one that the model does not read, or for all."""
     for name in modalities:
         _check(name, reads, "--without")
     if not set(reads) - set(modalities):
@@ -30,9 +30,9 @@ def _without(sample: Sample, modalities: set[str]) -> Sample:
 def noisy(samples: Sequence[Sample], decibel: Mapping[str, float], reads: Sequence[str], seed: int = 0) -> list[Sample]:
     """The samples with Gaussian noise on the features of some modalities.
 
-    decibel: modality to the ratio of signal to noise (dB). A column's signal is its variance over all valid steps of
-    all samples: at 0 dB the noise varies as much as the column itself. The noise hangs on the seed and the clip's name
-    only. Raises ConfigError for a modality that the model does not read, or that is made of token ids.
+    decibel: modality to signal-to-noise ratio (dB). A column's signal is its variance over all valid steps of all
+    samples: at 0 dB the noise has the same variance. The noise depends only on the seed and the clip's name. Raises
+    ConfigError for a modality that the model does not read, or that holds token ids.
     """
     std = {}
     for name in decibel:
@@ -74,7 +74,7 @@ def _are_ids(samples: Sequence[Sample]) -> bool:
 
 
 def parse_noise(texts: Sequence[str]) -> dict[str, float]:
-    """``audio=10dB`` to {"audio": 10.0}; raises ConfigError for what is no such thing."""
+    """``audio=10dB`` to {"audio": 10.0}; raises ConfigError for anything else."""
     found = {}
     for text in texts:
         name, _, ratio = text.partition("=")

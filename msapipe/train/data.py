@@ -1,4 +1,4 @@
-"""What a model is trained on: samples with labels and splits, and what their features were made by."""
+"""Training data: samples with labels and splits, and the origin of their features."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ _SCALES = ((-1.0, 1.0), (-3.0, 3.0))
 class DataSet:
     """Samples, each with a split.
 
-    name: for cards.   made_by: what the features depend on (see a model card), with "align", and with "pipeline" where
-    it is known.   scale: lowest and highest label.   notes: what a user should know of the data, and of what was left
-    out.
+    name: for cards.   made_by: what the features depend on (see a model card), with "align", and "pipeline" if known.
+    scale: lowest and highest label.   notes: what a user should know about the data, and what was left out.
     """
 
     name: str
@@ -52,9 +51,9 @@ class DataSet:
 
 
 def load_data(features: Path, labels: Path | None = None, scale: tuple[float, float] | None = None) -> DataSet:
-    """Read a file of features (.safetensors of ``msapipe extract -o``, .pkl of MMSA) and its labels.
+    """Read a feature file (.safetensors of ``msapipe extract -o``, .pkl of MMSA) and its labels.
 
-    labels: a label.csv; default: label.csv beside the features, where the file has none of its own. scale: lowest and
+    labels: a label.csv; default: label.csv beside the features, if the file has no labels itself. scale: lowest and
     highest label; default: [-1, 1] or [-3, 3], whichever holds all. Raises MsapipeError.
     """
     source = format_of(features)
@@ -115,7 +114,7 @@ def _digest(features: Path) -> str:
 
 
 def _scale(samples: Sequence[Sample], asked: tuple[float, float] | None) -> tuple[float, float]:
-    """The scale that was asked for, or the narrowest usual one that holds every label."""
+    """The requested scale, or the narrowest usual one that holds every label."""
     for low, high in (asked,) if asked else _SCALES:
         odd = [
             (sample.id, label)

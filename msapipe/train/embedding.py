@@ -1,4 +1,4 @@
-"""Do a model's errors lie together in the space in which it fuses? A map by t-SNE, and how far errors follow it.
+"""Do a model's errors cluster in its fusion space? A t-SNE map, and how strongly errors correlate with it.
 
 PSC is that of AGFN (Wu et al.); t-SNE is van der Maaten and Hinton's (2008).
 """
@@ -19,23 +19,22 @@ from msapipe.train.metrics import highest_errors, multiple_correlation, psc
 from msapipe.types import Sample
 
 PERPLEXITY = 30.0
-# With fewer, a map shows nothing; up to three times PERPLEXITY a clip has a third of the others as neighbours.
+# A map of fewer clips shows nothing; below 3 * PERPLEXITY clips, the perplexity is a third of the others.
 LEAST_CLIPS = 10
-# Clusters of a model that has none of its own: one a side of the label.
+# Clusters for a model without its own: one per sign of the label.
 CLUSTERS = 2
 SHUFFLES = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """Clips on a map.
+    """A map of clips.
 
-    places: (N, 2); the axes mean nothing, and neither does a rotation of them.   labels: (N,).   clusters: int64 (N,),
-    the model's own, or those of k-means over the feature.   perplexity: neighbours of a clip.   errors: (N,),
-    |label - prediction|.
+    places: (N, 2); the axes and the rotation are arbitrary.   labels: (N,).   clusters: int64 (N,), the model's own, or
+    k-means on the feature.   perplexity: neighbours per clip.   errors: (N,), |label - prediction|.
     highest: indices of the tenth with the largest errors.   psc: mean absolute correlation of the errors with the two
-    axes; it changes when the map is rotated.   psc_r: multiple correlation with both, which does not.   *_p: how often
-    errors that are shuffled over the clips reach as much.   None: not defined, as when all errors are equal.
+    axes, which changes when the map is rotated.   psc_r: multiple correlation with both, which does not.   *_p: share
+    of random permutations of the errors that reach the same value.   None: undefined, as when all errors are equal.
     """
 
     ids: tuple[str, ...]
@@ -52,9 +51,9 @@ class Embedding:
 
 
 def embed(model: FusionModel, samples: Sequence[Sample], seed: int = 0, feature: str = "fused") -> Embedding:
-    """Map the labelled clips of ``samples`` by a feature of the model. Raises ConfigError where there is no map.
+    """Map the labelled clips of ``samples`` by a feature of the model. Raises ConfigError if no map can be made.
 
-    seed: of the shuffles, and of t-SNE, which begins at the two main components and hardly depends on it.
+    seed: of the permutations, and of t-SNE, which starts from two principal components and hardly depends on it.
     """
     known = [sample for sample in samples if "M" in sample.labels]
     if len(known) < LEAST_CLIPS:
@@ -91,12 +90,12 @@ def _clustered(rows: NDArray[np.float32], seed: int) -> NDArray[np.int64]:
 
 
 def tsne(features: ArrayLike, seed: int, perplexity: float = PERPLEXITY) -> NDArray[np.float64]:
-    """A map of features: (N, d) to (N, 2), with the settings of the paper; fewer neighbours where clips are few."""
+    """A map of features: (N, d) to (N, 2), with the paper's settings; lower perplexity for few clips."""
     from sklearn.manifold import TSNE
 
     rows = np.asarray(features, np.float32)
     width = float(np.ptp(rows, axis=0).max())
-    # scikit-learn divides by the range; where that is nothing but rounding, or no number, its tree ends the process.
+    # scikit-learn divides by the range; if it is only rounding error or not finite, its tree crashes the process.
     if rows.shape[1] < 2 or not max(1e-15, 1e-6 * float(np.abs(rows).max())) < width < 1e15:
         raise ConfigError(
             "a map needs features in two columns or more that differ between clips; "
@@ -118,7 +117,7 @@ def tsne(features: ArrayLike, seed: int, perplexity: float = PERPLEXITY) -> NDAr
 def chance(
     measure: Callable[[ArrayLike, ArrayLike], float | None], places: ArrayLike, errors: ArrayLike, seed: int
 ) -> float | None:
-    """Permutation p-value: the share of shuffles of the errors, the given order among them, that reach as much."""
+    """Permutation p-value: the share of permutations of the errors, the given one included, that reach as much."""
     found = measure(places, errors)
     if found is None:
         return None

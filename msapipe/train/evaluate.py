@@ -1,4 +1,4 @@
-"""What a model says of a whole split, and how far that is from the labels."""
+"""A model's predictions for a whole split, and their errors against the labels."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 SCORED_AT_ONCE = 256
-# About as many as a video of the usual corpora has.
+# About the number of clips per video in the usual corpora.
 CLIPS_OF_A_VIDEO = 16
 
 
 def predict(
     model: FusionModel, table: TensorTable, fabric: Fabric, size: int = SCORED_AT_ONCE, diagnostics: bool = False
 ) -> Output:
-    """What a model says of every clip of a table, in order, on the CPU; ``size`` clips at a time.
+    """The model's output for every clip of a table, in order, on the CPU; ``size`` clips per batch.
 
-    Without diagnostics unless they are wanted: attention maps of a whole split take much room.
+    Diagnostics only on request: attention maps of a whole split take much memory.
     """
     model.eval()
     rows = table.arranged(torch.arange(len(table)), model.by_video)
@@ -43,20 +43,20 @@ def predict(
 
 
 def predict_samples(model: FusionModel, samples: Sequence[Sample]) -> Output:
-    """What a model says of samples, in order, on the CPU."""
+    """The model's output for samples, in order, on the CPU."""
     from lightning_fabric import Fabric
 
     return predict(model, TensorTable.of(samples, model.dims), Fabric(accelerator="cpu", devices=1), diagnostics=True)
 
 
 def scores_of(model: FusionModel, said: Output, labels: Mapping[str, Tensor], scale: tuple[float, float]) -> Scores:
-    """All metrics of what a model said (B,), over the clips that have a label; {} without any.
+    """All metrics of a model's output (B,), over the labelled clips; {} without any.
 
-    labels: {"M", "T", "A", "V"} to (B,), NaN where there is none. What a model says by one modality alone is measured
-    against that modality's own labels where there are any, as ``mae_T``, ``acc2_A`` ...
+    labels: {"M", "T", "A", "V"} to (B,), NaN where missing. Unimodal predictions are compared with that modality's own
+    labels, if there are any, as ``mae_T``, ``acc2_A`` ...
 
-    A head of classes is measured by its largest logit (see ``class_scores``). Where classes are all that a model
-    learns, and they are the three of acc3, acc3 is their accuracy and no other.
+    A classification head is measured by its largest logit (see ``class_scores``). If the model learns only classes, and
+    they are the three of acc3, that accuracy is reported as acc3.
     """
     found = _of_score(said.score, labels["M"], scale)
     known = labels["M"].isfinite()
@@ -82,7 +82,7 @@ def _of_score(said: Tensor, label: Tensor, scale: tuple[float, float]) -> Scores
 def evaluate(
     model: FusionModel, table: TensorTable, fabric: Fabric, phase: Phase, size: int = SCORED_AT_ONCE
 ) -> dict[str, float]:
-    """Error, correlation, accuracy and F1 over a split, and the mean loss of the phase; ``size`` clips at a time."""
+    """Error, correlation, accuracy and F1 over a split, and the phase's mean loss; ``size`` clips per batch."""
     model.eval()
     outputs, losses = [], []
     with torch.no_grad():
@@ -114,7 +114,7 @@ def evaluate(
 
 
 def _units(model: FusionModel, size: int) -> int:
-    """Of a model by video, how many videos are scored at once in place of so many clips."""
+    """The batch size in units of the model: clips, or videos for a model by video."""
     return max(1, size // CLIPS_OF_A_VIDEO) if model.by_video else size
 
 
@@ -132,14 +132,14 @@ def _picked(output: Output, rows: Tensor) -> Output:
 
 
 def _weighted_f1(truth: Tensor, said: Tensor) -> float:
-    """F1 of two classes, weighted by the true ones, without clips labelled 0."""
+    """Binary F1 weighted by class support, without clips labelled 0."""
     from sklearn.metrics import f1_score
 
     return float(f1_score(truth.numpy(), said.numpy(), average="weighted", zero_division=0))
 
 
 def _joined(outputs: list[Output]) -> Output:
-    """Outputs of several batches one behind the other."""
+    """The outputs of several batches, concatenated."""
     intervals = [part.interval.float().cpu() for part in outputs if part.interval is not None]
     sizes = [len(part.score) for part in outputs]
     classes = [part.classes.float().cpu() for part in outputs if part.classes is not None]
@@ -155,7 +155,7 @@ def _joined(outputs: list[Output]) -> Output:
 
 
 def _one_behind_the_other(parts: list[dict[str, Tensor]], sizes: list[int]) -> dict[str, Tensor]:
-    """Tensors (B, ...) of several batches as (N, ...), on the CPU; shorter axes end in NaN; numbers () are averaged."""
+    """Concatenate tensors (B, ...) to (N, ...) on the CPU, padding shorter axes with NaN; average scalars ()."""
     found = {}
     for name in parts[0]:
         tensors = [part[name].detach().float().cpu() for part in parts]

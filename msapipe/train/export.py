@@ -14,7 +14,7 @@ from msapipe.pipeline.model_pipeline import OWN, ModelPipeline
 from msapipe.train.metrics import mean_and_deviation, scheme_of
 from msapipe.train.study import Study, Trained
 
-# Names for scores, by label scale: CH-SIMS's own bins, and for wider scales the halves around 0.
+# Names for scores, by label scale: CH-SIMS's own bins, and half a point around 0 for wider scales.
 _LABELS = {
     "sims": [{"name": "negative", "below": -0.1}, {"name": "neutral", "below": 0.1}, {"name": "positive"}],
     "mosi": [{"name": "negative", "below": -0.5}, {"name": "neutral", "below": 0.5}, {"name": "positive"}],
@@ -22,11 +22,11 @@ _LABELS = {
 
 
 def export(study: Study, runs: Sequence[Trained], target: Path, command: str) -> Trained:
-    """Write the seed with the smallest validation error as a model folder; scores are of all seeds.
+    """Write the seed with the smallest validation error as a model folder; the scores are of all seeds.
 
-    Of a model that learns classes alone, the error is the share of wrong classes, ties by macro F1.
+    For a model that learns only classes, the error is the share of wrong classes, with ties broken by macro F1.
 
-    model.yaml is written last: without it there is no model.
+    model.yaml is written last: a folder without it is no model.
     """
     best = min(runs, key=lambda run: (run.error("valid"), -(run.scores["valid"].get("class_f1_macro") or 0.0)))
     target.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def _card(
 
 
 def _of_modalities(features: Mapping[str, Any], dims: Mapping[str, int]) -> dict[str, Any]:
-    """What the modalities that the model reads depend on; the others may change."""
+    """What the features of the model's modalities depend on; others may change."""
     return {name: part for name, part in features.items() if name in dims or name not in ("text", "audio", "vision")}
 
 
@@ -102,14 +102,14 @@ def _parts(run: Trained) -> str:
 
 
 def _pipeline(name: str | None) -> str:
-    """What a reader of the card should know of raw clips."""
+    """What the card says about scoring raw clips."""
     if name is None:
         return "not known: the features were made by another tool, and no raw clip can be scored with this model."
     return f"`{name}` makes its features from a clip: `msapipe predict CLIP --model THIS_FOLDER`."
 
 
 def _readme(study: Study, runs: Sequence[Trained], best: Trained, card: Mapping[str, Any]) -> str:
-    """The card for people: data, command, scores with their deviations, limits."""
+    """The card for people: data, command, scores with standard deviations, limits."""
     about = card["trained"]
     lines = [
         f"# {card['about']}",

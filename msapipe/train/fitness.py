@@ -1,4 +1,4 @@
-"""Whether a model can be trained on a data set, said before anything is trained."""
+"""Check that a model can be trained on a data set, before any training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msapipe.fusion._base import FusionModel, Given
 from msapipe.train.data import DataSet
 from msapipe.types import Sample
 
-# How far apart the ends of two modalities of a clip may lie when both have the clip's own times.
+# Largest ratio between the end times of a clip's modalities that still counts as one clock.
 CLOCK_SHARE = 2.0
 
 
@@ -23,7 +23,7 @@ def check_fit(name: str, cls: type[FusionModel], params: Mapping[str, Any], data
 
 
 def given_by(data: DataSet) -> Given:
-    """What the training split has."""
+    """What the training split provides."""
     train = data.split("train")
     low, high = data.scale
     videos = Counter(sample.video for sample in train if sample.video != sample.id)
@@ -48,7 +48,7 @@ def _longer_than_text(sample: Sample) -> bool:
 
 
 def _same_clock(samples: Sequence[Sample]) -> bool:
-    """Whether in most clips all modalities end at about the same time: features without times count their steps."""
+    """Whether modalities end at about the same time in most clips: features without times count steps instead."""
     ends = [[float(part.times[-1, 1]) for part in s.features.values() if len(part.times)] for s in samples]
     alike = [max(each) <= CLOCK_SHARE * min(each) for each in ends if each]
     return sum(alike) * 2 >= len(alike)

@@ -1,4 +1,4 @@
-"""label.csv: what people said of clips, found again among the features by name."""
+"""Match the rows of label.csv with the features of clips, by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msapipe.types import Sample
 
 
 def read_labels(path: Path) -> list[Row]:
-    """Read label.csv (see ``datasets.rows``); MsapipeError names the first line that is not right."""
+    """Read label.csv (see ``datasets.rows``); MsapipeError names the first invalid line."""
     found: list[Row] = []
     for row in rows(path, list(LABELS.values())):
         if not isinstance(row, Row):
@@ -23,11 +23,11 @@ def read_labels(path: Path) -> list[Row]:
 
 
 def with_labels(samples: Iterable[Sample], rows: Iterable[Row], path: Path) -> tuple[list[Sample], list[str]]:
-    """Samples with the labels of the rows that name them, and those alone; and notes on what has no partner.
+    """Samples with the labels of the matching rows only, and notes on rows and clips without a match.
 
-    A row fits the clip that has its name however the two are written (see ``_Names``). A clip that no row names has no
-    label then; splits and videos are those of the table where it has any. Raises MsapipeError when a row fits two
-    clips or two rows fit one, ConfigError when none fits any.
+    A row matches the clip of its name in any spelling (see ``_Names``). A clip without a row has no label; splits and
+    videos come from the table if it has any. Raises MsapipeError when a row matches two clips or two rows match one,
+    ConfigError when no row matches.
     """
     samples, rows = list(samples), list(rows)
     names = _Names([sample.id for sample in samples])
@@ -64,7 +64,7 @@ def with_labels(samples: Iterable[Sample], rows: Iterable[Row], path: Path) -> t
 
 
 def _labelled(sample: Sample, row: Row | None, split: bool) -> Sample:
-    """The sample as the table has it; split: whether the table has splits, else those of the features stay."""
+    """The sample with the row's labels; split: take the split from the table, else keep that of the features."""
     if row is None:
         return replace(sample, labels={}, split=None if split else sample.split)
     own = row.split if split else sample.split
@@ -72,10 +72,10 @@ def _labelled(sample: Sample, row: Row | None, split: bool) -> Sample:
 
 
 class _Names:
-    """Which clips a row may mean: names of one clip differ by folders, endings, zeros and what stands between parts.
+    """Finds the clips that a row may mean: spellings differ by folders, suffixes, zeros and separators.
 
-    Spellings are compared from the strictest to the loosest, and the first that fits any clip counts: as it is
-    written; "video/clip" behind any folders and before any ending, where one of the two may lack the first parts
+    Spellings are compared from the strictest to the loosest, and the first that matches any clip counts: as written;
+    "video/clip" behind any folders and before any suffix, where one of the two may lack the first parts
     (``Raw/video/0001.mp4``, ``video$_$0001``, ``video[0001]``, ``0001``); the same without leading zeros; the last
     two parts alone, in any case, with "_" or "/" between them (``video_1``).
     """
@@ -92,14 +92,14 @@ class _Names:
                     self._tails[level].setdefault(tail, []).append(number)
 
     def find(self, row: Row) -> list[int]:
-        """Positions of the clips that a row fits in the strictest spelling that fits any."""
+        """Positions of the clips that a row matches in the strictest spelling that matches any."""
         if row.name in self._written:
             return self._written[row.name]
         for level, (spell, part_of) in enumerate(_SPELLINGS):
             for name in _names_of(row):
                 parts = spell(name)
                 found = (self._tails if part_of else self._whole)[level].get(parts)
-                # What agrees on more parts is meant: the longest first.
+                # More matching parts are better, so the longest come first.
                 for tail in _tails(parts) if part_of and found is None else ():
                     found = found or self._whole[level].get(tail)
                 if found:
@@ -108,24 +108,24 @@ class _Names:
 
 
 def _names_of(row: Row) -> list[str]:
-    """The names of a row: "video/clip" where the table says both apart, and as it is written."""
+    """The names of a row: "video/clip" if the table has both columns, and as written."""
     clip = row.clip or PurePosixPath(row.name).name
     apart = f"{row.video}/{clip}"
     return list(dict.fromkeys((apart, row.name))) if row.video != row.name else [row.name]
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """video/0001.mp4, video$_$0001 and video[0001] as video and 0001."""
+    """Turn video/0001.mp4, video$_$0001 and video[0001] into (video, 0001)."""
     bracket = re.fullmatch(r"(.+)\[(\w+)\]", name)
     path = PurePosixPath("/".join(bracket.groups()) if bracket else name.replace("$_$", "/"))
     *folders, last = [part for part in path.parts if part not in ("/", ".")] or [name]
     stem, _, ending = last.rpartition(".")
-    # An ending has a letter: "video.5" has none.
+    # A suffix has a letter: "video.5" has none.
     return (*folders, stem if stem and not ending.isdecimal() else last)
 
 
 def _tails(parts: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The last parts, all of them first."""
+    """All tails of the parts, the longest first."""
     return [parts[first:] for first in range(len(parts))]
 
 
@@ -138,11 +138,11 @@ def _bare_number(part: str) -> str:
 
 
 def _flat(name: str) -> tuple[str, ...]:
-    """The last two parts in one row, however they are parted."""
+    """The last two parts, split at any separator."""
     return tuple(_bare_number(part) for part in "_".join(_parts(name)[-2:]).casefold().split("_"))
 
 
-# How names are spelled, and whether one may lack the first parts of the other.
+# Spellings of names, and whether one name may lack the first parts of the other.
 _SPELLINGS: tuple[tuple[Callable[[str], tuple[str, ...]], bool], ...] = (
     (_parts, True),
     (_without_zeros, True),

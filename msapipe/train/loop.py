@@ -1,4 +1,4 @@
-"""The one loop: a model's phases over a training split, the best epoch of each kept, resumable after a kill."""
+"""The one training loop: a model's phases over a training split; keeps each one's best epoch and can resume."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from msapipe.train.table import TensorTable, to_device
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-# A state is kept this often at most: writing millions of numbers may take longer than an epoch.
+# Least time between saved states: writing millions of parameters may take longer than an epoch.
 SECONDS_BETWEEN_SAVES = 10.0
 
-# How much an epoch must be better to count, and the learning rate at which a cosine ends.
+# The improvement by which an epoch counts as better, and the final learning rate of a cosine schedule.
 LEAST_GAIN = 1e-6
 LEAST_RATE = 1e-6
 
-# How many clips a model is shown at once between epochs.
+# Clips per batch that a model is shown between epochs.
 SHOWN_AT_ONCE = 256
 
 Line = dict[str, float | int | str]
@@ -38,7 +38,7 @@ Line = dict[str, float | int | str]
 
 @dataclass
 class State:
-    """Where a training stands: plain values and tensors only, so that it is read without unpickling."""
+    """The state of a training: plain values and tensors only, so that it can be read without unpickling."""
 
     phase: int = 0
     epoch: int = 0
@@ -51,8 +51,8 @@ class State:
 class Loop:
     """Trains one model on one split.
 
-    folder: where the state is kept, so that a killed run goes on; None keeps nothing.   tell: called with a line of
-    numbers after every epoch.
+    folder: keeps the state, so that a killed run resumes; None keeps nothing.   tell: called with the metrics of every
+    epoch.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Loop:
         self._saved = time.monotonic()
 
     def run(self) -> list[Line]:
-        """Train to the end; the model holds the last phase's best epoch. Returns a line of numbers an epoch."""
+        """Train to the end; the model then holds the last phase's best epoch. Returns the metrics of each epoch."""
         self._prepare()
         saved = self._load()
         phases = self.settings.of(self.model.phases())
@@ -99,7 +99,7 @@ class Loop:
         self.model.to(self.fabric.device)
 
     def batches(self, which: Tensor, size: int) -> Iterator[Batch]:
-        """Rows of the training split on the device."""
+        """Batches of the training split on the device."""
         for batch in self.train.batches(which, size, self.model.by_video):
             yield to_device(batch, self.fabric.to_device)
 
@@ -112,12 +112,12 @@ class Loop:
         return saved if saved["optimizer"] else None
 
     def save(self, more: Callable[[], dict[str, Any]]) -> None:
-        """Keep where the training stands, unless that was done a moment ago."""
+        """Save the state, unless this was done a moment ago."""
         if time.monotonic() - self._saved >= SECONDS_BETWEEN_SAVES:
             self._save(more())
 
     def _save(self, more: dict[str, Any]) -> None:
-        """Whole or not at all."""
+        """Write the state whole or not at all."""
         self._saved = time.monotonic()
         if self._file is None or not self.fabric.is_global_zero:
             return
@@ -128,7 +128,7 @@ class Loop:
 
 
 class _Running:
-    """One phase."""
+    """One phase of a running training."""
 
     def __init__(self, loop: Loop, phase: Phase, saved: dict[str, Any] | None) -> None:
         self.loop, self.phase, self.state = loop, phase, loop.state
@@ -165,7 +165,7 @@ class _Running:
             torch.set_rng_state(saved["random"].cpu())
 
     def run(self) -> None:
-        """All epochs; then the model holds the best one."""
+        """Run all epochs; the model then holds the best one."""
         while self.state.epoch < self.phase.epochs and not self._enough():
             self.state.epoch += 1
             loss = self._epoch(self.state.epoch)
@@ -181,7 +181,7 @@ class _Running:
             _put(self.model, self.state.best_model)
 
     def _position(self) -> dict[str, Any]:
-        """What goes on from here depends on, beside the model."""
+        """The state besides the model that resuming needs."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -193,7 +193,7 @@ class _Running:
         return self.phase.patience is not None and self.state.since >= self.phase.patience
 
     def _epoch(self, epoch: int) -> float:
-        """One pass over the training split; the mean loss."""
+        """One pass over the training split; returns the mean loss."""
         loop, phase = self.loop, self.phase
         self.model.begin_epoch(phase.name, epoch, lambda: loop.batches(self.rows, SHOWN_AT_ONCE))
         _train_mode(self.model, self.learning)
@@ -202,7 +202,7 @@ class _Running:
         return self._pass(self.rows, epoch, phase.name)
 
     def _pass(self, rows: Tensor, epoch: int, name: str) -> float:
-        """Once over these rows in a random order, with the loss of the phase ``name``; its mean."""
+        """One pass over these rows in random order with the loss of phase ``name``; returns the mean loss."""
         loop, phase = self.loop, self.phase
         order = rows[torch.randperm(len(rows), generator=self._generator(epoch))]
         if loop.fabric.world_size > 1:
@@ -222,7 +222,7 @@ class _Running:
 
     def _step(self) -> None:
         if self.phase.clip is not None:
-            # What needs no gradient has none: frozen parameters do not count in the norm.
+            # Frozen parameters have no gradient and do not count in the norm.
             learning = [part for part in self.model.parameters() if part.grad is not None]
             clip = nn.utils.clip_grad_norm_ if self.phase.clip_by == "norm" else nn.utils.clip_grad_value_
             clip(learning, self.phase.clip)
@@ -243,7 +243,7 @@ class _Running:
         return torch.Generator().manual_seed(self.loop.settings.seed * 100_003 + self.state.phase * 10_007 + epoch)
 
     def _judge(self, found: dict[str, float]) -> None:
-        """Remember the epoch when it is the best so far."""
+        """Remember the epoch if it is the best so far."""
         monitor = self.phase.monitor
         if monitor == "last":
             return
@@ -261,11 +261,11 @@ class _Running:
                 group["lr"] *= 0.1
 
     def _factors(self) -> list[Callable[[int], float]]:
-        """Of each group of the optimizer: what its rate is multiplied by in a step; all end at LEAST_RATE."""
+        """The learning-rate factor of each parameter group as a function of the step; a cosine ends at LEAST_RATE."""
         return [partial(self._factor, least=LEAST_RATE / group["lr"]) for group in self.optimizer.param_groups]
 
     def _factor(self, step: int, least: float) -> float:
-        """What a learning rate is multiplied by in a step; least: what a cosine ends at."""
+        """The learning-rate factor of a step; least: the final factor of a cosine."""
         phase, every = self.phase, max(1, self.phase.epochs * self.steps)
         warm = phase.warmup * every
         if step < warm:
@@ -279,7 +279,7 @@ class _Running:
 
 
 def _set_learning(model: FusionModel, phase: Phase) -> set[str]:
-    """Freeze what the phase does not name; names of what learns."""
+    """Freeze parameters outside the phase; returns the names of the trainable ones."""
     learning = set(owners(model, phase))
     if not learning:
         raise ConfigError(f"phase {phase.name}: no parameter begins with any of {phase.groups}")
@@ -289,7 +289,7 @@ def _set_learning(model: FusionModel, phase: Phase) -> set[str]:
 
 
 def _train_mode(model: FusionModel, learning: set[str]) -> None:
-    """Train mode for modules in which something learns; frozen ones keep dropout and batch statistics off."""
+    """Train mode for modules with trainable parameters; frozen ones keep dropout and batch statistics off."""
     model.train()
     for name, module in model.named_modules():
         own = [f"{name}.{part}" if name else part for part, _ in module.named_parameters()]
@@ -310,7 +310,7 @@ def _optimizer(model: FusionModel, phase: Phase) -> torch.optim.Optimizer:
             if parameters:
                 groups.append({"params": parameters, "lr": group.lr, "weight_decay": decay})
     cls = torch.optim.AdamW if phase.optimizer == "adamw" else torch.optim.Adam
-    # Fused: an eighth of the time for a model of millions of parameters, which on a CPU is not the default.
+    # Fused takes an eighth of the time for millions of parameters, but is not the default on a CPU.
     return cls(groups, fused=True)
 
 
@@ -325,12 +325,12 @@ def _detached(output: Output) -> Output:
 
 
 def _everything(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and all buffers, also those that no model file keeps (tables of pseudo-labels)."""
+    """Parameters and all buffers, even those outside model files (tables of pseudo-labels)."""
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
 def _put(model: nn.Module, saved: dict[str, Tensor]) -> None:
-    """Copy numbers back; buffers that a phase has made anew take the saved ones as they are."""
+    """Copy saved tensors back; buffers that a phase created are replaced by the saved ones."""
     with torch.no_grad():
         mine = _everything(model)
         for name, part in saved.items():

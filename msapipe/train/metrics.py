@@ -1,7 +1,7 @@
-"""What the field reports of a regression on sentiment, in its two conventions, computed over a whole split.
+"""The field's metrics for sentiment regression, in its two conventions, computed over a whole split.
 
-CMU-MOSI and MOSEI count classes by rounding (half to even); CH-SIMS clips to [-1, 1] and bins with right-closed edges,
-in float32, in which 0 is negative. Accuracy of two classes is therefore always named by its convention.
+CMU-MOSI and MOSEI count classes by rounding (half to even); CH-SIMS clips to [-1, 1] and bins with right-closed edges
+in float32, where 0 counts as negative. Binary accuracy is therefore always named by its convention.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _WEAK = 0.4
 
 
 def scheme_of(scale: tuple[float, float]) -> Scheme:
-    """The convention that belongs to a label scale: [-1, 1] is CH-SIMS's, anything wider MOSI's."""
+    """The convention of a label scale: CH-SIMS's for [-1, 1], MOSI's for anything wider."""
     return "sims" if max(abs(scale[0]), abs(scale[1])) <= 1 else "mosi"
 
 
 def score(truth: ArrayLike, predicted: ArrayLike, scheme: Scheme) -> Scores:
-    """All metrics of predictions (N,) against labels (N,); a metric that is not defined is None, never 0.
+    """All metrics of predictions (N,) against labels (N,); an undefined metric is None, never 0.
 
     mosi: acc2_has0 (negative against not negative), f1_has0, acc2_non0 (clips labelled 0 left out), f1_non0, acc3,
     acc5, acc7, mae, corr.   sims: acc2, f1, acc3, acc5, acc2_weak (labels within 0.4 of 0), n_weak, mae, corr, all
-    after clipping to [-1, 1].   F1 is weighted by the true classes. Raises ConfigError for lengths that differ, no
-    clips, or numbers that are not finite.
+    after clipping to [-1, 1].   F1 is weighted by class support. Raises ConfigError for lengths that differ, no
+    clips, or values that are not finite.
     """
     y, p = np.asarray(truth, np.float32).ravel(), np.asarray(predicted, np.float32).ravel()
     if len(y) != len(p) or not len(y):
@@ -45,11 +45,11 @@ def score(truth: ArrayLike, predicted: ArrayLike, scheme: Scheme) -> Scores:
 
 
 def class_scores(truth: ArrayLike, logits: ArrayLike, edges: Sequence[float]) -> Scores:
-    """What a head of classes says by its largest logit, (N, C), against labels (N,): accuracy and F1.
+    """Accuracy and F1 of a classification head by its largest logit, (N, C), against labels (N,).
 
-    Labels fall into the C classes between ``edges``, right-closed, in float32; between two edges of 0 is 0 alone, and
-    for the one edge 0 a label of 0 is of neither class and left out. class_acc; class_f1_macro, the mean over the
-    classes that labels or predictions have; class_f1_weighted, by the true classes. None where no label is of a class.
+    Labels fall into the C classes between ``edges``, right-closed, in float32; the class between two edges of 0 holds
+    only 0, and with the single edge 0 a label of 0 has no class and is left out. class_acc; class_f1_macro, the mean
+    over the classes of labels or predictions; class_f1_weighted, by class support. None if no label has a class.
     """
     from sklearn.metrics import f1_score
 
@@ -63,7 +63,7 @@ def class_scores(truth: ArrayLike, logits: ArrayLike, edges: Sequence[float]) ->
 
 
 def classes_of(truth: ArrayLike, edges: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The class of each label (N,), and which labels are of one; see ``class_scores``."""
+    """The class of each label (N,), and the mask of labels that have one; see ``class_scores``."""
     y = np.asarray(truth, np.float32).ravel()
     clear = y != 0 if len(edges) == 1 else np.ones(len(y), bool)
     signs = len(edges) == 2 and edges[0] == edges[1]
@@ -106,7 +106,7 @@ def _weighted_f1(y: NDArray[np.bool_], p: NDArray[np.bool_]) -> float | None:
 
 
 def pearson(a: ArrayLike, b: ArrayLike) -> float | None:
-    """Pearson's correlation; None where one side is constant or there are fewer than two."""
+    """Pearson's correlation; None if one side is constant or has fewer than two values."""
     x, y = (np.asarray(side, np.float64) for side in (a, b))
     x, y = x - x.mean(), y - y.mean()
     size = float(np.sqrt((x**2).sum() * (y**2).sum()))
@@ -114,7 +114,7 @@ def pearson(a: ArrayLike, b: ArrayLike) -> float | None:
 
 
 def psc(coordinates: ArrayLike, errors: ArrayLike) -> float | None:
-    """Prediction-space correlation of AGFN (Wu et al.): how far errors follow a 2-D map of the fused features.
+    """Prediction-space correlation of AGFN (Wu et al.): how strongly errors follow a 2-D map of the fused features.
 
     coordinates: (N, 2).   errors: (N,), |label - prediction|. Mean of the absolute correlations with both axes, in
     [0, 1]. It depends on the map's rotation, which is arbitrary: see ``multiple_correlation``.
@@ -140,7 +140,7 @@ def highest_errors(errors: ArrayLike, share: float = 0.1) -> NDArray[np.int64]:
 
 
 def mean_and_deviation(runs: list[Scores]) -> dict[str, tuple[float, float] | None]:
-    """Over seeds: metric to mean and sample standard deviation (0 for one run); None where a run has none."""
+    """Over seeds: metric to mean and sample standard deviation (0 for one run); None if a run lacks the metric."""
     out: dict[str, tuple[float, float] | None] = {}
     for name in runs[0]:
         values = [run.get(name) for run in runs]
@@ -152,14 +152,14 @@ def mean_and_deviation(runs: list[Scores]) -> dict[str, tuple[float, float] | No
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
-    """counts: int64 (C, C), rows are true classes, columns what was said, in the order of ``classes``."""
+    """counts: int64 (C, C), rows are true classes, columns predicted ones, in the order of ``classes``."""
 
     classes: tuple[str, ...]
     counts: NDArray[np.int64]
 
 
 def confusions(truth: ArrayLike, predicted: ArrayLike, scheme: Scheme) -> dict[str, Confusion]:
-    """Matrices of labels and predictions (N,) by the accuracy whose classes they have.
+    """Confusion matrices of labels and predictions (N,), by the accuracy with the same classes.
 
     mosi: acc2_has0 (negative, not negative) and acc7 (-3 to 3).   sims: acc2, acc3 and acc5.
     """
@@ -184,7 +184,7 @@ def confusions(truth: ArrayLike, predicted: ArrayLike, scheme: Scheme) -> dict[s
 
 
 def of_classes(truth: ArrayLike, logits: ArrayLike, edges: Sequence[float]) -> Confusion:
-    """Of a head of classes, by its largest logit: labels (N,), logits (N, C); a label of no class is left out."""
+    """The matrix of a classification head by its largest logit: labels (N,), logits (N, C); drops unclassed labels."""
     true, clear = classes_of(truth, edges)
     said = np.asarray(logits).argmax(axis=1)
     size = np.asarray(logits).shape[1]

@@ -1,4 +1,4 @@
-"""Modalities that most clips of a training set lack."""
+"""Report modalities that most clips of a training set lack."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msapipe.types import Sample
 
 
 class Missing:
-    """Counts clips, those of train where there are splits, and the modalities in which nothing of them was seen."""
+    """Counts clips (of train, if there are splits) and the modalities without a valid step in them."""
 
     def __init__(self) -> None:
         self._clips: Counter[bool] = Counter()
@@ -17,7 +17,7 @@ class Missing:
         self._known: dict[str, None] = {}
 
     def watch(self, samples: Iterable[Sample]) -> Iterator[Sample]:
-        """The same samples, counted."""
+        """Yield the same samples, counted."""
         for sample in samples:
             train = sample.split == "train"
             self._clips[train] += 1
@@ -27,7 +27,7 @@ class Missing:
             yield sample
 
     def notes(self) -> list[str]:
-        """A sentence on each modality that some clip has a place for and most clips lack."""
+        """A sentence on each modality that some clip has and most clips lack."""
         train = bool(self._clips[True])
         count = self._clips[train]
         lacks = {name: count - self._has[train, name] for name in self._known}

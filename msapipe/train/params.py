@@ -1,4 +1,4 @@
-"""``--set key=value``: a parameter of the model or a setting of its training, checked against their types."""
+"""``--set key=value``: a model parameter or a training setting, checked against its type."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parameters(cls: type[FusionModel]) -> dict[str, inspect.Parameter]:
 
 
 def assign(cls: type[FusionModel], assignments: Iterable[str]) -> tuple[dict[str, Any], Settings]:
-    """Parameters of the model and settings of ``key=value`` texts; values are read as YAML, lists also as "a,b".
+    """Model parameters and settings from ``key=value`` texts; values are read as YAML, lists also as "a,b".
 
     A setting of one phase or group is "phase.NAME.key" or "group.NAME.key" (see Settings). Raises ConfigError naming
     the nearest known key, or what was expected.
@@ -66,12 +66,12 @@ def _hint_of_single(path: str) -> Any:
 
 
 def _read(hint: Any, text: str, name: str) -> Any:
-    """A value of a type: as YAML has it, as it is written (the literal "0"), or as a list without brackets."""
+    """A value of a type: read as YAML, as written (the literal "0"), or as a list without brackets."""
     from pydantic import TypeAdapter, ValidationError
 
     try:
         found: Any = read_yaml(text)
-    except ValueError:  # a text that is no YAML, such as "[a"
+    except ValueError:  # no valid YAML, such as "[a"
         found = text
     parts = [part.strip() for part in text.split(",")] if text.strip() else []
     errors: list[ValidationError] = []
@@ -84,8 +84,8 @@ def _read(hint: Any, text: str, name: str) -> Any:
 
 
 def of_preset(cls: type[FusionModel], model: str, corpus: str) -> list[str]:
-    """What ``--preset`` stands for, as ``--set`` takes it. Raises UnknownName where the model has none such."""
+    """A preset as ``--set`` assignments. Raises UnknownName if the model has no such preset."""
     if corpus not in cls.presets:
         raise UnknownName(f"--preset {corpus}: {model} has no such preset{did_you_mean(corpus, cls.presets)}")
-    # JSON is read back as YAML, which --set is, and keeps "1" apart from 1.
+    # ``--set`` reads JSON as YAML; JSON keeps "1" apart from 1.
     return [f"{name}={json.dumps(value)}" for name, value in cls.presets[corpus].values.items()]

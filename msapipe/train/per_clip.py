@@ -1,4 +1,4 @@
-"""What a model says of each clip, with all that it says beside the score: as a table, or as JSON without loss."""
+"""A model's full output for each clip, as a table, or as JSON without loss."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from msapipe.fusion._base import FusionModel, Output
 from msapipe.types import Sample
 
 ENDINGS = (".csv", ".jsonl")
-# A table takes what has as few columns as this; features of more are no reading of one clip.
+# Most columns that a table takes from a feature; wider ones say little about a single clip.
 FEW = 8
 
 
 def check_file(path: Path) -> None:
-    """Raise, before anything is computed, where the file cannot be of a known kind."""
+    """Raise, before any computation, if the file's suffix is unknown."""
     if path.suffix.lower() not in ENDINGS:
         raise ConfigError(f"--per-clip {path}: found the ending {path.suffix!r}, expected {' or '.join(ENDINGS)}")
     if not path.absolute().parent.is_dir():
@@ -29,11 +29,11 @@ def check_file(path: Path) -> None:
 
 
 def records(model: FusionModel, samples: Sequence[Sample], output: Output) -> list[dict[str, Any]]:
-    """A record a clip: id, video, split, text, labels, score, error, interval, unimodal, classes (logits),
+    """One record per clip: id, video, split, text, labels, score, error, interval, unimodal, classes (logits),
     features, diagnostics.
 
-    Of the features only those of at most FEW columns (logits, beliefs). All diagnostics are there: a number, one a
-    modality, or nested lists, without the padding behind a clip.
+    Only features of at most FEW columns (logits, beliefs) are included. All diagnostics are: a scalar, one value per
+    modality, or nested lists, without padding.
     """
     return [_record(model, sample, row, output) for row, sample in enumerate(samples)]
 
@@ -76,7 +76,7 @@ def _without_padding(value: Any) -> Any:
 
 
 def write(path: Path, found: Sequence[dict[str, Any]]) -> list[str]:
-    """Write records; returns the names of what a table has no room for: .jsonl has all."""
+    """Write records; returns the names of fields that do not fit a table: .jsonl has all."""
     if path.suffix.lower() == ".jsonl":
         path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in found), encoding="utf-8")
         return []
@@ -95,12 +95,12 @@ def _beside(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_long(value: Any) -> bool:
-    """Whether it has no room in a row of a table."""
+    """Whether the value does not fit a table cell."""
     return isinstance(value, list) and (len(value) > FEW or any(isinstance(part, list) for part in value))
 
 
 def _flat(record: dict[str, Any], left: set[str]) -> dict[str, Any]:
-    """A record as one row, without what is left out of every row."""
+    """A record as one table row, without fields that no row can hold."""
     row: dict[str, Any] = {name: record[name] for name in ("id", "video", "split", "text")}
     row |= {"label" if name == "M" else f"label_{name}": value for name, value in record["labels"].items()}
     row |= {"score": record["score"], "error": record["error"]}

@@ -1,4 +1,4 @@
-"""Published results to print beside one's own: rows of one paper, one table, one data set."""
+"""Published results to print beside one's own: rows of one table of one paper on one data set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from msapipe.errors import ConfigError
 from msapipe.registry import did_you_mean
 
-# Columns that tell results of one model and metric apart.
+# Columns that distinguish several results of one model and metric.
 KEYS = ("paper", "table", "dataset", "group")
 NEEDED = ("model", "metric", "value")
 
@@ -17,10 +17,10 @@ NEEDED = ("model", "metric", "value")
 def read_published(path: Path, names: Mapping[str, str], where: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Label to printed figures by metric.
 
-    path: a CSV with model, metric, value, and any of paper, table, dataset, group.   names: label to what the model is
-    called there; case, hyphens and spaces do not count.   where: column to the value that rows must have.
-    Raises ConfigError for a file or a column that is not there, and where one model has two values of one metric: then
-    the message says by which columns to choose.
+    path: a CSV with model, metric, value, and any of paper, table, dataset, group.   names: label to the model's name
+    in the file, ignoring case, hyphens and spaces.   where: column to the value that rows must have.
+    Raises ConfigError for a missing file or column, and if a model has two values of one metric; the message then lists
+    the columns to choose by.
     """
     rows = _rows(path)
     columns = list(rows[0]) if rows else []

@@ -1,4 +1,4 @@
-"""What a user may change of a training, for all of a model's phases or for one."""
+"""Training settings that a user may change, for all of a model's phases or for one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from msapipe.fusion._base import Phase
 from msapipe.registry import did_you_mean
 from msapipe.train.evaluate import SCORED_AT_ONCE
 
-# What can be set of a single phase, and of a group of parameters.
+# Settings of a single phase, and of a group of parameters.
 OF_PHASES = ("epochs", "batch", "optimizer", "schedule", "warmup", "clip", "accumulate", "monitor", "patience")
 OF_GROUPS = ("lr", "weight_decay")
 _POSITIVE = ("epochs", "batch", "lr", "patience")
@@ -20,14 +20,13 @@ _POSITIVE = ("epochs", "batch", "lr", "patience")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user may change of a model's phases; None leaves what the model's paper says.
+    """Changes to a model's phases; None keeps the setting of the model's paper.
 
-    seed: of the first weights, the order of clips and dropout.   standardize: centre and scale every column by the
-    training split.   epochs: of the longest phase; the others keep their share of it, at least one.   lr: of the
-    fastest group of each phase; the other groups keep their share of it.   batch, weight_decay, patience, monitor: of
-    all phases.   single: what is set of one phase or group, "phase.NAME.epochs", "group.NAME.lr" or
-    "phase.NAME.group.NAME.lr", to its value; it goes before the former.   scored_at_once: clips a batch where nothing
-    is learned.
+    seed: of the initial weights, the order of clips and dropout.   standardize: centre and scale every column by the
+    training split.   epochs: of the longest phase; the others scale with it, to at least one.   lr: of the fastest
+    group of each phase; the other groups scale with it.   batch, weight_decay, patience, monitor: of all phases.
+    single: settings of one phase or group, "phase.NAME.epochs", "group.NAME.lr" or "phase.NAME.group.NAME.lr", to their
+    values; they override the others.   scored_at_once: batch size for evaluation.
     """
 
     seed: int = 1111
@@ -48,7 +47,7 @@ class Settings:
                 raise ConfigError(f"{name}: found {value}, expected more than 0")
 
     def of(self, phases: Sequence[Phase]) -> list[Phase]:
-        """The phases with what was changed; raises ConfigError for a phase or group that there is not."""
+        """The phases with these changes; raises ConfigError for an unknown phase or group."""
         longest = max(phase.epochs for phase in phases)
         changed = [self._common(phase, longest) for phase in phases]
         for path, value in self.single.items():
@@ -71,7 +70,7 @@ class Settings:
 
 
 def _changed(phases: Sequence[Phase], path: str, value: Any) -> list[Phase]:
-    """The phases with one of them, or one of their groups, changed."""
+    """The phases with a change to one of them, or to one of their groups."""
     *where, key = path.split(".")
     asked = dict(zip(where[::2], where[1::2], strict=True))
     names = {"phase": [phase.name for phase in phases], "group": [g.name for phase in phases for g in phase.groups]}

@@ -1,4 +1,4 @@
-"""A label.csv to begin with: a line for every media file of a folder, for people to fill in the labels."""
+"""A label.csv to start from: one line per media file of a folder, for people to fill in the labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME = "label.csv"
 
 @dataclass(frozen=True)
 class Skeleton:
-    """What was written: clips, of so many videos.   problems: files that are not in it, and why."""
+    """The written table: numbers of clips and videos.   problems: files left out of it, and why."""
 
     clips: int
     videos: int
@@ -34,10 +34,10 @@ class Skeleton:
 def begin_table(root: Path, seed: int | None = None, force: bool = False) -> Skeleton:
     """Write label.csv below ``root``; ``Table`` reads it back.
 
-    The video is the folder that a file lies in (without a leading Raw), or the file's own name in ``root`` itself.
-    seed: of the split by video that fills the column mode; None leaves it empty.   force: also where there is a table
-    already, or another data set. Raises MsapipeError without it then, where there is no clip, and where a split has
-    fewer than three videos.
+    The video is the folder of a file (without a leading Raw), or the file's own name in ``root`` itself.
+    seed: of the split by video in the column mode; None leaves it empty.   force: write even if there is already a
+    table, or another data set. Raises MsapipeError if there is one without ``force``, if there is no clip, and if
+    there are fewer than three videos to split.
     """
     known = type(reader_of(root))
     if known is not Folder and not force:
@@ -60,14 +60,14 @@ def begin_table(root: Path, seed: int | None = None, force: bool = False) -> Ske
 
 
 def video_of(file: PurePosixPath) -> str:
-    """The video that a file below the root was cut from, by where it lies."""
+    """The video that a file was cut from, by its path below the root."""
     folders = file.parts[:-1]
     folders = folders[1:] if folders[:1] == ("Raw",) else folders
     return "/".join(folders) or file.stem
 
 
 def _clips(root: Path) -> tuple[list[Clip], list[str]]:
-    """What can be named in a table, and sentences on what cannot."""
+    """The clips that a table can name, and sentences on the others."""
     clips: list[Clip] = []
     problems: list[str] = []
     for item in Folder(root).read():
@@ -83,7 +83,7 @@ def _clips(root: Path) -> tuple[list[Clip], list[str]]:
 
 
 def _can_stand(name: str) -> bool:
-    """Whether a table gives a name back as it is."""
+    """Whether a table gives a name back unchanged."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
@@ -99,19 +99,19 @@ def _modes(clips: Sequence[Clip], seed: int | None) -> list[str]:
 
 
 def _text(clip: Clip, problems: list[str]) -> tuple[str, bool]:
-    """The words beside a clip for the table, and whether they have times there: then they stay there."""
+    """The words beside a clip for the table, "" for words with times, and whether they have times."""
     words = Sidecar(language="").run(clip, MediaInfo("unknown", None, None, None))
     if isinstance(words, PassedOver):
         problems += [f"{clip.path}: {note}" for note in words.notes]
     if not isinstance(words, Transcript):
         return "", False
     if any(word.start is not None for word in words.words):
-        return "", True  # words of a table come first, and have no times
+        return "", True  # words in a table take precedence and have no times
     return " ".join(words.text.split()), False
 
 
 def _write(path: Path, lines: Sequence[Sequence[str]]) -> None:
-    """Write the table whole, or leave what is there."""
+    """Write the table whole, or keep the existing one."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *lines])
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -124,7 +124,7 @@ def _write(path: Path, lines: Sequence[Sequence[str]]) -> None:
 
 
 def _read_back(root: Path, clips: Sequence[Clip], problems: list[str], timed: Sequence[str]) -> Skeleton:
-    """What a reader makes of the table: every clip must be there."""
+    """Read the table back and check that every clip is in it."""
     read = {item.clip.id: item for item in Table(root).read() if isinstance(item, Example)}
     problems = [*problems, *(f"{clip.path}: {NAME} does not lead to it" for clip in clips if clip.id not in read)]
     notes = []

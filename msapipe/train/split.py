@@ -1,4 +1,4 @@
-"""Splits: made ones keep every video on one side, as clips of it share a speaker and a camera; given ones are used."""
+"""Splits by video, since clips of a video share a speaker and a camera; existing splits are used as they are."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from msapipe.types import Sample
 
 
 def with_splits(samples: Sequence[Sample], seed: int = 0, shares: tuple[float, float] = (0.15, 0.2)) -> list[Sample]:
-    """Every sample with a split, made by video where nobody gave one: ``shares`` are those of valid and test.
+    """Every sample with a split; missing splits are made by video, with ``shares`` for valid and test.
 
-    The order of videos is that of a hash of their names, so adding clips moves no other video much. A split that was
-    given is used as it is (see ``shared_videos``); a clip without a label and without a split is then in train, or
-    where its video is. Raises MsapipeError when some labelled clips have a split and others none, or when there are
-    fewer than three videos to split.
+    Videos are ordered by a hash of their names, so that adding clips hardly moves other videos. An existing split is
+    used as it is (see ``shared_videos``); a clip with neither label nor split then goes to train, or to the split of
+    its video. Raises MsapipeError when only some labelled clips have a split, or when fewer than three videos are left
+    to split.
     """
     given = {sample.video: sample.split for sample in samples if sample.split is not None}
     if given:
@@ -36,7 +36,7 @@ def with_splits(samples: Sequence[Sample], seed: int = 0, shares: tuple[float, f
 
 
 def shared_videos(samples: Sequence[Sample]) -> str:
-    """A sentence on the videos of which clips are in two splits or more, with how many; "" when there are none."""
+    """A sentence on videos with clips in two or more splits, with their number; "" without any."""
     sides: dict[str, set[str]] = {}
     for sample in samples:
         if sample.split is not None:
@@ -58,7 +58,7 @@ def folds(
 ) -> Iterator[tuple[list[Sample], list[Sample], list[Sample]]]:
     """Cross-validation by video: train, valid and test of each fold; every clip is in test once.
 
-    valid is the fold after the one that is tested. Raises MsapipeError for fewer videos than folds.
+    valid is the fold after the test fold. Raises MsapipeError for fewer videos than folds.
     """
     videos = _in_order({sample.video for sample in samples}, seed)
     if not 3 <= count <= len(videos):

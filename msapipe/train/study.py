@@ -1,4 +1,4 @@
-"""One model on one data set with several seeds: what is trained, what came of each seed, and what is kept of it."""
+"""One model trained on one data set with several seeds, and the stored result of each."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ SEEDS = (1111, 1112, 1113)
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of one seed.
+    """The result of one seed.
 
-    scores: split to metrics (see ``metrics.score``).   predictions: split to clip id to score.   epochs: how many were
-    run.   parts: parameters of parts that papers count alone.   by_classes: classes are all that the model learned.
-    seconds: wall time.   kept_params: see ``FusionModel``.   weights: the model's numbers, a safetensors file.
+    scores: split to metrics (see ``metrics.score``).   predictions: split to clip id to score.   epochs: number run.
+    parts: parameters of parts that papers count separately.   by_classes: the model learned only classes.
+    seconds: wall time.   kept_params: see ``FusionModel``.   weights: the safetensors file of the model's weights.
     """
 
     seed: int
@@ -55,7 +55,7 @@ class Trained:
     weights: Path
 
     def error(self, split: str) -> float:
-        """What the best seed has least of: mean absolute error, or of classes the share of wrong ones."""
+        """The criterion for the best seed: mean absolute error, or the share of wrong classes."""
         name = "class_acc" if self.by_classes else "mae"
         found = self.scores[split].get(name)
         return float("inf") if found is None else 1 - found if self.by_classes else found
@@ -64,8 +64,8 @@ class Trained:
 class Study:
     """A model, its parameters and settings on a data set.
 
-    folder: everything is kept there, a folder a seed; a seed that is there is not trained again, and one that was
-    killed goes on. The name of the folder in it depends on all that could change a number.
+    folder: keeps a subfolder per seed; a finished seed is not trained again, and a killed one resumes.
+    The path depends on everything that could change a result.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Study:
         self.folder = folder / digest(self._identity())[:12]
 
     def _identity(self) -> dict[str, Any]:
-        # How many clips are scored at once changes no number.
+        # The batch size for evaluation changes no result.
         unchanging = ("seed", "scored_at_once")
         settings = {name: value for name, value in asdict(self.settings).items() if name not in unchanging}
         clips = [[s.id, s.split, dict(s.labels)] for s in self.data.samples]
@@ -104,12 +104,12 @@ class Study:
         }
 
     def build(self, seed: int) -> FusionModel:
-        """The model before training, its first numbers from the seed."""
+        """The untrained model, initialised from the seed."""
         torch.manual_seed(seed)
         return self.cls(self.dims, **self.params)
 
     def notes(self) -> list[str]:
-        """What a user should know before the training: what plain settings mean where there are phases or groups."""
+        """Notes for the user before training: what plain settings mean for a model with several phases or groups."""
         asked, found = self.settings, [self._tokens] if self._tokens else []
         if asked.lr is None and asked.epochs is None:
             return found
@@ -127,7 +127,7 @@ class Study:
         ]
 
     def run(self, seed: int, fabric: Fabric, tell: Callable[[Line], None] = lambda line: None) -> Trained:
-        """Train with one seed, or read what came of it before."""
+        """Train with one seed, or read its stored result."""
         folder = self.folder / str(seed)
         done = _read(folder)
         if done is not None:
@@ -172,7 +172,7 @@ class Study:
 
 
 def _identity(value: Any) -> Any:
-    """A parameter for a key; a path to the user's own checkpoint counts by its bytes."""
+    """A parameter's value in the key; a path to the user's own checkpoint becomes the hash of its bytes."""
     if isinstance(value, str) and value.startswith(("/", ".", "~")) and Path(value).expanduser().exists():
         return Own(name="", licence="", source="", where=Path(value).expanduser()).identity
     return list(value) if isinstance(value, tuple) else value
@@ -205,6 +205,6 @@ def make_fabric(device: str = "cpu", precision: str = "32-true") -> Fabric:
 
 
 def constant(count: int, train: Sequence[Sample]) -> list[float]:
-    """What always predicting the training split's mean label says: the floor that every model must beat."""
+    """Predict the training split's mean label for every clip: the baseline that every model must beat."""
     labels = [sample.labels["M"] for sample in train if "M" in sample.labels]
     return [sum(labels) / len(labels)] * count

@@ -1,4 +1,4 @@
-"""A split of a data set as tensors: made once, so that a step of training copies rows and nothing else."""
+"""A split of a data set as tensors, made once, so that a training step only copies rows."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LABELS = ("M", "T", "A", "V")
 
 @dataclass(frozen=True, eq=False)
 class TensorTable:
-    """Clips of a split, padded to the longest; what is large is padded batch by batch.
+    """The clips of a split, padded to the longest; large modalities are padded per batch.
 
-    whole: all clips as one batch, without the values of ``ragged``; ``index`` counts its rows, ``video`` the videos.
-    ragged: modality to what is too large to be padded as a whole (see ``Ragged``).   ids, videos: of each clip.
+    whole: all clips as one batch, without the values of ``ragged``; ``index`` is the row, ``video`` the video's index.
+    ragged: modality to values too large to be padded as a whole (see ``Ragged``).   ids, videos: of each clip.
     lengths: modality to int64 (N,), steps up to the last valid one, at least 1.
     """
 
@@ -35,7 +35,7 @@ class TensorTable:
 
     @classmethod
     def of(cls, samples: Sequence[Sample], dims: Mapping[str, int]) -> TensorTable:
-        """Put the features of ``dims``' modalities and all labels side by side."""
+        """Stack the features of the modalities in ``dims`` and all labels."""
         parts = {name: [sample.features.get(name) for sample in samples] for name in dims}
         ragged = {name: Ragged.of(own, dims[name]) for name, own in parts.items() if is_large(own, dims[name])}
         small = {name: width for name, width in dims.items() if name not in ragged}
@@ -53,7 +53,7 @@ class TensorTable:
         return len(self.ids)
 
     def rows(self, which: Tensor) -> Batch:
-        """Some clips, padded to the longest of them."""
+        """The clips ``which``, padded to the longest of them."""
         whole = self.whole
         cut = {name: int(lengths[which].max()) for name, lengths in self.lengths.items()}
         mask = {name: mask[which, : cut[name]] for name, mask in whole.mask.items()}
@@ -74,9 +74,9 @@ class TensorTable:
         )
 
     def arranged(self, which: Tensor, by_video: bool) -> Tensor:
-        """The rows, for a model by video those of a video together, in the order of their ids: int64 as before.
+        """The rows, int64; for a model by video, grouped by video and ordered by clip id.
 
-        Videos come in the order in which the first of their clips does.
+        Videos keep the order of their first clips.
         """
         if not by_video or self.whole.video is None or not len(which):
             return which
@@ -86,18 +86,18 @@ class TensorTable:
         return torch.tensor([row for rows in found.values() for row in sorted(rows, key=self._place)])
 
     def _place(self, row: int) -> tuple[object, ...]:
-        """By what the clips of a video are ordered: numbers in their ids as numbers."""
+        """The sort key of a clip within its video; digits in its id sort as numbers."""
         parts = re.split(r"(\d+)", self.ids[row])
         return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
 
     def labelled(self, labels: Iterable[str]) -> Tensor:
-        """Rows that have one of these labels, int64; all rows for none."""
+        """Rows that have at least one of these labels, int64; all rows if none is given."""
         wanted = [self.whole.labels[name].isfinite() for name in labels]
         there = torch.stack(wanted).any(dim=0) if wanted else torch.ones(len(self), dtype=torch.bool)
         return there.nonzero()[:, 0]
 
     def batches(self, which: Tensor, size: int, by_video: bool = False) -> Iterator[Batch]:
-        """Rows ``which`` in this order, ``size`` at a time; by video those of so many videos, see ``arranged``."""
+        """Batches of rows ``which`` in this order, of ``size`` clips, or videos if ``by_video`` (see ``arranged``)."""
         which = self.arranged(which, by_video)
         if not by_video or self.whole.video is None:
             yield from (self.rows(which[first : first + size]) for first in range(0, len(which), size))
@@ -107,16 +107,16 @@ class TensorTable:
             yield self.rows(rows)
 
     def count(self, which: Tensor, size: int, by_video: bool = False) -> int:
-        """How many batches these rows are."""
+        """The number of batches of these rows."""
         units = len(which)
         if by_video and self.whole.video is not None:
             units = len(torch.unique(self.whole.video[which]))
         return -(-units // size)
 
     def statistics(self, name: str) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of each column over all valid steps: (D,), (D,); a constant column has deviation 1.
+        """Mean and standard deviation of each column over all valid steps: (D,), (D,); 1 for a constant column.
 
-        Of the features as they were given, also when they are standardised by now.
+        They are those of the original features, even after standardisation.
         """
         if name not in self._statistics:
             ragged = self.ragged.get(name)
@@ -127,9 +127,9 @@ class TensorTable:
         return self._statistics[name]
 
     def standardize(self, model: FusionModel) -> None:
-        """Centre and scale all columns in place by the model's numbers, so that no step of training does it again.
+        """Centre and scale all columns in place by the model's buffers, so that no training step repeats it.
 
-        From then on the table serves models with the same numbers only.
+        Afterwards the table only serves models with the same statistics.
         """
         if not self.whole.standard:
             for name in self.ragged.keys() - model.raw:
@@ -159,7 +159,7 @@ def _mean_and_deviation(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _in_parts(ragged: Ragged) -> tuple[Tensor, Tensor]:
-    """The same of what is too large to be copied as a whole: by sums over stretches of rows."""
+    """Mean and standard deviation of data too large to copy at once, summed in chunks."""
     keep, step = ragged.valid(), max(1, 2**24 // ragged.rows.shape[1])
     unit = 255.0 if ragged.rows.dtype == torch.uint8 else 1.0
 
@@ -175,13 +175,13 @@ def _in_parts(ragged: Ragged) -> tuple[Tensor, Tensor]:
 
 
 def _numbers(names: Sequence[str]) -> Tensor:
-    """Which of the different names each is: int64 (N,)."""
+    """The index of each name among the distinct names: int64 (N,)."""
     known = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return torch.tensor([known[name] for name in names], dtype=torch.int64)
 
 
 def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    """So many of them at a time."""
+    """Chunks of ``size`` items."""
     yield from (items[first : first + size] for first in range(0, len(items), size))
 
 

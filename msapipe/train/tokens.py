@@ -1,4 +1,4 @@
-"""Token ids are those of one vocabulary: what a model's language model reads must be made for it."""
+"""Token ids belong to one vocabulary: they must be made for the model's own language model."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from msapipe.stages.text.tokens import Tokens
 from msapipe.train.data import DataSet
 from msapipe.types import Sample, Transcript, Word
 
-# So many texts are tokenised to see whether ids were made by the same vocabulary.
+# Texts tokenised to check whether the ids come from the same vocabulary.
 _LOOKED_AT = 20
 
-# Where ids of a BERT begin: every checkpoint of the family that is used has [CLS] there.
+# The first id of BERT sequences: [CLS] in every checkpoint of the family that is used.
 _BERT_CLS = 101
 
 
 def fitting(data: DataSet, language_model: str) -> tuple[DataSet, str]:
-    """The data with token ids that ``language_model`` reads, and a sentence on what was done, "" for nothing.
+    """The data with token ids for ``language_model``, and a sentence on what was done, "" for nothing.
 
-    Ids that a pipeline made must be of the same checkpoint. Ids of a file (``text_bert``) are compared with the texts
-    beside them, and made anew from these where they differ. Raises ConfigError where ids of another vocabulary cannot
-    be made anew, with what to type.
+    Ids from a pipeline must be from the same checkpoint. Ids of a file (``text_bert``) are compared with the texts
+    beside them, and remade from these if they differ. Raises ConfigError, with what to type, if ids of another
+    vocabulary cannot be remade.
     """
     made_for = _checkpoint_of(data.made_by["features"])
     if made_for is not None:
@@ -71,7 +71,7 @@ def tokenised(stage: Tokens, text: str) -> NDArray[np.int64]:
 
 
 def _checkpoint_of(features: Mapping[str, Any]) -> str | None:
-    """For which checkpoint the pipeline's stage tokens made ids; None where the text is something else."""
+    """The checkpoint of the pipeline's tokens stage; None if the text is something else."""
     for channel in dict(features.get("text") or {}).values():
         if isinstance(channel, Mapping) and channel.get("use") == "tokens":
             return str(channel.get("checkpoint", Tokens.checkpoint))
@@ -79,7 +79,7 @@ def _checkpoint_of(features: Mapping[str, Any]) -> str | None:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two names mean one checkpoint: one folder, or one name with or without its owner or commit."""
+    """Whether two names mean the same checkpoint: one folder, or one name with or without its owner or commit."""
     if any(name.startswith(("/", ".", "~")) for name in (one, other)):
         return Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
     return one.partition("@")[0].rpartition("/")[2] == other.partition("@")[0].rpartition("/")[2]
@@ -90,7 +90,7 @@ def _ids(tokens: NDArray[np.int64] | None) -> list[int]:
 
 
 def _unchecked(data: DataSet, language_model: str, bearing: Sequence[Sample]) -> str:
-    """A sentence on ids that no text stands beside; ConfigError where they are a BERT's and the model is not."""
+    """A sentence on ids without texts; ConfigError if they are a BERT's and the model is not."""
     of_bert = all(_ids(sample.tokens)[:1] == [_BERT_CLS] for sample in bearing if _ids(sample.tokens))
     if of_bert and "xlnet" in language_model.lower():
         raise ConfigError(

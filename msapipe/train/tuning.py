@@ -1,6 +1,6 @@
-"""A search for settings. What is tried next follows from what was tried: a search that was killed goes on as it was.
+"""A search for settings. Each trial follows from the earlier ones, so that a killed search resumes unchanged.
 
-Bergstra et al., "Algorithms for Hyper-Parameter Optimization" (2011), as optuna has it.
+Bergstra et al., "Algorithms for Hyper-Parameter Optimization" (2011), as implemented in optuna.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(\s+log)?")
-# A comma, but not one within [brackets].
+# A comma outside [brackets].
 _COMMA = re.compile(r",(?![^\[]*\])")
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from low to high, both included; whole ones when both are. log: as many below as above their root."""
+    """Numbers from low to high, inclusive; integers if both are.   log: sampled uniformly on a log scale."""
 
     low: float
     high: float
     log: bool = False
 
     def distribution(self) -> BaseDistribution:
-        """The range as optuna has it."""
+        """The range as an optuna distribution."""
         distributions = load_optuna().distributions
         if isinstance(self.low, int) and isinstance(self.high, int):
             whole: BaseDistribution = distributions.IntDistribution(self.low, self.high, log=self.log)
@@ -50,24 +50,24 @@ class Range:
         return real
 
     def text(self, value: float) -> str:
-        """The number as it is typed, three digits of it; what is tried is what is typed."""
+        """The number as text, to three digits; the trial uses exactly this value."""
         if isinstance(value, int):
             return str(value)
         return repr(min(max(float(f"{value:.3g}"), self.low), self.high))
 
     def value(self, text: str) -> float:
-        """The number of a text."""
+        """The number in a text."""
         return int(text) if isinstance(self.low, int) and isinstance(self.high, int) else float(text)
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Values as they are typed."""
+    """Values as the user types them."""
 
     texts: tuple[str, ...]
 
     def distribution(self) -> BaseDistribution:
-        """The choices as optuna has them."""
+        """The choices as an optuna distribution."""
         distribution: BaseDistribution = load_optuna().distributions.CategoricalDistribution(self.texts)
         return distribution
 
@@ -88,7 +88,7 @@ def read_space(
 ) -> dict[str, Range | Choices]:
     """A space of ``key=LOW..HIGH``, ``key=LOW..HIGH log`` and ``key=A,B,C`` texts.
 
-    Keys and types are those of ``--set``. assignments: what is set already and may not vary. Raises ConfigError.
+    Keys and types are those of ``--set``. assignments: fixed settings, which may not vary. Raises ConfigError.
     """
     taken = {text.partition("=")[0].strip() for text in assignments}
     space: dict[str, Range | Choices] = {}
@@ -126,7 +126,7 @@ def _choices(cls: type[FusionModel], text: str, name: str, values: str) -> Choic
 
 
 def _typed(cls: type[FusionModel], text: str, name: str, value: str) -> Any:
-    """A value as the model or the trainer would have it."""
+    """A value as the type of its model parameter or training setting."""
     try:
         params, settings = assign(cls, [f"{name}={value}"])
     except ConfigError as error:
@@ -136,10 +136,10 @@ def _typed(cls: type[FusionModel], text: str, name: str, value: str) -> Any:
 
 @dataclass(frozen=True)
 class Trial:
-    """One try.
+    """One trial.
 
-    chosen: setting to value, as typed.   error: mean absolute error over the validation split; None where the
-    training failed, for ``reason``.
+    chosen: setting to value, as typed.   error: mean absolute error over the validation split; None if the training
+    failed, for ``reason``.
     """
 
     number: int
@@ -152,21 +152,20 @@ class Trial:
 
     @property
     def rank(self) -> tuple[float, int]:
-        """Smaller is better; a failed one is last."""
+        """Sort key, smaller is better; failed trials come last."""
         return (math.inf if self.error is None else self.error, self.number)
 
     @property
     def assignments(self) -> list[str]:
-        """What was chosen, for ``--set``."""
+        """The chosen settings, for ``--set``."""
         return [f"{name}={value}" for name, value in self.chosen.items()]
 
 
 class Search:
     """Tries settings of a model on the training split and judges them by the validation split, with one seed.
 
-    The test split is taken out of the data before anything else.   make: the study of a model on data with
-    ``key=value`` texts of the space.   folder: trials are kept in a file there whose name depends on all that could
-    change one.
+    The test split is removed from the data first.   make: the study of a model on data with ``key=value`` texts of the
+    space.   folder: holds the file of finished trials, whose name depends on everything that could change one.
     """
 
     def __init__(
@@ -190,10 +189,10 @@ class Search:
     def run(
         self, count: int, train: Callable[[Study], Trained], tell: Callable[[Trial], None] = lambda trial: None
     ) -> list[Trial]:
-        """The first ``count`` trials; those that are kept are not done again.
+        """The first ``count`` trials; stored ones are not repeated.
 
         train: trains a study with the search's seed.   tell: called after every trial. Raises MsapipeError when all
-        failed.
+        trials failed.
         """
         trials = self._read()[:count]
         for number in range(len(trials), count):
@@ -213,7 +212,7 @@ class Search:
             raise
         except MsapipeError as error:
             return replace(trial, reason=str(error))
-        # Numbers of a model that nobody chose; the chosen one is trained with more seeds.
+        # The weights of trials are not needed: the chosen settings are trained again with more seeds.
         found.weights.unlink(missing_ok=True)
         return replace(
             trial,
@@ -237,7 +236,7 @@ class Search:
 
 
 def suggest(space: Space, trials: Sequence[Trial], seed: int) -> dict[str, str]:
-    """What to try after ``trials``: setting to value, as typed. The same trials and seed give the same answer."""
+    """The trial after ``trials``: setting to value, as typed. The same trials and seed give the same answer."""
     optuna = load_optuna()
     kinds = {name: part.distribution() for name, part in space.items()}
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=(seed * 100_003 + len(trials)) % 2**32))
@@ -254,7 +253,7 @@ def suggest(space: Space, trials: Sequence[Trial], seed: int) -> dict[str, str]:
 
 
 def load_optuna() -> ModuleType:
-    """The package optuna, which says nothing but warnings."""
+    """The package optuna, limited to warnings."""
     try:
         import optuna
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Variants of fusion models: rows of a table, on the command line or in the file of an ablation."""
+"""Variants of fusion models, from the command line or from the file of an ablation."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ OPENING, CLOSING, QUOTES = "([{", ")]}", "'\""
 class Variant:
     """A row of a comparison.
 
-    label: what the row is called.   assignments: key=value, as ``--set`` takes them.   modalities: what it reads, ()
-    is all.   channels: of these modalities only these columns, as "vision.resnet18".   preset: in place of the common
-    one.   published: what the row is called in a table of published results.
+    label: the row's name.   assignments: key=value, as for ``--set``.   modalities: those it reads, () for all.
+    channels: the only columns of their modalities, as "vision.resnet18".   preset: instead of the common one.
+    published: the row's name in a table of published results.
     """
 
     label: str
@@ -41,10 +41,10 @@ class Variant:
 
 @dataclass(frozen=True)
 class Ablation:
-    """Rows that make up a paper's table.
+    """The rows of a paper's table.
 
-    preset: corpus whose settings they have, None: the models' own.   published: columns of a table of published
-    results to the value that a row must have there (paper, table).
+    preset: corpus of their settings, None: each model's own.   published: columns of a table of published results to
+    the value that a row must have there (paper, table).
     """
 
     name: str
@@ -55,7 +55,7 @@ class Ablation:
 
 
 def parse_variants(texts: Sequence[str]) -> tuple[Variant, ...]:
-    """``agfn,agfn:fusion=ieg,smp:modalities=text+audio`` to variants. Raises ConfigError for what is no such thing.
+    """``agfn,agfn:fusion=ieg,smp:modalities=text+audio`` to variants. Raises ConfigError for anything else.
 
     Commas and colons inside brackets or quotes are part of a value.
     """
@@ -87,7 +87,7 @@ def _variant(text: str) -> Variant:
 
 
 def _parts(text: str, mark: str) -> list[str]:
-    """The text cut at each mark that stands in no brackets and no quotes."""
+    """The text split at each mark outside brackets and quotes."""
     parts, depth, quote = [""], 0, ""
     for letter in text:
         if quote:
@@ -157,7 +157,7 @@ def _row(data: Any, where: str, common: tuple[str, ...]) -> Variant:
 
 
 def _settings(data: Any, where: str) -> tuple[str, ...]:
-    """A mapping as ``--set`` has it; JSON is YAML too, and keeps "1" apart from 1."""
+    """A mapping as ``--set`` assignments; JSON is YAML too, and keeps "1" apart from 1."""
     import json
 
     return tuple(f"{key}={json.dumps(value)}" for key, value in _mapping(data, where).items())
