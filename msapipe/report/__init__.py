@@ -1,1 +1,1 @@
-"""Results as figures. Nothing heavy is imported before something is drawn."""
+"""Results as pages, films and figures. Heavy packages are imported only when something is drawn."""

@@ -1,4 +1,4 @@
-"""What was found of a clip as one object of JSON: printed by `predict --json`, answered by the server."""
+"""The results of a clip as one JSON object: printed by `predict --json`, answered by the server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msapipe.types import Prediction
 
 
 def as_object(outcome: Outcome, found: Prediction | None) -> dict[str, Any]:
-    """All that was found of a clip, as plain values; its names are kept from version to version."""
+    """All results of a clip as plain values; field names are stable across versions."""
     head: dict[str, Any] = {"clip_id": outcome.clip.id, "file": str(outcome.clip.path), "status": outcome.status}
     if found is None:
         return {**head, "score": None, "error": outcome.error, "notes": list(outcome.notes)}

@@ -1,4 +1,4 @@
-"""A film with what was found burnt in: faces, who speaks, the running score, and the words."""
+"""A film with the results drawn into it: faces, who speaks, the running score, and the words."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ Colour = tuple[int, int, int]  # red, green, blue
 _FPS = 25.0
 _SPEAKS, _SILENT, _WHITE, _BACK = (70, 200, 120), (190, 190, 190), (255, 255, 255), (20, 20, 20)
 _GOOD, _BAD = (90, 160, 255), (255, 130, 60)
-_SHORT = 360  # pixels: smaller pictures are doubled, or nobody could read the words
-_AROUND = 4  # words shown before and after the one that is spoken
-_SOON = 1.0  # seconds that a word stays in sight
+_SHORT = 360  # pixels: smaller pictures are doubled, so that the words are legible
+_AROUND = 4  # words shown before and after the spoken one
+_SOON = 1.0  # seconds that a word stays visible
 
 
 def render_film(path: Path, outcome: Outcome, found: Prediction, why: Explanation, spec: PipelineSpec) -> int:
-    """Write the clip as an mp4 with everything burnt in; returns the number of pictures.
+    """Write the clip as an mp4 with the results drawn into it; returns the number of pictures.
 
-    Raises MsapipeError for a clip without pictures, and where the file cannot be written.
+    Raises MsapipeError for a clip without pictures, and when the file cannot be written.
     """
     media: MediaInfo | None = outcome.values.get("media")
     if media is None or media.video is None:
         raise MsapipeError(f"{outcome.clip.path}: it has no pictures to draw on; msapipe report shows sound too")
     painter = _Painter(outcome, found, why)
-    # Faces were found in pictures of this size: boxes fit without scaling.
+    # Face boxes refer to pictures of this size, so they need no scaling.
     options = MediaOptions(_FPS, spec.media.rate, spec.media.peak_db, spec.media.max_side)
     with Decoder() as decoder:
         sound = decoder.waveform(outcome.clip, options) if media.audio is not None else None
@@ -47,7 +47,7 @@ def render_film(path: Path, outcome: Outcome, found: Prediction, why: Explanatio
 
 
 class _Painter:
-    """Draws what is known of a moment over its picture."""
+    """Draws the results at one moment over its picture."""
 
     def __init__(self, outcome: Outcome, found: Prediction, why: Explanation) -> None:
         faces, speaker = outcome.values.get("faces"), outcome.values.get("speaker")
@@ -59,7 +59,7 @@ class _Painter:
         self._scores = _steps(found, why)
 
     def paint(self, picture: Picture, at: float) -> Picture:
-        """The picture of a moment (seconds) with everything drawn in."""
+        """The picture at a time (seconds) with everything drawn into it."""
         import cv2
 
         double = 2 if min(picture.shape[:2]) < _SHORT else 1
@@ -131,14 +131,14 @@ class _Painter:
 
 
 def _steps(found: Prediction, why: Explanation) -> Sequence[tuple[float, float]]:
-    """From when on which score is shown, in order of time."""
+    """(seconds, score) from which each score is shown, in order of time."""
     if found.timeline:
         return [(window.start, window.score) for window in found.timeline]
     return why.running or [(0.0, found.score)]
 
 
 def _that_fit(words: list[tuple[int, str]], width: int, size: int) -> list[tuple[int, str]]:
-    """The last words, as many as a line holds; one that is too long by itself is cut."""
+    """The last words that fit a line; a single word that is too long is cut."""
     while len(words) > 1 and sum(_wide(f"{text} ", size) for _, text in words) > width - size:
         words = words[1:]
     number, text = words[-1]
@@ -148,12 +148,12 @@ def _that_fit(words: list[tuple[int, str]], width: int, size: int) -> list[tuple
 
 
 def _shade(drawn: Picture, top: int, bottom: int) -> None:
-    """Darken a band, so that white text can be read on any picture."""
+    """Darken a band, so that white text is legible on any picture."""
     drawn[max(0, top) : bottom] = (drawn[max(0, top) : bottom] * 0.35).astype(np.uint8)
 
 
 def _font() -> Any:
-    """OpenCV 5 draws any script; its forerunners know Latin letters without accents."""
+    """OpenCV 5 draws any script; older versions draw only unaccented Latin letters."""
     import cv2
 
     return cv2.FontFace("sans") if hasattr(cv2, "FontFace") else None
@@ -165,13 +165,13 @@ def _wide(text: str, size: int) -> int:
     font = _font()
     if font is None:
         return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size / 30, 1)[0][0])
-    # The box ends with the last ink: a blank at the end counts through a letter behind it.
+    # The box ends with the last ink; trailing blanks only count with a letter after them.
     box = cv2.getTextSize((1, 1), f"{text}.", (0, 0), font, size)
     return int(box[2]) - size // 5
 
 
 def _write(drawn: Picture, text: str, at: tuple[int, int], colour: Colour, size: int) -> None:
-    """Text whose first letter stands at (x, y) pixels, y at the foot of the letters."""
+    """Draw text with its first letter at (x, y) pixels, y at the baseline."""
     import cv2
 
     font = _font()

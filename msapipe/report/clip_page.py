@@ -1,4 +1,4 @@
-"""The page of one clip: its score and all that it was made of, in one file that asks for nothing else."""
+"""The page of one clip: its score and everything behind it, in one file without outside resources."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from msapipe.report.template import render, write_text
 from msapipe.stages import MODALITIES
 from msapipe.types import FaceTracks, MediaInfo, Prediction, Speaker, Waveform
 
-# A clip up to so many seconds is put into its page, small; of a longer one the page names the file.
+# Shorter clips (seconds) are embedded in the page at low resolution; the page links to longer ones.
 MOST_SECONDS = 300.0
 _FILM = MediaOptions(fps=12.0, max_side=480)
-# What keeps a page below a megabyte beside its film.
+# Keeps a page below a megabyte, without its film.
 MOST_WORDS = 2000
 
 
 @dataclass(frozen=True)
 class Told:
-    """All that a clip's page tells: what was found, why, by which pipeline.
+    """The content of a clip's page: results, explanation and pipeline.
 
-    name: shown instead of the file's path, "" for the path.
+    name: shown instead of the file's path; "" shows the path.
     """
 
     outcome: Outcome
@@ -48,9 +48,9 @@ class Told:
 
 
 def write_clip_page(path: Path, told: Told, home: str = "") -> int:
-    """Write the page of a clip; returns the bytes that it has beside the film.
+    """Write the page of a clip; returns its size in bytes without the film.
 
-    home: the address of the page of all clips, where there is one.
+    home: the address of the page of all clips, if there is one.
     Raises ConfigError when the file cannot be written.
     """
     outcome = told.outcome
@@ -93,7 +93,7 @@ def _sound(told: Told, decoder: Decoder, notes: list[str]) -> Waveform | None:
 
 
 def _seconds(outcome: Outcome, sound: Waveform | None) -> float:
-    """The length of the clip as it was decoded."""
+    """The decoded length of the clip in seconds."""
     ends = [sound.seconds] if sound is not None else []
     faces = outcome.values.get("faces")
     if isinstance(faces, FaceTracks) and len(faces.times):
@@ -105,12 +105,12 @@ def _seconds(outcome: Outcome, sound: Waveform | None) -> float:
 def _film(
     path: Path, told: Told, decoder: Decoder, sound: Waveform | None, seconds: float, notes: list[str]
 ) -> dict[str, Any]:
-    """What the page plays: the clip made small, or the address of its file."""
+    """The player's source: a small version of the clip, or the address of its file."""
     clip, media = told.outcome.clip, told.outcome.values.get("media")
     seen = media is not None and media.video is not None
     kind = "video" if seen else "audio"
     nothing = {"offset": 0, "allowed": "data:", "poster": ""}
-    if seconds > MOST_SECONDS and told.name:  # whoever reads it does not have the file
+    if seconds > MOST_SECONDS and told.name:  # readers of the page do not have the file
         about = f"A clip of more than {MOST_SECONDS:.0f} s is not put into its page."
         return {**nothing, "kind": "none", "source": "", "about": about}
     if seconds > MOST_SECONDS:
@@ -171,12 +171,12 @@ def _head(told: Told, seconds: float) -> dict[str, Any]:
 
 
 def share_of(value: float, scale: tuple[float, float]) -> float:
-    """Where a score lies on its scale, in percent."""
+    """The position of a score on its scale, in percent."""
     return round(100 * min(max((value - scale[0]) / (scale[1] - scale[0]), 0.0), 1.0), 2)
 
 
 def why_missing(name: str, notes: Sequence[str]) -> str:
-    """The reason that the notes give for a modality that is not there."""
+    """The reason in the notes for a missing modality."""
     told = [note for note in notes if note.startswith(f"{name} ")]
     return told[0].removeprefix(f"{name} is missing: ") if told else "nothing was seen of it"
 
@@ -205,7 +205,7 @@ def _modalities(found: Prediction, outcome: Outcome, trust: dict[str, float]) ->
 
 
 def _scores(found: Prediction, why: Explanation, seconds: float) -> dict[str, Any]:
-    """The lane of scores: windows of a long clip, or the running score of a short one."""
+    """The lane of scores: the windows of a long clip, or the running score of a short one."""
     lane = "Score of each window" if found.timeline else "Running score: of what was said, heard and seen up to there"
     points = " ".join(
         f"{1000 * at / seconds:.1f},{100 - share_of(score, found.scale):.1f}" for at, score in why.running if seconds
@@ -311,7 +311,7 @@ def _clock(seconds: float | None) -> str:
 
 
 def _diagnostic(name: str, value: NDArray[np.float64], modalities: Sequence[str]) -> dict[str, Any]:
-    """Numbers as numbers while they are few, then as a heat map; three of them are one a modality."""
+    """A few values as numbers, named if there is one per modality; more as a heat map."""
     flat = value.reshape(-1, value.shape[-1]) if value.ndim > 1 else value.reshape(1, -1)
     drawn = flat.size > 16
     step = [max(1, -(-size // 256)) for size in flat.shape]

@@ -1,4 +1,4 @@
-"""What a clip's page draws of pictures and sound: faces in a strip, the waveform, and the mel spectrogram."""
+"""Pictures for a clip's page: a strip of faces, the waveform, and the mel spectrogram."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FLOOR_DB = -80.0
 
 @dataclass(frozen=True)
 class Face:
-    """A face in the strip: seconds, picture as a data address, and whether this person speaks then."""
+    """A face in the strip: seconds, picture as a data URL, and whether this person speaks then."""
 
     at: float
     picture: str
@@ -31,7 +31,7 @@ class Face:
 
 @dataclass(frozen=True)
 class Person:
-    """A row of the strip: one face or None a moment; ``turns``, the stretches in which this person is the speaker."""
+    """A row of the strip: one face or None per moment; ``turns``: stretches in which this person is the speaker."""
 
     track: int
     faces: tuple[Face | None, ...]
@@ -39,7 +39,7 @@ class Person:
 
 
 def people(faces: FaceTracks, speaker: Speaker, seconds: float) -> tuple[list[Person], int]:
-    """The people who are in sight longest, by time, and how many more there are."""
+    """The people who are visible longest, by time, and the number of others."""
     numbers, counts = np.unique(faces.track, return_counts=True)
     longest = sorted(zip(-counts, numbers, strict=True))
     chosen = [int(number) for _, number in longest[:MOST_PEOPLE]]
@@ -65,7 +65,7 @@ def _person(faces: FaceTracks, speaker: Speaker, track: int, seconds: float) -> 
 
 
 def jpeg(picture: NDArray[np.uint8], side: int) -> str:
-    """A picture (H, W, 3) RGB, at most ``side`` pixels wide and high, as a data address."""
+    """A picture (H, W, 3) RGB as a data URL, at most ``side`` pixels wide and high."""
     import cv2
 
     scale = side / max(picture.shape[:2])
@@ -83,7 +83,7 @@ def _address(picture: NDArray[np.uint8], ending: str, options: Sequence[int] = (
 
 
 def outline(waveform: Waveform, seconds: float) -> str:
-    """The waveform as an SVG path in a box of 1000 by 2, silence at 1: lowest and highest sample of each column."""
+    """The waveform as an SVG path in a 1000 x 2 box, silence at 1: lowest and highest sample per column."""
     samples = waveform.samples
     if not len(samples) or seconds <= 0:
         return ""
@@ -98,9 +98,9 @@ def outline(waveform: Waveform, seconds: float) -> str:
 
 
 def mel(waveform: Waveform) -> str:
-    """The mel spectrogram in dB below its loudest point, as a data address; "" for too little sound.
+    """The mel spectrogram in dB below its loudest point, as a data URL; "" for too little sound.
 
-    64 bands (O'Shaughnessy, 1987) of windows of 512 samples, at most 800 of them over the clip.
+    64 bands (O'Shaughnessy, 1987) of windows of 512 samples, at most 800 windows over the clip.
     """
     import cv2
 
@@ -128,7 +128,7 @@ def _bands(rate: int) -> NDArray[np.float64]:
 
 
 def heat(values: NDArray[np.float64]) -> str:
-    """Numbers (H, W) as a picture of so many pixels, from lowest to highest, as a data address."""
+    """Values (H, W) as a picture with one pixel each, from lowest to highest, as a data URL."""
     import cv2
 
     span = float(values.max() - values.min()) or 1.0
@@ -137,7 +137,7 @@ def heat(values: NDArray[np.float64]) -> str:
 
 
 def speech(waveform: Waveform) -> list[tuple[float, float]]:
-    """Where somebody speaks, in seconds, by Silero VAD."""
+    """Stretches of speech in seconds, from Silero VAD."""
     from msapipe.stages._speech import SpeechDetector, at_16k
 
     return SpeechDetector().spans(at_16k(waveform)) if len(waveform.samples) else []

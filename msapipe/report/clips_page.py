@@ -1,4 +1,4 @@
-"""The page of several clips: how scores spread, what failed and why, coverage, the best and the worst, and all."""
+"""The page of several clips: score distribution, failures by cause, coverage, the best and worst clips, and a list."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COVERAGE_BINS = 10
 class Line:
     """A clip in the list.
 
-    page: the address of its own page, "" without one.   label: the name of the label that people gave, or None.
+    page: the address of its own page, "" without one.   label: the name of the human label, or None.
     """
 
     name: str
@@ -115,7 +115,7 @@ def _bars(counts: Sequence[int] | np.ndarray[Any, Any], names: Sequence[str]) ->
 
 
 def _confusion(lines: Sequence[Line]) -> dict[str, Any] | None:
-    """How often which label was scored as which, where people gave labels."""
+    """How often each human label was scored as each label, if there are human labels."""
     pairs = Counter((line.label, line.prediction.label) for line in lines if line.label is not None)
     if not pairs:
         return None

@@ -1,4 +1,4 @@
-"""A comparison as a table: Markdown, LaTeX, CSV with a number a cell, and cells for a terminal."""
+"""A comparison as a table: Markdown, LaTeX, CSV with one number per cell, and cells for a terminal."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from msapipe.train.comparison import Comparison, Row
 
-# Metrics of which less is better; all others are better when larger.
+# Metrics that are better when smaller; all others are better when larger.
 LESS = ("mae",)
-# Columns that are no result of the model.
+# Columns that do not measure the model.
 COUNTS = ("n_weak",)
 
 _ESCAPES = {mark: f"\\{mark}" for mark in "&%$#_{}"} | {
@@ -23,7 +23,7 @@ _ESCAPES = {mark: f"\\{mark}" for mark in "&%$#_{}"} | {
 
 
 def cells(found: Comparison) -> list[dict[str, str]]:
-    """What is shown to people: a row a model, "mean ± deviation"."""
+    """Cells for people: one row per model, "mean ± deviation"."""
     published = list(dict.fromkeys(name for row in found.rows for name in row.published))
     return [
         {
@@ -41,7 +41,7 @@ def cells(found: Comparison) -> list[dict[str, str]]:
 
 
 def about(found: Comparison) -> list[str]:
-    """What a reader must know beside the numbers."""
+    """Notes that readers need beside the numbers."""
     seeds = next((row.seeds for row in found.rows if row.seeds), ())
     printed = any(row.published for row in found.rows)
     return [
@@ -55,7 +55,7 @@ def about(found: Comparison) -> list[str]:
 
 
 def markdown(found: Comparison) -> str:
-    """A Markdown table and what belongs to it."""
+    """A Markdown table with its notes."""
     rows = cells(found)
     columns = list(rows[0])
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" + "---:|" * (len(columns) - 1)]
@@ -83,7 +83,7 @@ def latex(found: Comparison) -> str:
 
 
 def csv_text(found: Comparison) -> str:
-    """One number a cell: ``<metric>_mean``, ``<metric>_deviation`` ...; the command and counts stand in every row."""
+    """One number per cell: ``<metric>_mean``, ``<metric>_deviation`` ...; every row repeats the command and counts."""
     published = list(dict.fromkeys(name for row in found.rows for name in row.published))
     out = io.StringIO()
     lines = [_numbers(found, row, published) for row in found.rows]

@@ -1,4 +1,4 @@
-"""A data set in numbers: how much there is of what, what cannot be used, and what would spoil a training."""
+"""A data set in numbers: its content, unusable clips, and problems that would spoil a training."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from msapipe.datasets import Example, Refused
 from msapipe.report.causes import cause, cause_of_refusal, names_of
 from msapipe.report.probing import Probed
 
-# Up to so many labels that differ, each has a bar of its own; above, they share so many bars of one width.
+# Up to this many distinct labels get a bar each; more are binned into this many bars of equal width.
 MOST_BARS = 13
 NO_SPLIT = "none"
-# Labels of sentiment lie in [-1, 1] or [-3, 3].
+# Sentiment labels lie in [-1, 1] or [-3, 3].
 WIDEST = 3.0
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that cannot be used: a file, or a line of a table (its name is the table's then)."""
+    """An unusable file, or an unusable line of a table (``name`` is then the table's)."""
 
     name: str
     reason: str
@@ -29,7 +29,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Of all clips, in seconds, as their files declare them."""
+    """Lengths of all clips in seconds, as their files declare them."""
 
     total: float
     median: float
@@ -46,7 +46,7 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Part:
-    """A split: its clips, the videos that they come from, and hours."""
+    """A split: its clips, their videos, and hours."""
 
     clips: int
     videos: int
@@ -55,7 +55,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of one modality, or the common ones ("M"): mean, deviation (of the population), and clips by label."""
+    """Labels of one modality, or the common ones ("M"): mean, population standard deviation, and clips by label."""
 
     clips: int
     mean: float
@@ -64,20 +64,20 @@ class Labels:
 
     @classmethod
     def of(cls, labels: Sequence[float]) -> Labels:
-        """Of at least one label."""
+        """Statistics of at least one label."""
         return cls(len(labels), statistics.fmean(labels), statistics.pstdev(labels), _histogram(labels))
 
 
 @dataclass(frozen=True)
 class DataSetNumbers:
-    """What `msapipe data inspect` says.
+    """The content of `msapipe data inspect`.
 
-    clips: those that the reader takes, with the unreadable ones.   problems: unreadable clips, then what the reader
-    refused.   unknown_length: readable clips whose file declares none.   passed_over: files of other kinds.
-    left_out: media files that are no clip.   splits: by name, "none" for clips without.   labels: by letter.
+    clips: those that the reader accepts, unreadable ones included.   problems: unreadable clips, then the reader's
+    refusals.   unknown_length: readable clips whose file declares none.   passed_over: files of other kinds.
+    left_out: media files that are not clips.   splits: by name, "none" for clips without.   labels: by letter.
     languages: clips by language, as the data set or a transcript states it.   letters: shares of the texts' letters by
-    script, in [0, 1].   same_bytes: ids of clips with the same contents.   torn: videos in several splits, and these.
-    leading_zeros: ids that a program which takes them for numbers would change.   notes: what else a user should know.
+    script, in [0, 1].   same_bytes: ids of clips with the same content.   torn: videos in several splits, and these.
+    leading_zeros: ids that change when read as numbers.   notes: other notes for the user.
     """
 
     root: str
@@ -116,7 +116,7 @@ def count(
     left_out: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> DataSetNumbers:
-    """Count what was found of every clip (see ``probing``), and what the reader refused and noted."""
+    """Count the probed clips (see ``probing``) and the reader's refusals and notes."""
     examples = [item.example for item in probed]
     seconds = [(item.example, _seconds(item)) for item in probed if item.problem is None]
     known = [length for _, length in seconds if length is not None]
@@ -159,7 +159,7 @@ def _seconds(item: Probed) -> float | None:
 
 
 def _text(item: Probed) -> str:
-    """The words that come with a clip: given, beside it, or in its subtitle track."""
+    """The words of a clip: given, beside it, or in its subtitle track."""
     if item.words is not None and item.words.words:
         return item.words.text
     tracks = item.info.captions[:1] if item.info else ()
@@ -200,7 +200,7 @@ def _labels(examples: Sequence[Example]) -> dict[str, Labels]:
 
 
 def outside(examples: Sequence[Example]) -> tuple[list[Problem], list[str]]:
-    """Labels outside [-3, 3]: problems where most lie in it; else a note on the scale that a training must be told."""
+    """Labels outside [-3, 3]: problems if most labels lie inside, else a note on the scale that training needs."""
     given = [(e.clip.id, letter, label) for e in examples for letter, label in e.labels.items()]
     odd = [item for item in given if not -WIDEST <= item[2] <= WIDEST]
     if not odd:
@@ -223,7 +223,7 @@ def _mostly_missing(probed: Sequence[Probed]) -> list[str]:
 
 
 def _histogram(labels: Sequence[float]) -> dict[str, int]:
-    """Clips by label, or by stretches of one width when there are many labels; a stretch is named by its middle."""
+    """Clips by label, or by bins of equal width when there are many labels; a bin is named by its middle."""
     counts = Counter(labels)
     if len(counts) <= MOST_BARS:
         return {f"{label:g}": counts[label] for label in sorted(counts)}
@@ -241,7 +241,7 @@ def _letters(texts: Iterable[str]) -> dict[str, float]:
 def _script(letter: str) -> str:
     if letter < "\u0250":
         return "Latin"
-    # Kana, CJK's ideographs with extension A and the compatible ones, Hangul.
+    # Kana, CJK ideographs with extension A and compatibility ideographs, Hangul.
     cjk = ("\u3040", "\u30ff"), ("\u3400", "\u9fff"), ("\uac00", "\ud7af"), ("\uf900", "\ufaff")
     return "CJK" if any(first <= letter <= last for first, last in cjk) else "other"
 
@@ -263,6 +263,6 @@ def _torn(examples: Iterable[Example]) -> dict[str, tuple[str, ...]]:
 
 
 def _leads_with_zero(clip: str) -> bool:
-    """Whether a part of an id is a number that begins with a superfluous zero."""
+    """Whether any part of an id is a number with a superfluous leading zero."""
     names = (part.split(".")[0] for part in clip.split("/"))
     return any(len(name) > 1 and name[0] == "0" and name.isdecimal() for name in names)

@@ -11,7 +11,7 @@ MODALITIES = {"M": "label", "T": "label_T (text)", "A": "label_A (audio)", "V": 
 
 
 def facts(numbers: DataSetNumbers) -> list[tuple[str, str]]:
-    """What there is, a name and a sentence part each."""
+    """The content of the data set as pairs of a name and a sentence part."""
     rows = [
         ("read as", numbers.reader),
         ("clips", f"{numbers.clips}, of {numbers.videos} videos"),
@@ -51,7 +51,7 @@ def _language(numbers: DataSetNumbers) -> str:
 
 
 def warnings(numbers: DataSetNumbers) -> list[str]:
-    """What can be read, and would still spoil a training or a score; a sentence each."""
+    """One sentence per problem that is readable but would spoil a training or a score."""
     found = [
         f"video {video} is in several splits ({', '.join(splits)}): a score would be that of recognising the video"
         for video, splits in numbers.torn.items()
@@ -73,7 +73,7 @@ def splits(numbers: DataSetNumbers) -> list[tuple[str, str, str, str]]:
 
 
 def caption(letter: str, labels: Labels) -> str:
-    """What is said above the bars of a histogram."""
+    """The caption of a histogram."""
     return f"{MODALITIES[letter]}: {labels.clips} clips, mean {labels.mean:+.3f}, deviation {labels.deviation:.3f}"
 
 

@@ -1,4 +1,4 @@
-"""What came of a run over clips, in numbers: failures by cause, coverage per modality, where the time went."""
+"""Numbers of a run over clips: failures by cause, coverage per modality, time per stage."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _BARS = 10
 
 @dataclass
 class RunNumbers:
-    """Counts of a run; they grow with each outcome.
+    """Counts of a run; each outcome is added to them.
 
     causes: failures by cause.   failed: file and reason of each.   coverage: modality to the share of valid steps of
-    each clip that did not fail, in [0, 1]; 0 where the modality is missing.   seconds: wall time by stage.
+    each clip that did not fail, in [0, 1]; 0 if the modality is missing.   seconds: wall time by stage.
     slowest: seconds and file of the computed clips that took longest.
     """
 
@@ -38,7 +38,7 @@ class RunNumbers:
     slowest: list[tuple[float, str]] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
-        """Count what became of a clip."""
+        """Count the outcome of a clip."""
         path = outcome.clip.path
         self.status[outcome.status] += 1
         self.computed += outcome.computed
@@ -54,7 +54,7 @@ class RunNumbers:
             self.coverage.setdefault(name, []).append(share)
 
     def refuse(self, item: Refused) -> None:
-        """Count something that was found and is no clip."""
+        """Count an item that was found but is no clip."""
         self.status["skipped" if item.skipped else "error"] += 1
         if not item.skipped:
             self._fail(str(item.path), item.reason, cause_of_refusal(item.reason, str(item.path)))
@@ -65,12 +65,12 @@ class RunNumbers:
 
     @property
     def good(self) -> int:
-        """Clips of which there are results."""
+        """Number of clips with results."""
         return self.status["ok"] + self.status["partial"]
 
     @property
     def cached(self) -> int:
-        """Clips of which everything was stored already."""
+        """Number of clips whose results were all stored already."""
         return max(0, self.good - self.computed)
 
     def mean_coverage(self) -> dict[str, float]:
@@ -79,7 +79,7 @@ class RunNumbers:
 
 
 def write_run(path: Path, numbers: RunNumbers, pipeline: str, seconds: float) -> None:
-    """Write the page of a run that took so many seconds."""
+    """Write the page of a run; seconds: its wall time."""
     parts = [table(_facts(numbers, pipeline, seconds))]
     if numbers.causes:
         parts.append(section("Failures by cause", table(_by_count(numbers.causes), ("", "cause"))))
@@ -118,7 +118,7 @@ def _facts(numbers: RunNumbers, pipeline: str, seconds: float) -> list[tuple[str
 
 
 def by_modality(missing: Counter[str]) -> str:
-    """In how many clips each modality is missing, in brackets; nothing where none is."""
+    """The number of clips that lack each modality, in brackets; "" if none does."""
     return f" (missing {', '.join(f'{name} in {count}' for name, count in missing.most_common())})" if missing else ""
 
 

@@ -29,7 +29,7 @@ ENDINGS = (".png", ".svg", ".pdf")
 
 
 def check_figure(path: Path) -> None:
-    """Raise, before anything is computed, where a figure cannot be drawn or written."""
+    """Raise, before any computation, if a figure cannot be drawn or written."""
     if path.suffix.lower() not in ENDINGS:
         raise ConfigError(f"{path}: found the ending {path.suffix!r}, a figure ends in {', '.join(ENDINGS)}")
     if not path.absolute().parent.is_dir():
@@ -38,7 +38,7 @@ def check_figure(path: Path) -> None:
 
 
 def draw_embeddings(found: Sequence[tuple[str, Embedding]], color: Color = "error") -> Figure:
-    """Maps side by side, each with its title, a point a clip; rings mark the tenth with the largest errors.
+    """Titled maps side by side, one point per clip; rings mark the tenth with the largest errors.
 
     color: of the points, by |label - prediction|, by label, or by cluster; one scale for all maps.
     """
@@ -73,9 +73,9 @@ def _values(embedding: Embedding, color: Color) -> NDArray[np.float64]:
 
 
 def draw_diagnostics(record: Mapping[str, Any], words: Sequence[str] = ()) -> Figure:
-    """What a model says of one clip beside its score: gates as bars, what belongs to steps as lines, attention as maps.
+    """A model's diagnostics for one clip: gates as bars, values per step as lines, attention as maps.
 
-    record: see ``train.per_clip.records``.   words: of the steps, where they are known, put at the axes.
+    record: see ``train.per_clip.records``.   words: one per step, if known, shown on the axes.
     """
     drawn = {name: value for name, value in record["diagnostics"].items() if isinstance(value, dict | list)}
     if record["unimodal"]:
@@ -103,12 +103,12 @@ def draw_diagnostics(record: Mapping[str, Any], words: Sequence[str] = ()) -> Fi
 
 
 def is_number(value: object) -> bool:
-    """Whether a diagnostic is one number."""
+    """Whether a diagnostic is a scalar."""
     return isinstance(value, int | float)
 
 
 def _label(axes: Axes, steps: int, words: Sequence[str], both: bool) -> None:
-    """Words at the axes, where there is one a step."""
+    """Put words on the axes if there is one per step."""
     if len(words) != steps:
         axes.set_xlabel("step")
         return
@@ -118,7 +118,7 @@ def _label(axes: Axes, steps: int, words: Sequence[str], both: bool) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format that its ending names."""
+    """Write a figure in the format of the file's suffix."""
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:
@@ -136,7 +136,7 @@ def _measures(found: Embedding) -> str:
 
 
 def _new_figure(columns: int = 1, rows: int = 1) -> Figure:
-    """An empty figure on Agg, which needs no screen, with room for so many pictures."""
+    """An empty figure on Agg, which needs no screen, sized for this many subplots."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

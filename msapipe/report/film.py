@@ -1,4 +1,4 @@
-"""Films written by the bundled ffmpeg, from pictures and sound that the guarded decoder has read."""
+"""Write films with the bundled ffmpeg, from pictures and sound that the guarded decoder has read."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from msapipe.types import Frames, Waveform
 
 Picture = NDArray[np.uint8]
 
-# A time stamp may lie: no picture is held for longer (seconds).
+# Timestamps may be wrong: no picture is held longer than this (seconds).
 _LONGEST_HOLD = 600.0
 
 
 def at_rate(frames: Frames, fps: float) -> Iterator[tuple[float, Picture]]:
-    """The pictures at equal distances of 1/fps seconds: (seconds, uint8 (H, W, 3) RGB); the last one shown counts."""
+    """Resample pictures to 1/fps s: yields (seconds, uint8 (H, W, 3) RGB), the latest picture shown at each time."""
     number, shown = 0, None
     for batch in frames.batches(1):
         start, end = float(batch.times[0, 0]), float(batch.times[0, 1])
@@ -40,9 +40,9 @@ def at_rate(frames: Frames, fps: float) -> Iterator[tuple[float, Picture]]:
 def write_film(
     path: Path, pictures: Iterable[Picture], fps: float, sound: Waveform | None = None, quality: int = 23
 ) -> int:
-    """Write an H.264 film with AAC sound as mp4; returns how many pictures it has, 0 for sound alone.
+    """Write an H.264 film with AAC sound as mp4; returns its number of pictures, 0 for sound alone.
 
-    pictures: uint8 (H, W, 3) RGB, all of one size, fps a second.   quality: the crf of x264, lower is better.
+    pictures: uint8 (H, W, 3) RGB, all of one size, ``fps`` per second.   quality: x264's crf, lower is better.
     The file appears whole or not at all. Raises MsapipeError when it cannot be written, MissingLibrary without ffmpeg.
     """
     sound = None if sound is None or not len(sound.samples) else sound
@@ -77,7 +77,7 @@ def _encode(
     if first is not None:
         height, width = first.shape[:2]
         seen = ffmpeg.input("pipe:", f="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", r=fps)
-        # H.264 with its usual colours wants even sides.
+        # H.264 with its usual pixel format needs even sides.
         streams.append(seen.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2"))
         how |= {"vcodec": "libx264", "pix_fmt": "yuv420p", "crf": quality, "preset": "veryfast", "g": round(fps * 2)}
     if heard is not None:
@@ -94,7 +94,7 @@ def _encode(
             count = _feed(process.stdin, first, rest)
             process.stdin.close()
     except BrokenPipeError:
-        pass  # it has ended, and its code says how
+        pass  # ffmpeg has ended; its exit code tells how
     except BaseException:
         process.kill()
         raise

@@ -1,4 +1,4 @@
-"""A page of HTML that needs nothing else: no script, no font, no picture from anywhere, every text escaped."""
+"""A self-contained page of HTML: no script, font or picture from elsewhere, and every text is escaped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BAR, _HEIGHT, _MARGIN = 44, 120, 18
 
 
 def check_page(path: Path) -> None:
-    """Raise ConfigError, before anything is computed, where a page cannot be written."""
+    """Raise ConfigError, before any computation, if a page cannot be written."""
     if path.suffix.lower() not in ENDINGS:
         raise ConfigError(f"{path}: found the ending {path.suffix!r}, a page ends in {' or '.join(ENDINGS)}")
     if not path.absolute().parent.is_dir():
@@ -46,14 +46,14 @@ def write_page(path: Path, title: str, parts: Iterable[Html]) -> None:
         "</body></html>",
     ]
     try:
-        # A file's name may hold bytes that are no text.
+        # A file's name may hold bytes that are not text.
         path.write_text(without_controls("\n".join(lines) + "\n"), encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}; name another file") from error
 
 
 def section(title: str, *parts: Html) -> Html:
-    """A heading and what stands below it."""
+    """A heading and its content."""
     return Html("\n".join((f"<section><h2>{_text(title)}</h2>", *parts, "</section>")))
 
 
@@ -63,14 +63,14 @@ def paragraph(text: str) -> Html:
 
 
 def table(rows: Iterable[Sequence[object]], columns: Sequence[str] = ()) -> Html:
-    """Rows of cells as text, below the names of the columns where there are any."""
+    """Rows of text cells, below the column names if there are any."""
     head = [f"<tr>{''.join(f'<th>{_text(name)}</th>' for name in columns)}</tr>"] if columns else []
     body = [f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows]
     return Html("\n".join(("<table>", *head, *body, "</table>")))
 
 
 def bars(counts: Mapping[str, int], caption: str) -> Html:
-    """A bar a name, as high as its count, with both written at it."""
+    """One bar per name, with its count as height and both as text."""
     most = max(counts.values(), default=0) or 1
     shapes = []
     for place, (name, count) in enumerate(counts.items()):

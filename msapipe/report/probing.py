@@ -1,4 +1,4 @@
-"""Looks into the files of a data set: what each holds, how long it is, which words come with it."""
+"""Probe the files of a data set: streams, length, and accompanying words."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from msapipe.media import Decoder
 from msapipe.stages.transcript.sidecar import Sidecar
 from msapipe.types import Clip, MediaInfo, PassedOver, Transcript
 
-# Each leads a decoder's process; more only help where files come slowly.
+# Each thread leads a decoder process; more only help with slow storage.
 _THREADS = 4
 
 
 @dataclass(frozen=True)
 class Probed:
-    """A clip, and what was found of it.
+    """A clip and its properties.
 
     info: None when its file cannot be read.   words: those given with it or beside it, None without.
-    problem: why it cannot be used, None when it can.   contents: stands for the bytes of its file.
+    problem: why it is unusable, None when it is fine.   contents: identifies the bytes of its file.
     """
 
     example: Example
@@ -36,7 +36,7 @@ class Probed:
 
 
 def probe_clips(examples: Sequence[Example]) -> Iterator[Probed]:
-    """Look into every clip, in order; each file is opened once, and hashed where another has its size."""
+    """Probe every clip, in order; each file is opened once, and hashed if another has its size."""
     paths = list(dict.fromkeys(example.clip.path for example in examples))
     sizes = {path: _size(path) for path in paths}
     alike = Counter(sizes.values())
@@ -55,7 +55,7 @@ def probe_clips(examples: Sequence[Example]) -> Iterator[Probed]:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # probing says why
+    except OSError:  # probing reports the reason
         return -1
 
 
@@ -70,13 +70,13 @@ def _file(decoder: Decoder, path: Path, hashed: bool) -> tuple[MediaInfo | None,
 
 
 def _words(clip: Clip, info: MediaInfo | None) -> tuple[Transcript | None, str | None]:
-    """The words that come with a clip, in any language, and why those in files beside it are of no use."""
+    """The words of a clip, in any language, and why those in files beside it are unusable."""
     found = Sidecar(language="").run(clip, info or MediaInfo("unknown", None, None, None))
     return (None, "; ".join(found.notes)) if isinstance(found, PassedOver) else (found, None)
 
 
 def _outside(clip: Clip, info: MediaInfo | None) -> str | None:
-    """What is wrong with a stretch that begins behind the end of its file."""
+    """The problem with a stretch that begins after the end of its file."""
     if info is None or info.seconds is None or clip.start < info.seconds or clip.start == 0:
         return None
     return f"it starts at {clip.start:g} s, and its file is {info.seconds:g} s long"

@@ -1,4 +1,4 @@
-"""Pages from templates: every text is escaped, hidden characters are marked, and nothing but our own script runs."""
+"""Pages from templates: texts are escaped, hidden characters marked, and only msapipe's own script runs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _FOLDER = Path(__file__).with_name("templates")
 def render(template: str, values: dict[str, Any], script: str = "", media: str = "data:") -> str:
     """A page as text.
 
-    script: the name of our script that the page holds; its hash is the only one that a browser runs.
-    media: where sound and films may come from, as a content security policy says it.
+    script: the name of the script embedded in the page; browsers run no other, by its hash.
+    media: allowed sources of sound and films, as in a content security policy.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup

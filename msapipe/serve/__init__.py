@@ -1,1 +1,1 @@
-"""Scores over HTTP and in a page: `msapipe serve`, `msapipe demo`. Nothing in here asks for an outside address."""
+"""Scores over HTTP and in a web page: `msapipe serve`, `msapipe demo`. This package makes no outside request."""

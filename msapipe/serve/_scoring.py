@@ -1,9 +1,9 @@
-"""The process that scores clips for a server: requests in from standard input, events out, one JSON line each.
+"""The process that scores clips for a server: requests on standard input, events on standard output, as JSON lines.
 
-The first line says cache, device and what to load at once. A request is {clip, name, page, pipeline, model}; its
-answers are any number of {"event": "progress"}, then one {"event": "done", "result"} or {"event": "failed", "kind",
-"error"}.
-It ends with its input, or with a signal; a clip that crashes it takes nothing else along.
+The first line gives the cache, the device and what to load at once. A request is {clip, name, page, pipeline,
+model}; its answers are any number of {"event": "progress"}, then one {"event": "done", "result"} or {"event":
+"failed", "kind", "error"}.
+The process ends with its input, or on a signal; a clip that crashes it affects nothing else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-# Ctrl-C reaches every process of the terminal; only the server decides what it means. Before the slow imports.
+# Ctrl-C reaches every process of the terminal; only the server handles it. Set before the slow imports.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 from msapipe.cache import open_store  # noqa: E402
@@ -40,21 +40,21 @@ from msapipe.types import Clip  # noqa: E402
 
 log = logging.getLogger("msapipe")
 
-# Loaded pipelines and models are kept, this many of them: enough to compare two.
+# Number of loaded pipelines and models that are kept: enough to compare two.
 _KEPT = 2
-# Seconds between two words about the same step.
+# Seconds between two progress events of one step.
 _SAY_EVERY = 0.25
 
 
 @dataclass
 class _Loaded:
-    """A pipeline and a model at work."""
+    """A loaded pipeline and model."""
 
     runner: Runner
     model: Model
 
     def warm(self) -> None:
-        """Read libraries and weights before the first clip; what cannot be loaded is said when a clip needs it."""
+        """Load libraries and weights before the first clip; errors are reported when a clip needs them."""
         for use in self.runner.spec.uses():
             step = Step(use.slot, "", use, (), "", {}, self.runner.store)
             try:
@@ -65,7 +65,7 @@ class _Loaded:
 
 
 class Scoring:
-    """Scores clips and tells ``out`` about it."""
+    """Scores clips and reports events to ``out``."""
 
     def __init__(self, start: dict[str, Any], out: IO[str]) -> None:
         self._start, self._out = start, out
@@ -73,16 +73,16 @@ class Scoring:
         self._told = ("", 0.0)
 
     def close(self) -> None:
-        """End decoding processes and take unfinished files away."""
+        """End decoding processes and remove unfinished files."""
         for loaded in self._loaded.values():
             loaded.runner.close()
 
     def warm(self, pipeline: str | None, model: str | None) -> None:
-        """Load a pipeline and a model. Raises MsapipeError where there are none of these names, or they do not fit."""
+        """Load a pipeline and a model. Raises MsapipeError for unknown names, or if the two do not fit."""
         self._get(pipeline, model).warm()
 
     def answer(self, request: dict[str, Any]) -> None:
-        """Score the clip of a request, whatever comes of it."""
+        """Score the clip of a request; errors become events."""
         path = Path(request["clip"])
         try:
             self._tell("done", result=self._score(path, request))
@@ -147,7 +147,7 @@ class Scoring:
 
 
 def _renamed(value: Any, path: Path, name: str) -> Any:
-    """The same with the clip's name for its path: where files lie on the server is no client's business."""
+    """The value with the clip's name in place of its path: clients must not learn the server's folders."""
     if isinstance(value, str):
         return value.replace(str(path), name).replace(named(path), name)
     if isinstance(value, list | tuple):
@@ -158,10 +158,10 @@ def _renamed(value: Any, path: Path, name: str) -> Any:
 
 
 def main() -> None:
-    """Answer until there is nothing more to read."""
+    """Answer until the input ends."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     out = os.fdopen(os.dup(1), "w", encoding="ascii")
-    os.dup2(2, 1)  # what a library prints must not get between two answers
+    os.dup2(2, 1)  # library output must not get between two answers
     start = json.loads(sys.stdin.readline())
     not_outlive(start["parent"])
     scoring = Scoring(start, out)

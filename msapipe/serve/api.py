@@ -1,4 +1,4 @@
-"""The web application: clips in, jobs, results, reports, and what says how the server is."""
+"""The web application: clips, jobs, results, reports, and the server's state."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from msapipe.serve.jobs import Desk, Job, QueueFull, Stopping
 from msapipe.serve.schema import Health, JobState, PathOfClip, Problem, Result
 from msapipe.serve.scorer import Request as Wanted
 
-# A failure's kind to the status that a waiting client gets.
+# Kind of failure to the status for a waiting client.
 _STATUS = {"clip": 422, "nothing": 422, "time": 422, "unavailable": 503, "cancelled": 503, "internal": 503}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The form is damaged."},
@@ -66,11 +66,11 @@ _Id = Annotated[str, InPath(pattern="^[0-9a-f]{32}$", description="The id of a j
 
 @dataclass(frozen=True)
 class Settings:
-    """What an application is made of beside its desk.
+    """Settings of an application besides its desk.
 
-    root: the folder below which clips may be named by their path, resolved; None: uploads only.   token: what a
-    client must send, "" for nothing.   model: what is scored with, as people call it.   hosts: names by which it may
-    be asked, () for any: a page of elsewhere whose name was made to lead here would ask by its own.
+    root: the folder below which clips may be named by path, resolved; None: uploads only.   token: the token that
+    clients must send, "" for none.   model: the model's name.   hosts: accepted values of the Host header, () for any;
+    they stop DNS rebinding, by which a foreign page's own name leads to this server.
     """
 
     root: Path | None = None
@@ -80,12 +80,12 @@ class Settings:
 
 
 def problems(*which: int) -> dict[int | str, dict[str, Any]]:
-    """These ways to fail, for the OpenAPI page."""
+    """The error responses with these statuses, for the OpenAPI page."""
     return {status: _PROBLEMS[status] for status in which}
 
 
 def make_app(desk: Desk, settings: Settings, counting: Counting) -> FastAPI:
-    """The application over a desk, which it opens and closes."""
+    """The application around a desk, which it opens and closes."""
 
     app = FastAPI(
         title="msapipe",
@@ -148,7 +148,7 @@ _NO_JOB: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description
 
 @_open.get("/health", responses={503: {"model": Health, "description": "The server is being stopped."}})
 async def health(request: Request, response: Response, desk: _OfDesk) -> Health:
-    """Whether the server lives, and whether its model is loaded."""
+    """Whether the server is alive, and whether its model is loaded."""
     response.status_code = 503 if desk.stopping else 200
     return Health(
         status="stopping" if desk.stopping else "ok",
@@ -162,7 +162,7 @@ async def health(request: Request, response: Response, desk: _OfDesk) -> Health:
 
 @_guarded.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(request: Request) -> Response:
-    """Numbers for Prometheus."""
+    """Metrics for Prometheus."""
     return Response(request.app.state.counting.text(), media_type=CONTENT_TYPE)
 
 
@@ -170,7 +170,7 @@ async def metrics(request: Request) -> Response:
     "/predict", openapi_extra=_UPLOAD, response_model=Result, responses=problems(400, 413, 415, 422, 429, 503)
 )
 async def predict(request: Request, desk: _OfDesk) -> Any:
-    """Score a clip and wait for it. Who goes away gives it up."""
+    """Score a clip and wait for the result. A client that disconnects cancels it."""
     job = await _take_upload(request, desk, page=False)
     end, gone = asyncio.create_task(job.end()), asyncio.create_task(_until_gone(request))
     await asyncio.wait([end, gone], return_when=asyncio.FIRST_COMPLETED)
@@ -185,13 +185,13 @@ async def predict(request: Request, desk: _OfDesk) -> Any:
 
 @_guarded.post("/jobs", status_code=202, openapi_extra=_UPLOAD, responses=problems(400, 413, 415, 422, 429, 503))
 async def new_job(request: Request, response: Response, desk: _OfDesk) -> JobState:
-    """Take a clip to be scored; its report is made too."""
+    """Submit a clip to be scored; its report is made too."""
     return _taken(request, response, await _take_upload(request, desk, page=True))
 
 
 @_by_path.post("/jobs/by-path", status_code=202, responses=problems(400, 413, 422, 429, 503) | _NO_JOB)
 async def new_job_by_path(request: Request, response: Response, asked: PathOfClip, desk: _OfDesk) -> JobState:
-    """Take a clip that lies below the server's root."""
+    """Submit a clip below the server's root."""
     _check_room(desk)
     root: Path = request.app.state.settings.root
     try:
@@ -207,7 +207,7 @@ async def new_job_by_path(request: Request, response: Response, asked: PathOfCli
 
 @_guarded.get("/jobs/{job_id}", responses=_NO_JOB)
 async def job_state(request: Request, job: _OfJob) -> JobState:
-    """How a job is, and its result."""
+    """The state of a job, and its result."""
     return _state(request, job)
 
 
@@ -217,7 +217,7 @@ async def job_state(request: Request, job: _OfJob) -> JobState:
     responses=_NO_JOB | {200: {"content": {"text/event-stream": {}}, "description": "Events: progress, done, failed."}},
 )
 async def job_events(request: Request, job: _OfJob) -> StreamingResponse:
-    """All that happens to a job, as server-sent events; Last-Event-ID goes on where it broke off."""
+    """All events of a job, as server-sent events; Last-Event-ID resumes after that event."""
     last = request.headers.get("last-event-id", "")
     after = int(last) + 1 if last.isascii() and last.isdigit() and len(last) < 10 else 0
 
@@ -239,18 +239,18 @@ async def job_events(request: Request, job: _OfJob) -> StreamingResponse:
     },
 )
 async def job_report(job: _OfJob) -> FileResponse:
-    """The report of a clip: one page that asks for nothing else."""
+    """The report of a clip: one page without outside resources."""
     page = job.request.page
     if job.status != "done" or page is None or not page.is_file():
         raise HTTPException(409, f"there is no report: the job is {job.status}. {job.error}".strip())
-    # The page may run its own script, but as a stranger to this server.
+    # The page may run its own script, but without access to this server's origin.
     headers = {"Content-Security-Policy": "sandbox allow-scripts", "X-Content-Type-Options": "nosniff"}
     return FileResponse(page, media_type="text/html; charset=utf-8", headers=headers)
 
 
 @_guarded.delete("/jobs/{job_id}", status_code=204, responses=_NO_JOB)
 async def forget_job(job: _OfJob, desk: _OfDesk) -> None:
-    """Give a job up, and take away all that is kept of it."""
+    """Cancel a job and delete everything kept of it."""
     await desk.cancel(job)
 
 
@@ -270,7 +270,7 @@ def _submit(desk: Desk, job: Job) -> Job:
 
 
 async def _take_upload(request: Request, desk: Desk, page: bool) -> Job:
-    """The clip of a form, kept and submitted; room is looked for before the body is read, and after."""
+    """Store and submit the clip of a form; room in the queue is checked before and after the body is read."""
     _check_room(desk)
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise HTTPException(415, "expected a form (multipart/form-data) with the clip in its field 'file'")
@@ -326,12 +326,12 @@ def _state(request: Request, job: Job) -> JobState:
 
 
 async def _misunderstood(_: Request, error: Exception) -> JSONResponse:
-    """One sentence of what is wrong with a request."""
+    """One sentence on the error in a request."""
     told = error.errors() if isinstance(error, RequestValidationError) else []
     parts = (f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in told)
     return JSONResponse({"detail": "; ".join(parts)}, 422)
 
 
 async def _gone(_: Request, __: Exception) -> Response:
-    """Nobody is there to read it."""
+    """The client has disconnected."""
     return Response(status_code=400)

@@ -1,4 +1,4 @@
-"""Connections that are slow, bounded: who does not send a request, or read its answer, in time is cut off."""
+"""Limits for slow connections: clients that do not send a request, or read its answer, in time are cut off."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _FULL = (
 class Patience:
     """Seconds that a client may take.
 
-    head: for the head of a request.   silence: between two pieces of a body.   body: for all of a body.
-    reading: for taking what was sent to it.   connections: how many there may be at once.
+    head: to send the head of a request.   silence: between two pieces of a body.   body: to send a whole body.
+    reading: to read an answer.   connections: how many may be open at once.
     """
 
     head: float = 10.0
@@ -32,7 +32,7 @@ class Patience:
 
 
 def bounded(patience: Patience) -> type[H11Protocol]:
-    """The protocol of uvicorn, with that patience."""
+    """uvicorn's protocol with these limits."""
 
     class Bounded(H11Protocol):
         """One connection."""
@@ -45,7 +45,7 @@ def bounded(patience: Patience) -> type[H11Protocol]:
             self._unread: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            """Wait for the first request, but not for ever."""
+            """Set the limit for the first request."""
             super().connection_made(transport)
             if len(self.connections) > patience.connections:
                 transport.write(_FULL)
@@ -54,7 +54,7 @@ def bounded(patience: Patience) -> type[H11Protocol]:
             self._wait(patience.head)
 
         def data_received(self, data: bytes) -> None:
-            """A piece of a request: how long may the next one take?"""
+            """Handle a piece of a request and set the limit for the next piece."""
             state_before = self.conn.their_state
             super().data_received(data)
             now, state = time.monotonic(), self.conn.their_state
@@ -67,23 +67,23 @@ def bounded(patience: Patience) -> type[H11Protocol]:
                     self._begun = now
                 self._in_body = False
                 self._wait(self._begun + patience.head - now)
-            else:  # the request is whole, or the connection waits for the next one, which uvicorn bounds
+            else:  # the request is complete, or uvicorn limits the wait for the next one
                 self._in_body, self._begun = False, now
                 self._wait(None)
 
         def pause_writing(self) -> None:
-            """The client does not read."""
+            """Start the limit for a client that has stopped reading."""
             super().pause_writing()
             self._unread = self.loop.call_later(patience.reading, self.transport.abort)
 
         def resume_writing(self) -> None:
-            """It reads again."""
+            """Stop that limit: the client reads again."""
             super().resume_writing()
             if self._unread is not None:
                 self._unread.cancel()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            """Nothing to wait for any more."""
+            """Cancel all limits."""
             self._wait(None)
             if self._unread is not None:
                 self._unread.cancel()
@@ -95,7 +95,7 @@ def bounded(patience: Patience) -> type[H11Protocol]:
             self._late = None if seconds is None else self.loop.call_later(max(seconds, 0.0), self._too_late)
 
         def _too_late(self) -> None:
-            if self.flow.read_paused:  # we are the slow ones
+            if self.flow.read_paused:  # the server itself is slow
                 self._wait(patience.silence)
             else:
                 self.transport.abort()

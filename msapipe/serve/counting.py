@@ -1,4 +1,4 @@
-"""Numbers about a server, in the form that Prometheus reads."""
+"""Metrics of a server, in the format that Prometheus reads."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class Counting:
         self._running = Gauge("msapipe_jobs_running", "Jobs being scored.", registry=self._registry)
 
     def watch(self, desk: Desk) -> None:
-        """Read the length of the queue from a desk whenever it is asked for."""
+        """Report the length of a desk's queue in the metrics."""
         self._waiting.set_function(lambda: desk.waiting)
         self._running.set_function(lambda: desk.running)
 
     def request(self, method: str, route: str, status: int, received: int) -> None:
-        """A request was answered; route: its pattern, so that there are few."""
+        """Count an answered request; route: its pattern, which keeps the number of metrics small."""
         self._requests.labels(method, route, str(status)).inc()
         self._received.inc(received)
 
     def job(self, job: Job) -> None:
-        """A job has ended."""
+        """Count a job that has ended."""
         self._jobs.labels(job.kind or job.status).inc()
         if job.result is not None:
             self._seconds.observe(job.result["seconds"])
@@ -45,5 +45,5 @@ class Counting:
                 self._steps.labels(step).inc(seconds)
 
     def text(self) -> bytes:
-        """All of them."""
+        """All metrics as text."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""The page: upload or record a clip, choose pipeline and model, watch it being scored, compare two models."""
+"""The demo page: upload or record a clip, choose pipeline and model, watch it being scored, compare two models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: it asks once, then
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it once, when imported
 
 import gradio as gr
 from fastapi import FastAPI, HTTPException
@@ -26,7 +26,7 @@ from msapipe.serve.scorer import Request
 
 OWN_PIPELINE = "the model's own"
 NO_SECOND = "no other model"
-# Whatever the page's libraries may come to link to, a browser asks nobody but this server.
+# Browsers may contact only this server, whatever the page's libraries link to.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
@@ -39,9 +39,9 @@ _ABOUT = (
 
 
 def make_demo(desk: Desk, pipelines: Sequence[str], models: Sequence[str], temporary: Path) -> FastAPI:
-    """The page as an application over a desk, which it opens and closes.
+    """The page as an application around a desk, which it opens and closes.
 
-    models: what may be chosen, the first one at first.   temporary: where uploads lie until they are scored.
+    models: the choices, the first one preselected.   temporary: folder of uploads until they are scored.
     """
     os.environ["GRADIO_TEMP_DIR"] = str(temporary)
 
@@ -73,7 +73,7 @@ def make_demo(desk: Desk, pipelines: Sequence[str], models: Sequence[str], tempo
 
 
 def _theme(gr: Any) -> Any:
-    """Fonts of the machine, so that none is fetched; blue that is dark enough for white letters on it."""
+    """System fonts, so that none is fetched; a blue dark enough for white text."""
     theme = gr.themes.Default(
         primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
     )
@@ -86,7 +86,7 @@ def _theme(gr: Any) -> Any:
 
 
 class _Policy(BaseHTTPMiddleware):
-    """Says of every page whom it may ask; a report says so itself."""
+    """Adds a content security policy to every page; reports have their own."""
 
     async def dispatch(self, request: Asked, call_next: RequestResponseEndpoint) -> Response:
         response = await call_next(request)
@@ -107,7 +107,7 @@ def _page(desk: Desk, pipelines: Sequence[str], models: Sequence[str]) -> Any:
                         label="Camera and microphone",
                         sources=["webcam"],
                         include_audio=True,
-                        webcam_options=gr.WebcamOptions(mirror=False),  # turning it round would need ffmpeg
+                        webcam_options=gr.WebcamOptions(mirror=False),  # mirroring would need ffmpeg
                     )
                 model = gr.Dropdown(list(models), value=models[0], label="Model", elem_id="model")
                 pipeline = gr.Dropdown(
@@ -135,14 +135,14 @@ def _page(desk: Desk, pipelines: Sequence[str], models: Sequence[str]) -> Any:
             [upload, recording, model, pipeline, second],
             [state, pages],
             show_progress="hidden",
-            concurrency_limit=32,  # the desk has limits of its own
+            concurrency_limit=32,  # the desk has its own limits
             api_visibility="private",
         )
     return page
 
 
 async def _score(desk: Desk, path: Path, models: Sequence[str], pipeline: str | None) -> AsyncIterator[tuple[str, str]]:
-    """What the page shows while a clip is scored by one model or two, and then."""
+    """The page's content while a clip is scored by one or two models, and afterwards."""
     name = intake.shown_name(path.name)
     jobs: list[Job] = []
     for number, model in enumerate(models, 1):
@@ -167,7 +167,7 @@ async def _score(desk: Desk, path: Path, models: Sequence[str], pipeline: str | 
 
 
 async def _submit(desk: Desk, path: Path, name: str, model: str, pipeline: str | None) -> Job:
-    """A job of its own copy of the clip. Raises WrongKind, QueueFull, Stopping, or OSError."""
+    """Submit a copy of the clip as a job. Raises WrongKind, QueueFull, Stopping, or OSError."""
     desk.check()
     folder = await asyncio.to_thread(desk.new_folder)
     with path.open("rb") as file:
@@ -182,7 +182,7 @@ def _alert(text: str) -> str:
 
 
 def _progress(event: dict[str, Any], model: str, number: int, of: int) -> str:
-    """Which step of which model, and how many seconds of the clip it has read."""
+    """The current step and model, and the seconds of the clip read so far."""
     which = f", model {number} of {of} ({model})" if of > 1 else ""
     share = event["number"] / max(event["steps"], 1)
     read = ""
@@ -195,7 +195,7 @@ def _progress(event: dict[str, Any], model: str, number: int, of: int) -> str:
 
 
 def _scores(results: Sequence[dict[str, Any]], models: Sequence[str]) -> str:
-    """A table with a column for each model."""
+    """A table with one column per model."""
     names = list(dict.fromkeys(name for result in results for name in result["modalities"]))
     rows = [
         ("score", [f"{result['score']:+.2f}" for result in results]),

@@ -1,4 +1,4 @@
-"""The page that shows the API, from this server alone: swagger's files come with an installed package."""
+"""The page that shows the API, served locally: an installed package holds swagger's files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 
 _FOLDER = Path(__file__).with_name("templates")
 _KINDS = {".js": "text/javascript", ".css": "text/css"}
-# swagger writes styles into its elements, and draws its signs from data.
+# swagger sets inline styles, and loads its icons from data URLs.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -18,7 +18,7 @@ _POLICY = (
 
 
 def add_docs(app: FastAPI) -> None:
-    """Serve /docs and what it needs; / leads there."""
+    """Serve /docs and its files; / redirects there."""
     swagger = resources.files("fastapi_swagger") / "resources"
     files = {name: (swagger / name).read_bytes() for name in ("swagger-ui.css", "swagger-ui-bundle.js")}
     files["start.js"] = (_FOLDER / "start.js").read_bytes()

@@ -1,4 +1,4 @@
-"""What every request passes first: the size of its body, where it comes from, and the counting of what came of it."""
+"""Checks on every request: the size of its body and its origin; each is counted with its result."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from msapipe.serve.counting import Counting
 
-# Boundaries, headers and other fields of a form beside the file.
+# Bytes of a form beside the file: boundaries, headers and other fields.
 _BESIDE = 1 << 16
-# Bodies that are no upload are read into memory.
+# Largest body that is no upload; such bodies are read into memory.
 _PLAIN = 1 << 16
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
@@ -21,9 +21,9 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"
 class Guards:
     """An application behind limits.
 
-    Bodies longer than ``most`` bytes (others than uploads: 64 kB) get 413, without being read where their length is
-    declared. Requests that a page of another site makes a browser send get 403: cookies are not what lets a browser
-    do harm here, reaching the machine is.
+    Bodies longer than ``most`` bytes (64 kB for anything but uploads) get 413, unread if their length is declared.
+    Requests that a page of another site makes a browser send get 403: there are no cookies to protect, but a browser
+    can reach a machine that the other site cannot.
     """
 
     def __init__(self, app: ASGIApp, most: int, counting: Counting) -> None:

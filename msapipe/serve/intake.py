@@ -1,4 +1,4 @@
-"""Clips as they come in: uploads of bounded size under names of our own, and paths that stay below a root."""
+"""Incoming clips: uploads of bounded size under fixed names, and paths that stay below a root."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from msapipe.media import check_regular_file
 from msapipe.media.regular import looks_like
 from msapipe.report.marks import on_one_line
 
-# Bytes of a file that say what it is.
+# Bytes at the start of a file that identify its kind.
 _HEAD = 4096
-# Letters of a name that are shown.
+# Characters of a name that are shown.
 _LONGEST_NAME = 120
 
 
 class WrongKind(MsapipeError):
-    """What was sent is no video or sound."""
+    """The upload is neither video nor sound."""
 
 
 class BadPath(MsapipeError):
-    """A path that may not be used."""
+    """A path that is not allowed."""
 
 
 class NoSuchFile(BadPath):
-    """A path below the root with nothing there."""
+    """A path below the root without a file."""
 
 
 def shown_name(name: str | None) -> str:
-    """The name that a client gave its file, fit to be shown; it is never a path here."""
+    """The client's name for its file, fit to be shown; it is never used as a path."""
     last = (name or "").replace("\\", "/").rpartition("/")[2]
     return on_one_line(last)[:_LONGEST_NAME] or "clip"
 
 
 def keep_upload(source: BinaryIO, folder: Path, name: str) -> Path:
-    """Write what was sent into a folder of its own, under a fixed name.
+    """Write an upload into a folder of its own, under a fixed name.
 
-    Raises WrongKind when it is empty, or text, or a playlist, or an archive; what else it is the decoder will say.
+    Raises WrongKind when it is empty, text, a playlist or an archive; the decoder checks everything else.
     """
     source.seek(0)
     head = source.read(_HEAD)
@@ -55,7 +55,7 @@ def keep_upload(source: BinaryIO, folder: Path, name: str) -> Path:
 
 
 def below_root(root: Path, asked: str) -> Path:
-    """The file that a path relative to the root means. Raises BadPath for everything else, links that lead out too."""
+    """The file at a path relative to the root. Raises BadPath for anything else, even for links that lead out."""
     path = Path(asked)
     if "\0" in asked or path.is_absolute() or ".." in path.parts or not path.parts:
         raise BadPath("expected a path below the root, relative to it and without '..'")

@@ -1,4 +1,4 @@
-"""Clips that wait, run and are done: a bounded queue, some scoring processes, results that are kept for a while."""
+"""Waiting, running and finished clips: a bounded queue, some scoring processes, results kept for a while."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from msapipe.serve.scorer import Request, Unavailable
 
 Status = Literal["queued", "running", "done", "failed"]
 
-# Results are looked through this often, in seconds, for those that were kept long enough.
+# Seconds between two searches for expired results.
 _SWEEP_EVERY = 10.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server takes on.
+    """Limits of a server.
 
-    megabytes: of an upload (10^6 bytes).   seconds: for scoring one clip.   at_once: clips scored side by side.
-    queue: clips that wait.   keep: finished jobs that are kept, and keep_seconds for how long.
+    megabytes: of an upload (10^6 bytes).   seconds: for scoring one clip.   at_once: clips scored in parallel.
+    queue: clips that may wait.   keep: finished jobs that are kept, and keep_seconds for how long.
     """
 
     megabytes: float = 100.0
@@ -39,24 +39,24 @@ class Limits:
 
     @property
     def bytes(self) -> int:
-        """The largest upload."""
+        """The largest upload in bytes."""
         return int(self.megabytes * 1e6)
 
 
 class QueueFull(MsapipeError):
-    """So many clips are waiting already."""
+    """The queue is full."""
 
 
 class Stopping(MsapipeError):
-    """The server is being stopped and takes no more clips."""
+    """The server is stopping and takes no more clips."""
 
 
 @dataclass(eq=False)
 class Job:
-    """One clip on its way.
+    """One clip to be scored.
 
-    id: unguessable.   folder: its own, for what is uploaded and written, taken away with it.
-    events: all that happened, in order.   kind: of a failure: "clip", "nothing" to score, "time", "unavailable",
+    id: unguessable.   folder: its own, for uploaded and written files, deleted with it.
+    events: all events so far, in order.   kind: of a failure: "clip", "nothing" to score, "time", "unavailable",
     "internal", "cancelled".
     """
 
@@ -74,11 +74,11 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the job is done or has failed."""
         return self.status in ("done", "failed")
 
     def tell(self, event: dict[str, Any]) -> None:
-        """Something happened."""
+        """Record an event and wake its followers."""
         if event["event"] == "done":
             self.status, self.result = "done", event["result"]
         elif event["event"] == "failed":
@@ -92,12 +92,12 @@ class Job:
         self._news = asyncio.Event()
 
     def fail(self, kind: str, error: str) -> None:
-        """It will not be scored."""
+        """Record a failure as the last event."""
         if not self.finished:
             self.tell({"event": "failed", "kind": kind, "error": error})
 
     async def follow(self, after: int = 0) -> AsyncGenerator[tuple[int, dict[str, Any]]]:
-        """Its events from the number ``after`` on, with their numbers, up to the last one."""
+        """Yield its events from number ``after`` on, with their numbers, up to the last one."""
         number = after
         while True:
             news = self._news
@@ -109,28 +109,28 @@ class Job:
             await news.wait()
 
     async def end(self) -> None:
-        """Wait until it is done or has failed."""
+        """Wait until the job is done or has failed."""
         async for _ in self.follow(len(self.events)):
             pass
 
 
 class Scores(Protocol):
-    """What scores clips, one at a time; see ``Scorer``."""
+    """An object that scores clips, one at a time; see ``Scorer``."""
 
     async def ready(self) -> None:
-        """Wait until a clip can be scored at once."""
+        """Wait until a clip can be scored without delay."""
 
     def events(self, request: Request) -> AsyncGenerator[dict[str, Any]]:
-        """What happens to a clip."""
+        """The events of a clip."""
 
     async def stop(self) -> None:
-        """Give up the clip in hand, and all that it holds."""
+        """Cancel the current clip, and release everything."""
 
 
 class Desk:
-    """Takes jobs, has them scored in order, and keeps what came of them.
+    """Takes jobs, has them scored in order, and keeps their results.
 
-    scorers: a new one whenever it is called.   on_end: called with every job that has ended.
+    scorers: returns a new scorer on each call.   on_end: called with every job that has ended.
     """
 
     def __init__(
@@ -149,21 +149,21 @@ class Desk:
 
     @property
     def waiting(self) -> int:
-        """How many jobs wait."""
+        """Number of waiting jobs."""
         return sum(job.status == "queued" and job.id not in self._running for job in self.jobs.values())
 
     @property
     def running(self) -> int:
-        """How many jobs are being scored."""
+        """Number of jobs being scored."""
         return len(self._running)
 
     def open(self) -> None:
-        """Begin to score; called once, in the loop that the jobs will live in."""
+        """Start scoring; called once, in the event loop of the jobs."""
         self._tasks = [asyncio.create_task(self._lead()) for _ in range(self.limits.at_once)]
         self._tasks.append(asyncio.create_task(self._sweep()))
 
     def check(self) -> None:
-        """Raise QueueFull or Stopping where a job would not be taken now."""
+        """Raise QueueFull or Stopping if a job would be refused now."""
         if self.stopping:
             raise Stopping("the server is being stopped; try again later")
         if self.waiting >= self.limits.queue:
@@ -174,14 +174,14 @@ class Desk:
         return Path(tempfile.mkdtemp(dir=self.folder))
 
     def submit(self, job: Job) -> None:
-        """Take a job. Raises QueueFull or Stopping."""
+        """Queue a job. Raises QueueFull or Stopping."""
         self.check()
         self._forget()
         self.jobs[job.id] = job
         self._waiting.put_nowait(job)
 
     async def cancel(self, job: Job) -> None:
-        """Give a job up, wherever it is, and forget it."""
+        """Cancel a job in any state, and forget it."""
         task = self._running.get(job.id)
         job.fail("cancelled", f"{job.name}: given up")
         if task is not None:
@@ -192,7 +192,7 @@ class Desk:
 
     @contextlib.asynccontextmanager
     async def life(self, _app: object) -> AsyncIterator[None]:
-        """Open while an application lives: its ``lifespan``."""
+        """An application's ``lifespan``: open while the application lives."""
         self.open()
         try:
             yield
@@ -200,7 +200,7 @@ class Desk:
             await self.close()
 
     async def finish(self, seconds: float) -> None:
-        """Take no more jobs, and wait until those that are here are done, so many seconds at most."""
+        """Take no more jobs, and wait up to ``seconds`` until the present ones are done."""
         self.stopping = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -208,7 +208,7 @@ class Desk:
                     await job.end()
 
     async def close(self) -> None:
-        """Take no more jobs, and give up those that are here."""
+        """Take no more jobs, and cancel the present ones."""
         self.stopping = True
         for job in self.jobs.values():
             job.fail("cancelled", f"{job.name}: the server was stopped before it was scored; send it again")
@@ -219,11 +219,11 @@ class Desk:
         await asyncio.to_thread(shutil.rmtree, self.folder, True)
 
     async def _lead(self) -> None:
-        """Score one job after the other by a process of its own."""
+        """Score one job after the other in a process of its own."""
         scorer = self._scorers()
         try:
             while True:
-                with contextlib.suppress(Unavailable, OSError):  # it is said to the next who asks
+                with contextlib.suppress(Unavailable, OSError):  # the next job reports the error
                     await scorer.ready()
                     self.ready = True
                 job = await self._waiting.get()
@@ -242,7 +242,7 @@ class Desk:
             await scorer.stop()
 
     async def _score(self, scorer: Scores, job: Job) -> None:
-        """Tell a job all that happens to it; afterwards it is finished, and the scorer fit for another one."""
+        """Pass all events to a job; afterwards it is finished, and the scorer is ready for another one."""
         whole = False
         try:
             async with asyncio.timeout(self.limits.seconds):
@@ -263,7 +263,7 @@ class Desk:
             job.fail("internal", f"{job.name}: it was given up")
             if self._on_end is not None:
                 self._on_end(job)
-            # What was uploaded is not needed any more; its report is.
+            # The upload is not needed any more; its report is.
             if job.request.page is None:
                 await asyncio.to_thread(shutil.rmtree, job.folder, True)
             elif job.request.clip.is_relative_to(job.folder):
@@ -275,7 +275,7 @@ class Desk:
             self._forget()
 
     def _forget(self) -> None:
-        """Let go of the jobs that ended long ago, and of the oldest ones where there are too many."""
+        """Drop jobs that ended long ago, and the oldest ones if there are too many."""
         ended = sorted((job for job in self.jobs.values() if job.finished), key=lambda job: job.ended)
         now = time.monotonic()
         for number, job in enumerate(ended):

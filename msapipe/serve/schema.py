@@ -1,4 +1,4 @@
-"""What the server answers, as its OpenAPI page describes it."""
+"""The server's answers, as its OpenAPI page describes them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 
 class Problem(BaseModel):
-    """Why a request was not carried out."""
+    """Why a request failed."""
 
     detail: str = Field(description="What was found, what was expected, what to do.")
 
@@ -23,7 +23,7 @@ class Modality(BaseModel):
 
 
 class Words(BaseModel):
-    """What was said."""
+    """The spoken words."""
 
     text: str
     source: str
@@ -42,7 +42,7 @@ class ScoredWindow(BaseModel):
 
 
 class Result(BaseModel):
-    """What was found of a clip."""
+    """The results of a clip."""
 
     clip_id: str
     file: str = Field(description="The name that was sent, or the path below the root.")
@@ -79,13 +79,13 @@ class JobState(BaseModel):
 
 
 class PathOfClip(BaseModel):
-    """A clip on the server."""
+    """The path of a clip on the server."""
 
     path: str = Field(min_length=1, max_length=4096, description="Relative to the root that the server was given.")
 
 
 class Health(BaseModel):
-    """How the server is."""
+    """The state of the server."""
 
     status: Literal["ok", "stopping"]
     ready: bool = Field(description="Whether the model is loaded.")

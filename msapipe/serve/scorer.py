@@ -1,4 +1,4 @@
-"""A process that scores clips, seen from the server: started when needed, killed and replaced when it hangs or dies."""
+"""The server's side of a scoring process: started when needed, killed and replaced when it hangs or dies."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import Any
 
 from msapipe.errors import MsapipeError
 
-# Bytes of one line: the result of a clip of hours, with every window and word.
+# Bytes of one line: enough for the result of an hours-long clip, with every window and word.
 _LONGEST_LINE = 1 << 26
 _SECONDS_TO_STOP = 1.0
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a scoring process is told first.
+    """The first message to a scoring process.
 
     cache: a folder or an address.   device: as torch names it.   offline: nothing is downloaded.
-    pipeline, model: names or paths of what is loaded at once; None as in ``msapipe.load``.
+    pipeline, model: names or paths to load at once; None as in ``msapipe.load``.
     """
 
     cache: str
@@ -39,8 +39,8 @@ class Start:
 class Request:
     """One clip to be scored.
 
-    clip: its file.   name: what it is called in everything that is answered.   page: where its report is written,
-    None for none.   pipeline, model: None for those that the process was started with.
+    clip: its file.   name: its name in all answers.   page: path of its report, None for none.
+    pipeline, model: None for those that the process was started with.
     """
 
     clip: Path
@@ -51,11 +51,11 @@ class Request:
 
 
 class ScorerDied(MsapipeError):
-    """The process ended in the middle of a clip."""
+    """The process ended while scoring a clip."""
 
 
 class Unavailable(MsapipeError):
-    """No clip can be scored now: weights are missing, the cache cannot be reached."""
+    """No clip can be scored now: weights are missing, or the cache cannot be reached."""
 
 
 class Scorer:
@@ -66,7 +66,7 @@ class Scorer:
         self._process: Process | None = None
 
     async def ready(self) -> None:
-        """Start the process and wait until everything is loaded. Raises Unavailable where that cannot be."""
+        """Start the process and wait until everything is loaded. Raises Unavailable when this fails."""
         if self._process is not None and self._process.returncode is None:
             return
         self._process = await asyncio.create_subprocess_exec(
@@ -79,9 +79,9 @@ class Scorer:
             raise Unavailable(told["error"] if told else "the scoring process ended while it was starting")
 
     async def events(self, request: Request) -> AsyncGenerator[dict[str, Any]]:
-        """What happens to a clip, the last event "done" or "failed".
+        """The events of a clip, the last one "done" or "failed".
 
-        Raises ScorerDied when the process ends first, Unavailable when there can be none. Whoever stops listening
+        Raises ScorerDied when the process ends first, Unavailable when it cannot start. A caller that stops iterating
         before the last event must call ``stop``.
         """
         await self.ready()
@@ -104,7 +104,7 @@ class Scorer:
                 return
 
     async def stop(self) -> None:
-        """End the process; it gets a moment to clear up behind itself."""
+        """End the process, with a moment to clean up."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -112,7 +112,7 @@ class Scorer:
             process.terminate()
         try:
             await asyncio.wait_for(process.wait(), _SECONDS_TO_STOP)
-        except TimeoutError:  # inside a library that hears no signals
+        except TimeoutError:  # inside a library that ignores signals
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             with contextlib.suppress(TimeoutError):
@@ -120,7 +120,7 @@ class Scorer:
 
     async def _say(self, message: dict[str, Any]) -> None:
         if self._process is not None and self._process.stdin is not None:
-            # It has died: the missing answer will show it.
+            # The process has died; the missing answer will show it.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._process.stdin.write(json.dumps(message).encode("ascii") + b"\n")
                 await self._process.stdin.drain()
@@ -130,7 +130,7 @@ class Scorer:
             return None
         try:
             line = await self._process.stdout.readline()
-        except ValueError:  # longer than any answer
+        except ValueError:  # longer than any valid answer
             return None
         told: dict[str, Any] | None = json.loads(line) if line.endswith(b"\n") else None
         return told

@@ -1,4 +1,4 @@
-"""A server process around an application: its socket, its signals, its end."""
+"""A server process around an application: its socket, signals and shutdown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SECONDS_FOR_ANSWERS = 3
 
 
 class _Server(uvicorn.Server):
-    """Its signals are ours: a first one lets clips in hand come to their end, a second one does not."""
+    """Leaves signals to msapipe: the first one lets running jobs finish, the second one does not."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -29,7 +29,7 @@ class _Server(uvicorn.Server):
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 is any free one. Raises MsapipeError where there is none to be had."""
+    """A listening socket; port 0 is any free one. Raises MsapipeError when it cannot listen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
@@ -42,7 +42,7 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 def run(app: FastAPI, desk: Desk, listening: socket.socket, grace: float, patience: Patience | None = None) -> None:
-    """Serve until a signal comes and the clips in hand are done, or ``grace`` seconds are over."""
+    """Serve until a signal; then wait up to ``grace`` seconds for running jobs."""
     config = uvicorn.Config(
         app,
         http=bounded(patience or Patience()),
@@ -74,10 +74,10 @@ def run(app: FastAPI, desk: Desk, listening: socket.socket, grace: float, patien
 
 
 async def _end(server: uvicorn.Server, desk: Desk, asked: asyncio.Event, grace: float) -> None:
-    """Once asked, let the server go on answering until the jobs that it has are done."""
+    """Once asked to stop, keep answering until the present jobs are done."""
     await asked.wait()
     await desk.finish(grace)
-    # What is cut off now is no error to write home about, and a pipe that nobody reads must not hold the end up.
+    # Connections cut off now are no errors to log, and logging to an unread pipe could block the shutdown.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     server.should_exit = True
 
