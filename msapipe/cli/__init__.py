@@ -1,18 +1,18 @@
-"""The command line. One file per command; nothing heavy is imported before a command needs it."""
+"""The command line. One module per command; heavy imports wait until a command needs them."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-# Spinning OpenMP threads cost a busy machine two to five times the work; read by the libraries when they load.
+# Spinning OpenMP threads make a busy machine two to five times as slow. Libraries read this when loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# opencv, numpy and torch each bring threads of their own; one clip a process is what scales.
+# opencv, numpy and torch each start threads of their own; one clip per process scales better.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def main() -> None:
-    """Entry point of the program ``msapipe``: errors made on purpose become a sentence and an exit code."""
+    """Entry point of the program ``msapipe``: expected errors become a sentence and an exit code."""
     from msapipe.cli._app import app
     from msapipe.cli._exit import INTERRUPTED, run
     from msapipe.cli._streams import cleaned
@@ -20,7 +20,7 @@ def main() -> None:
     with cleaned():
         code = run(app)
     if code == INTERRUPTED:
-        # An interrupt that passed through an exec() makes Python end by the signal after all; scripts want the code.
+        # After an interrupt inside exec(), Python ends by the signal after all; scripts need the exit code.
         sys.stdout.flush()
         os._exit(code)
     sys.exit(code)

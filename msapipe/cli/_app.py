@@ -1,4 +1,4 @@
-"""The program: its commands, its version, and what `msapipe --help` says."""
+"""The program: its commands, its version, and the text of `msapipe --help`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What extract and predict share: clips found, run with progress, reported a line each, counted."""
+"""Shared by extract and predict: find clips, run them with progress, report one line each, count them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from msapipe.types import Clip, Prediction
 
 
-# Where there is no terminal to draw a bar on, a line now and then says that the run lives.
+# Without a terminal for a bar, a line every so often shows that the run is alive.
 _SAY_EVERY_SECONDS = 30.0
 
 
@@ -58,13 +58,13 @@ class Tally:
         self._line(outcome.clip.path, outcome.status, outcome.computed, outcome.error, outcome.seconds, more)
 
     def refuse(self, item: Refused) -> None:
-        """Count something that was found and is no clip."""
+        """Count an item that was found but is no clip."""
         self.numbers.refuse(item)
         status = "skipped" if item.skipped else "error"
         self._line(item.path, status, False, item.reason if item.skipped else f"{item.path}: {item.reason}", 0.0, {})
 
     def refuse_address(self, address: str, error: str) -> None:
-        """Count an address behind which there is no clip."""
+        """Count an address without a clip."""
         from msapipe.datasets import Refused
 
         self.numbers.refuse(Refused(Path(address), error.removeprefix(f"{address}: "), skipped=False))
@@ -85,24 +85,24 @@ class Tally:
 
     @property
     def good(self) -> int:
-        """Clips of which there are results."""
+        """Number of clips with results."""
         return self.numbers.good
 
     @property
     def status(self) -> Counter[str]:
-        """How many clips, and other files, ended how."""
+        """Number of clips, and of other files, by status."""
         return self.numbers.status
 
     @property
     def seconds(self) -> float:
-        """Wall time since the run began."""
+        """Wall time since the run began, in seconds."""
         return time.perf_counter() - self.begun
 
 
 def sort_out(
     arguments: list[str], tally: Tally, limit: int | None, dataset: str = "", shard: Shard | None = None
 ) -> list[Example]:
-    """The clips (of a shard) that the arguments name, with their labels; what is no clip is counted and reported."""
+    """The clips (of a shard) that the arguments name, with their labels; other items are counted and reported."""
     from msapipe.datasets import Refused
     from msapipe.pipeline.inputs import find_clips
 
@@ -118,7 +118,7 @@ def sort_out(
 
 @contextmanager
 def report_file(path: Path | None) -> Iterator[IO[str] | None]:
-    """The report opened for writing, or nothing."""
+    """The report opened for writing, or None."""
     if path is None:
         yield None
         return
@@ -129,7 +129,7 @@ def report_file(path: Path | None) -> Iterator[IO[str] | None]:
     try:
         yield file
     finally:
-        with suppress(OSError):  # what could not be written was told
+        with suppress(OSError):  # a failed write was reported already
             file.close()
 
 
@@ -139,9 +139,9 @@ def _unwritable(path: Path, error: OSError) -> MsapipeError:
 
 @contextmanager
 def every_clip_told(tally: Tally, clips: list[Clip], told: Container[str], runner: Runner) -> Iterator[None]:
-    """When something ends the run (a cache that cannot be written, say), clips not yet told get their lines too.
+    """When an error ends the run (an unwritable cache, say), report the remaining clips too.
 
-    told: ids of those that have one. What is stored is served, whatever ended the run.
+    told: ids of the reported clips. Stored results are reported even then.
     """
     try:
         yield
@@ -165,10 +165,10 @@ def with_progress(
     printing: bool = False,
     within: ClipProgress | None = None,
 ) -> Iterator[Outcome]:
-    """Hand outcomes on, counted, under a progress bar on standard error.
+    """Pass outcomes on, counted, under a progress bar on standard error.
 
     printing: the caller prints each outcome; on a terminal the bar makes room for it.
-    within: tells how far a clip is.
+    within: shows the progress within a clip.
     """
     with _progress(console) as progress:
         task = progress.add_task("clips", total=total, more=_more(0, tally), rate="")
@@ -211,21 +211,21 @@ def _progress(console: Console) -> Progress:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         console=console,
-        # Colour may be forced on a pipe; a bar there would mix into what is read.
+        # Colour may be forced on a pipe, where a bar would mix with the output.
         disable=not (console.is_terminal and console.file.isatty()),
         transient=True,
-        # Results go to standard output as they are; rich would lead them to standard error.
+        # Results go to standard output unchanged; rich would redirect them to standard error.
         redirect_stdout=False,
         redirect_stderr=False,
     )
 
 
-# A terminal is for the frequent ones; all are in the report.
+# The terminal shows only the most frequent ones; the report has all.
 _CAUSES_SHOWN = 5
 
 
 def closing_table(tally: Tally, console: Console, cache: str) -> None:
-    """What came of the run."""
+    """Print the summary of the run."""
     from rich.table import Table
 
     numbers, status = tally.numbers, tally.status
@@ -251,7 +251,7 @@ def closing_table(tally: Tally, console: Console, cache: str) -> None:
 
 
 def escape(text: str) -> str:
-    """Text as it is, also where it holds square brackets or control characters."""
+    """Escape text that may hold square brackets or control characters."""
     from rich.markup import escape as escaped
 
     return escaped(marked(text))

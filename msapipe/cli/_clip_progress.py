@@ -1,4 +1,4 @@
-"""How far a long clip is: on the bar of a terminal, else in a line now and then."""
+"""Progress within a long clip: on a terminal's bar, else in an occasional line."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     from msapipe.pipeline.progress import Progress
 
-# Shorter clips are over before anybody has read it.
+# Shorter clips end before anybody has read the line.
 _LONG_SECONDS = 20.0
 _SAY_EVERY_SECONDS = 30.0
 
 
 class ClipProgress:
-    """Listens to how far clips are that are run in this process, and tells it."""
+    """Shows the progress of clips that run in this process."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -33,12 +33,12 @@ class ClipProgress:
         self._task = bars.add_task("", total=None, visible=False, more="", rate="")
 
     def hide(self) -> None:
-        """The clip is done."""
+        """Hide the bar when the clip is done."""
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, visible=False)
 
     def __call__(self, progress: Progress) -> None:
-        """A step has read so much of a clip."""
+        """Show how much of the clip a step has read."""
         if progress.step != self._step or progress.reached is None:
             self._step, self._begun = progress.step, time.perf_counter()
             self.hide()
@@ -58,7 +58,7 @@ class ClipProgress:
 
 
 def told_of(progress: Progress, spent: float) -> str:
-    """A line about a step that has spent so many seconds on what it has read."""
+    """A line about a step's progress.   spent: its seconds so far."""
     reached, length = progress.reached or 0.0, progress.length or 0.0
     left = spent * max(length - reached, 0.0) / reached if reached > 0 else 0.0
     return f"{progress.step}: {reached:.0f} of {length:.0f} s, {left:.0f} s left"

@@ -1,4 +1,4 @@
-"""A folder of clips as samples, for commands that learn from features or are measured on them."""
+"""A folder of clips as samples, for commands that train on features or evaluate them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def extracted(
     root: Path, dataset: str, spec: PipelineSpec, cache: str, how: Options, console: Console, jobs: int = 0
 ) -> list[Sample]:
-    """Features of all clips below a folder, and their labels; a clip that fails is said and left out.
+    """Features and labels of all clips below a folder; a clip that fails is reported and left out.
 
     Raises ConfigError when it is no folder, MsapipeError when no clip is left.
     """

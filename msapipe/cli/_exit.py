@@ -1,4 +1,4 @@
-"""Exit codes, and what becomes of errors and signals."""
+"""Exit codes, and the handling of errors and signals."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _asked = False
 
 
 def run(app: typer.Typer) -> int:
-    """Run the program and say how it went: 0 all good, 1 all failed, 2 usage, 3 some failed, 130 interrupted."""
+    """Run the program; returns 0 all good, 1 all failed, 2 usage, 3 some failed, 130 interrupted."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
         code = int(app(standalone_mode=False) or OK)
         sys.stdout.flush()
-        if code == INTERRUPTED:  # typer has caught it
+        if code == INTERRUPTED:  # typer caught it
             raise KeyboardInterrupt
         return code
     except MsapipeError as error:
@@ -38,11 +38,11 @@ def run(app: typer.Typer) -> int:
         _say("interrupted; what was finished is kept, and the same command goes on from there")
         return INTERRUPTED
     except BrokenPipeError:
-        # Who read the output has gone (`| head`); there is nobody left to tell.
+        # The reader of the output has gone (`| head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except TyperException as error:
-        # What is wrong with the words of the command; typer shows it with the usage line.
+        # Invalid arguments; typer shows the error with the usage line.
         show = getattr(error, "show", None)
         show() if show is not None else _say(error.format_message())
         return USAGE
@@ -64,7 +64,7 @@ def of_counts(good: int, failed: int) -> int:
 
 
 def _internal(error: Exception) -> int:
-    """A mistake of ours: a sentence, and the traceback only for who asks for it."""
+    """Report a bug in msapipe: a sentence, and the traceback only on request."""
     if os.environ.get("MSAPIPE_DEBUG"):
         raise error
     _say(f"internal error: {type(error).__name__}: {error}; set MSAPIPE_DEBUG=1 to see where, and please report it")
@@ -72,14 +72,14 @@ def _internal(error: Exception) -> int:
 
 
 def _of_system(error: OSError) -> int:
-    """A disk that is full, a file without permission: no mistake of ours."""
+    """Report a system error such as a full disk or a file without permission, which is no bug."""
     if os.environ.get("MSAPIPE_DEBUG"):
         raise error
     where = f"{error.filename}: " if error.filename else ""
     _say(f"{where}{error.strerror or error}; free space, or name another file or folder")
     try:
         sys.stdout.flush()
-    except OSError:  # it was the output itself; Python would try again at its end
+    except OSError:  # the output itself failed; Python would try again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return FAILED
 
@@ -91,7 +91,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def stop_if_asked() -> None:
-    """Raise KeyboardInterrupt again where a library has swallowed the first one (some do while they are imported)."""
+    """Raise KeyboardInterrupt again if a library swallowed the first one (some do while they are imported)."""
     if _asked:
         raise KeyboardInterrupt
 

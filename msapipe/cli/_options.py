@@ -1,4 +1,4 @@
-"""Options that several commands share, and how messages reach the terminal."""
+"""Options that several commands share, and logging to the terminal."""
 
 from __future__ import annotations
 
@@ -108,15 +108,15 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", envvar="MSAPIPE_VERBOS
 
 
 class _Marking(logging.Formatter):
-    """Messages may quote names and metadata of strangers."""
+    """Marks invisible characters, as messages may quote untrusted names and metadata."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The message with marks for what cannot be seen."""
+        """The message with marks for invisible characters."""
         return marked(super().format(record))
 
 
 def console(quiet: bool = False, verbose: bool = False) -> Console:
-    """The console on standard error, and logging through it. Standard output is for results."""
+    """The console on standard error, which also shows log messages. Standard output is for results."""
     from rich.logging import RichHandler
 
     err = _streams.console(stderr=True, quiet=quiet)
@@ -130,7 +130,7 @@ def console(quiet: bool = False, verbose: bool = False) -> Console:
 
 
 def accept_licences(names: list[str] | None, spec: PipelineSpec | None) -> None:
-    """Remember that the user accepts the licences of the weights of these names; UnknownName for others."""
+    """Remember that the user accepts the licences of these weights; UnknownName for unknown ones."""
     if not names:
         return
     from msapipe.errors import UnknownName
@@ -149,7 +149,7 @@ def accept_licences(names: list[str] | None, spec: PipelineSpec | None) -> None:
 
 
 def cache_folder(named: str | None) -> str:
-    """The folder or address that was named, or the default one."""
+    """The given folder or address, or the default one."""
     from msapipe.cache.place import default_place
 
     return named if named is not None else default_place()

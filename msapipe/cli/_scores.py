@@ -1,4 +1,4 @@
-"""The scores of many clips: one table at the end, and files of rows for other programs."""
+"""The scores of many clips: one table at the end, and files with one row per clip."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from msapipe.pipeline.run import Outcome
     from msapipe.types import Prediction
 
-# More clips than this are a table; fewer are told one by one.
+# Up to this many clips are printed one by one; more become a table.
 FEW = 3
 _WIDTH = 17  # characters of a bar
-# A column of a file of scores; "alone" and "without" follow, a pair a modality.
+# Columns of a scores file; "alone" and "without" follow, one pair per modality.
 _COLUMNS = ("clip_id", "file", "status", "score", "low", "high", "polarity", "label", "missing", "model")
 _TEXT = ("transcript", "source", "language", "notes", "error", "seconds")
 ENDINGS = (".csv", ".jsonl", ".parquet")
@@ -31,7 +31,7 @@ _NOTES_SHOWN = 5
 
 
 def check_output(path: Path | None) -> None:
-    """Raise, before anything is computed, where scores cannot be written."""
+    """Raise, before any computation, if scores cannot be written."""
     if path is None:
         return
     if path.suffix.lower() not in ENDINGS:
@@ -46,7 +46,7 @@ def check_output(path: Path | None) -> None:
 
 
 def row_of(outcome: Outcome, found: Prediction | None) -> dict[str, Any]:
-    """A clip as a flat row; numbers are None where there are none."""
+    """A clip as a flat row; missing numbers are None."""
     words = outcome.values.get("transcript")
     low, high = (None, None) if found is None or found.interval is None else found.interval
     row: dict[str, Any] = {
@@ -75,7 +75,7 @@ def row_of(outcome: Outcome, found: Prediction | None) -> dict[str, Any]:
 
 
 def write_scores(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows as the ending says, whole or not at all; raises MsapipeError when the file cannot be written."""
+    """Write rows in the format of the suffix, all or nothing; raises MsapipeError when the file cannot be written."""
     write = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}[path.suffix.lower()]
     middle = dict.fromkeys(name for row in rows for name in row if name not in (*_COLUMNS, *_TEXT))
     columns = [*_COLUMNS, *middle, *_TEXT]
@@ -89,7 +89,7 @@ def write_scores(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _clean(value: Any) -> Any:
-    """A name may hold bytes that are no text, which no file of text can."""
+    """Escape bytes in names that are not text, which a text file cannot hold."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
@@ -125,7 +125,7 @@ class ScoreTable:
     scale: str = ""
 
     def add(self, outcome: Outcome, found: Prediction | None) -> None:
-        """Keep what the table shows of a clip."""
+        """Keep the table's values of a clip."""
         name = on_one_line(outcome.clip.id)
         if found is None:
             reason = (outcome.error or "").removeprefix(f"{outcome.clip.path}: ")
@@ -139,7 +139,7 @@ class ScoreTable:
         self.notes.update(list(dict.fromkeys((*outcome.notes, *found.notes))))
 
     def show(self, out: Console) -> None:
-        """Draw the table as wide as the screen; what does not fit is cut, never wrapped."""
+        """Draw the table as wide as the screen; longer text is cut, never wrapped."""
         from rich.table import Table
         from rich.text import Text
 
@@ -152,7 +152,7 @@ class ScoreTable:
         table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False)
         for name, width in zip(names, widths, strict=True):
             justify: Literal["left", "right"] = "right" if name == "score" else "left"
-            # A column without a least width is made narrower than its numbers, for the sake of the words.
+            # Without a minimum width, rich makes columns narrower than their numbers in favour of the words.
             table.add_column(Text(name), width=width, min_width=width, no_wrap=True, justify=justify)
         for name, score, drawn, label, text in self.rows:
             style = colours.get(label, "yellow")
@@ -165,7 +165,7 @@ class ScoreTable:
             line_of(out, f"and {len(self.notes) - _NOTES_SHOWN} more kinds of notes (--json prints all)")
 
     def _widths(self, names: tuple[str, ...], width: int) -> list[int]:
-        """Characters of each column: numbers and labels as they need, the rest for the name and the words."""
+        """Width of each column in characters: numbers and labels get what they need, name and words share the rest."""
         from rich.cells import cell_len
 
         found = [max(cell_len(row[at]) for row in ([*self.rows, names])) for at in range(len(names))]
@@ -176,7 +176,7 @@ class ScoreTable:
 
 
 def _short(name: str, width: int) -> str:
-    """A name cut in front: its end tells clips apart."""
+    """A name cut at the front, since its end tells clips apart."""
     from rich.cells import cell_len
 
     if cell_len(name) <= width:

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from msapipe.pipeline.run import Outcome
     from msapipe.types import Prediction
 
-# So many windows of a long clip are named one by one; the line above them draws all.
+# At most this many windows of a long clip are listed; the line above them shows all.
 _MOST_ROWS = 20
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def show(outcome: Outcome, found: Prediction, timings: bool = False) -> None:
-    """The score and what it comes from; ``timings``: a table of them instead of a line."""
+    """Print the score and its parts; ``timings``: a table of them instead of a line."""
     out = standard_output()
     low, high = found.scale
     out.print(f"[bold]{escape(on_one_line(str(outcome.clip.path)))}[/bold]", soft_wrap=True)
@@ -51,7 +51,7 @@ def standard_output() -> Console:
 
 
 def line_of(out: Console, text: str) -> None:
-    """A line behind a margin (markup): on a terminal wrapped between words, elsewhere left whole for other programs."""
+    """Print an indented line (markup): on a terminal wrapped between words, elsewhere unwrapped for other programs."""
     if out.is_terminal:
         out.print(Padding(text, (0, 0, 0, 2)))
     else:
@@ -69,7 +69,7 @@ def _show_modalities(out: Console, found: Prediction) -> None:
 
 
 def _show_timeline(out: Console, found: Prediction) -> None:
-    """All windows as one line of blocks, and the first of them with their times and scores."""
+    """Print all windows as one line of blocks, then the first of them with times and scores."""
     if not out.options.ascii_only:
         first, last = found.timeline[0], found.timeline[-1]
         out.print(f"  {_clock(first.start)} {_line(found)} {_clock(ceil(last.end))}", soft_wrap=True)
@@ -84,7 +84,7 @@ def _show_timeline(out: Console, found: Prediction) -> None:
 
 
 def _line(found: Prediction) -> str:
-    """A block a window, the higher the better its score, and a dot for one in which there was nothing to score."""
+    """One block per window, higher for a better score, and a dot for a window with nothing to score."""
     low, high = found.scale
     first = found.timeline[0]
     length = first.end - first.start
@@ -96,7 +96,7 @@ def _line(found: Prediction) -> str:
 
 
 def _show_timings(out: Console, outcome: Outcome) -> None:
-    """Seconds of everything that was computed, and what came from the cache."""
+    """Print the seconds of every computed step, and the steps from the cache."""
     spent = dict(outcome.timings)
     spent["other"] = max(0.0, outcome.seconds - sum(spent.values()))
     table = _table("time", "seconds", "share")
@@ -120,7 +120,7 @@ def _time_row(table: Table, name: str, seconds: float, whole: float) -> None:
 
 
 def _table(*columns: str) -> Table:
-    """A table without lines, its first column to the left and the others to the right."""
+    """A table without lines, its first column left-aligned and the others right-aligned."""
     table = Table(box=None, padding=(0, 2), show_edge=False)
     for number, name in enumerate(columns):
         table.add_column(name, justify="right" if number else "left", no_wrap=True)

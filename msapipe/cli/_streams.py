@@ -1,7 +1,7 @@
-"""The one way to the terminal: whatever is printed, by us or by a library, has its control characters written out.
+"""The only way to the terminal: control characters are written out in everything that we or a library print.
 
-Names, words and errors of strangers may hold sequences that move the cursor, set the title or hide text. Colours and
-bars are rich's own; its text is cleaned before they are added.
+Untrusted names, words and errors may hold sequences that move the cursor, set the title or hide text. Colours and
+bars come from rich, which adds them after its text is cleaned.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class Cleaned:
-    """A text stream that writes marks for what cannot be seen; all else is the stream's own."""
+    """A text stream that writes marks for invisible characters; otherwise it behaves like the wrapped stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.rich_proxied_file = stream  # rich looks for it, and cleans by itself: see ``console``
+        self.rich_proxied_file = stream  # rich looks for it, and cleans the text itself: see ``console``
 
     def write(self, text: str) -> int:
         """Write the text; returns its length."""
@@ -39,7 +39,7 @@ class Cleaned:
 
 
 def clean(text: str) -> str:
-    """The text with marks for what cannot be seen; tabs and line breaks stay."""
+    """The text with marks for invisible characters; tabs and line breaks stay."""
     if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
         return text
     return "\t".join(marked(part) for part in text.split("\t"))
@@ -47,7 +47,7 @@ def clean(text: str) -> str:
 
 @contextmanager
 def cleaned() -> Iterator[None]:
-    """Standard output and standard error are cleaned inside."""
+    """Clean standard output and standard error inside the block."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (Cleaned(stream) for stream in before)
     try:
@@ -57,7 +57,7 @@ def cleaned() -> Iterator[None]:
 
 
 def console(stderr: bool = False, quiet: bool = False) -> Console:
-    """A console of rich on standard output or error; its colours pass, what it prints is cleaned."""
+    """A rich console on standard output or error; its colours pass, its text is cleaned."""
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 

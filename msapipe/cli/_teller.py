@@ -1,4 +1,4 @@
-"""How `msapipe predict` tells what it found: lines, one table, objects, rows in a file, a page."""
+"""The output of `msapipe predict`: lines, one table, objects, rows in a file, a page."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Teller:
-    """Told of one outcome after the other, and at the end that this was all.
+    """Prints one outcome after the other, and finishes at the end.
 
-    output, html: the files of scores and of the page, or None.   console: for what is no result.
+    output, html: the files of scores and of the page, or None.   console: for everything but results.
     """
 
     scorer: Model
@@ -37,7 +37,7 @@ class Teller:
     _table: scores.ScoreTable | None = None
 
     def check(self) -> None:
-        """Raise, before anything is computed, where a file cannot be written."""
+        """Raise, before any computation, if a file cannot be written."""
         from msapipe.report.html import check_page
 
         scores.check_output(self.output)
@@ -45,7 +45,7 @@ class Teller:
             check_page(self.html)
 
     def expect(self, clips: int) -> bool:
-        """How many clips will come; whether each is told when it comes. Raises ConfigError for a page of several."""
+        """Set the number of clips; returns whether each is printed at once. ConfigError for a page of several."""
         from msapipe.cli._show import standard_output
         from msapipe.errors import ConfigError
 
@@ -56,7 +56,7 @@ class Teller:
         return self._table is None
 
     def tell(self, outcome: Outcome) -> None:
-        """A clip is done, well or not."""
+        """Print an outcome, good or bad."""
         from msapipe.pipeline.explain import explain
 
         found: Prediction | None = outcome.values.get("prediction")
@@ -85,7 +85,7 @@ class Teller:
                 show_explanation(found, asked)
 
     def finish(self) -> None:
-        """That was all: the table, and the file of scores."""
+        """Print the table and write the file of scores."""
         from msapipe.cli._batch import escape
         from msapipe.cli._show import standard_output
 
@@ -106,7 +106,7 @@ def write_page(
     console: Console | None,
     home: str = "",
 ) -> None:
-    """Write the page of a clip, and say so; ``home`` is the address of the page of all."""
+    """Write the page of a clip, and report it; ``home``: the address of the page of all clips."""
     from msapipe.cli._batch import escape
     from msapipe.report.clip_page import Told, write_clip_page
 

@@ -1,4 +1,4 @@
-"""What train, evaluate and compare share: options, the data that they name, progress, and tables of scores."""
+"""Shared by train, evaluate and compare: options, their data, progress, and tables of scores."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def open_data(
     dataset: str = "",
     device: str = "auto",
 ) -> DataSet:
-    """The data set that the options name; what was left out of it is said."""
+    """The data set that the options name; left-out items are reported."""
     from msapipe.cli._batch import escape
     from msapipe.cli._clips import extracted
     from msapipe.errors import ConfigError
@@ -94,7 +94,7 @@ def open_study(
     folder: Path,
     preset: str | None = None,
 ) -> Study:
-    """A model with its parameters on a data set; assignments go before the preset's."""
+    """A model with its parameters on a data set; assignments override the preset's."""
     from msapipe.fusion import fusion_models
     from msapipe.train.params import assign, of_preset
     from msapipe.train.study import Study
@@ -106,14 +106,14 @@ def open_study(
 
 
 def lacks_preset(model: str, preset: str) -> bool:
-    """Whether a model has no preset of that name."""
+    """Whether a model lacks a preset of this name."""
     from msapipe.fusion import fusion_models
 
     return preset not in fusion_models().get(model).presets
 
 
 def open_model(model: str, data: DataSet, allow_mismatch: bool) -> tuple[Card, FusionModel]:
-    """A model folder's card and network; refused when it was trained on other features than the data's."""
+    """A model folder's card and network; raises if it was trained on other features than the data's."""
     from msapipe.pipeline.card import check_made_by, model_folder, read_card
     from msapipe.pipeline.network import load_network
 
@@ -135,14 +135,14 @@ def choose_split(data: DataSet, split: str) -> list[Sample]:
 
 
 def shown(value: float | None) -> str:
-    """A figure for people."""
+    """A number for people."""
     return "not defined" if value is None else f"{value:.4f}"
 
 
 def run_seeds(
     study: Study, seeds: str, device: str, precision: str, console: Console, tensorboard: Path | None = None
 ) -> list[Trained]:
-    """Train once a seed, with a line an epoch, and curves below ``tensorboard``."""
+    """Train once per seed, with one line per epoch, and curves below ``tensorboard``."""
     from msapipe.cli._batch import escape
     from msapipe.pipeline.device import resolve_device
     from msapipe.train.study import make_fabric
@@ -158,7 +158,7 @@ def run_seeds(
 
 
 def show_scores(runs: Sequence[Trained], console: Console, split: str = "test") -> None:
-    """Mean and deviation of every metric over the seeds; of one seed there is no deviation."""
+    """Print mean and standard deviation of every metric over the seeds; no deviation for a single seed."""
     from rich.table import Table
 
     from msapipe.train.metrics import mean_and_deviation
@@ -191,7 +191,7 @@ def _progress(console: Console, title: str) -> Iterator[Callable[[Line], None]]:
 
 @contextmanager
 def _curves(folder: Path | None, seed: int) -> Iterator[Callable[[Line], None]]:
-    """Numbers of every epoch for TensorBoard, a folder a seed."""
+    """Metrics of every epoch for TensorBoard, one folder per seed."""
     from msapipe.errors import MissingLibrary
 
     if folder is None:
@@ -243,7 +243,7 @@ def _scale(text: str | None) -> tuple[float, float] | None:
 
 
 def seed_list(text: str) -> list[int]:
-    """Seeds as they are typed, each once."""
+    """Seeds from text, each once."""
     from msapipe.errors import ConfigError
 
     parts = [part.strip() for part in text.split(",") if part.strip()]

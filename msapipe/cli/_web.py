@@ -1,4 +1,4 @@
-"""Addresses among the paths of a command: fetched before anything is computed."""
+"""Web addresses among a command's paths: fetched before any computation."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _SAY_EVERY_SECONDS = 10.0
 
 
 def from_web(paths: list[str], cache: str, offline: bool, tally: Tally, console: Console) -> list[str]:
-    """The same paths, with files for addresses; an address that leads to no clip is counted and left out.
+    """The same paths, with files for addresses; an address without a clip is counted and left out.
 
-    Raises MissingLibrary, which says what to install, where clips cannot be fetched at all.
+    Raises MissingLibrary, with what to install, if clips cannot be fetched at all.
     """
     from msapipe.cli._batch import escape
     from msapipe.errors import MissingLibrary, MsapipeError
@@ -41,7 +41,7 @@ def from_web(paths: list[str], cache: str, offline: bool, tally: Tally, console:
 
 
 def _telling(address: str, console: Console) -> Callable[[int, int | None], None]:
-    """Says now and then how much of a film has come."""
+    """A callback that prints the progress of a download now and then."""
     from msapipe.cli._batch import escape
 
     said = time.perf_counter()

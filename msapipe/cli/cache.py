@@ -1,4 +1,4 @@
-"""msapipe cache: how large it is, whether it is whole, and how to make it smaller."""
+"""msapipe cache: its size, its integrity, and how to make it smaller."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def stat(
 
 @app.command()
 def verify(cache: Cache = None) -> int:
-    """Read every entry and check its checksum. Exit code 1 when one is damaged (it would be computed again)."""
+    """Read every entry and check its checksum. Exit code 1 when one is damaged (it would be recomputed)."""
     from msapipe.cache.store import read_entry
 
     store = _open(cache)
@@ -82,7 +82,7 @@ def prune(
     slot: Annotated[str | None, typer.Option(help="Only entries of this slot (all of them, or the old ones).")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and stop.")] = False,
 ) -> int:
-    """Remove damaged entries and what killed runs left; with --older-than or --slot, also whole entries."""
+    """Remove damaged entries and leftovers of killed runs; with --older-than or --slot, also whole entries."""
     from msapipe.cache import index
     from msapipe.errors import CacheError
 
@@ -106,7 +106,7 @@ def prune(
 
 
 def _open(cache: str | None) -> Store:
-    """The cache; of one in a storage service it is said that only what is near is looked at."""
+    """The cache; for one in a storage service, note that only its local folder is examined."""
     from msapipe.cache import open_store
 
     store = open_store(options.cache_folder(cache))

@@ -1,4 +1,4 @@
-"""msapipe compare: fusion models and variants of them on the same features, with the same seeds."""
+"""msapipe compare: fusion models and their variants on the same features, with the same seeds."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def compare(
     device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> int:
-    """Train each model once a seed, and print means, deviations, sizes, times and a paired test."""
+    """Train each model once per seed, and print means, deviations, sizes, times and a paired test."""
     console = options.console(quiet)
     command = shlex.join(["msapipe", *sys.argv[1:]])
     files = {".md": [markdown], ".tex": [latex], ".csv": [csv]}
@@ -86,7 +86,7 @@ def compare(
 
 @dataclass(frozen=True)
 class _How:
-    """How every variant is trained."""
+    """Training options of all variants."""
 
     folder: Path
     modalities: str
@@ -100,7 +100,7 @@ class _How:
 def _variants(
     models: list[str] | None, ablation: str | None, preset: str | None, assignments: list[str] | None
 ) -> tuple[Ablation | None, list[Variant]]:
-    """The rows, each with all its assignments. What is typed goes before what a file says, and that before a preset."""
+    """The rows with all their assignments. The command line overrides the file, which overrides the preset."""
     from dataclasses import replace
 
     from msapipe.train.comparison import distinct
@@ -123,7 +123,7 @@ def _variants(
 def _measured(
     data: DataSet, variants: list[Variant], how: _How, printed: Mapping[str, Mapping[str, str]], command: str
 ) -> Comparison:
-    """All variants trained, and what came of them."""
+    """Train all variants and compare their results."""
     from msapipe.train.comparison import compare_runs, cross_validation, joined
 
     parts = cross_validation(data, how.folds) if how.folds else [data]
@@ -139,7 +139,7 @@ def _measured(
 
 
 def _check_all(data: DataSet, variants: list[Variant], how: _How) -> None:
-    """Refuse what cannot be built or trained before hours are spent on what stands before it."""
+    """Refuse variants that cannot be built or trained before hours are spent on earlier ones."""
     from dataclasses import replace
 
     from rich.console import Console
@@ -153,7 +153,7 @@ def _check_all(data: DataSet, variants: list[Variant], how: _How) -> None:
 
 
 def _trained(data: DataSet, variant: Variant, how: _How) -> list[Trained]:
-    """One variant, once a seed; its models are deleted unless they are to be kept."""
+    """One variant, trained once per seed; its models are deleted unless they are to be kept."""
     from msapipe.train.comparison import drop_models, forget_without_models
 
     study = _study(data, variant, how)
@@ -202,7 +202,7 @@ def _published(
 
 
 def _check_places(output: Path, command: str, overwrite: bool, files: list[Path]) -> None:
-    """Refuse, before anything is trained, to replace the tables of another comparison, or a place that is none."""
+    """Refuse, before any training, to replace the tables of another comparison, or to write to an invalid path."""
     there = output / "comparison.md"
     if there.is_file() and not overwrite and f"Command: {command}\n" not in there.read_text(encoding="utf-8"):
         raise ConfigError(
@@ -224,7 +224,7 @@ def _write(found: Comparison, files: Mapping[str, list[Path | None]], console: C
 
 
 def _show(found: Comparison) -> None:
-    """The table: drawn in a terminal, Markdown where the output goes elsewhere."""
+    """Print the table: drawn on a terminal, else as Markdown."""
     from rich.table import Table
 
     from msapipe.cli._batch import escape

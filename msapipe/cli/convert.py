@@ -42,9 +42,9 @@ def convert(
     ] = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Write features in another program's format, and say what that cannot hold. Clips are read one by one.
+    """Write features in another program's format, and say what that format cannot hold. Clips are read one by one.
 
-    Formats are told by the ending of the name, a folder to read also by what is in it.
+    Formats are recognised by the suffix of the name, folders to read also by their content.
     """
     from msapipe.cli._batch import escape
     from msapipe.errors import ConfigError
@@ -101,7 +101,7 @@ def _writer(target: Path, steps: str | None, per_split: bool) -> Format:
 def _given(
     reader: Format, source: Path, labels: Path | None, make_splits: bool, only_labelled: bool
 ) -> tuple[list[Sample] | None, list[str]]:
-    """Every clip without its features, with the labels and splits that the options ask for, and remarks."""
+    """Every clip without its features, with the labels and splits of the options, and notes."""
     from msapipe.errors import ConfigError
     from msapipe.train.labels import read_labels, with_labels
     from msapipe.train.split import with_splits
@@ -132,7 +132,7 @@ def _samples(reader: Format, source: Path, given: list[Sample] | None, only_labe
 
 
 def _watched(samples: Iterator[Sample], held: set[str]) -> Iterator[Sample]:
-    """The same samples; ``held`` becomes what they hold that a format may have no place for."""
+    """The same samples; records in ``held`` what they hold that a format may lack."""
     for sample in samples:
         about: dict[str, Any] = {"labels": sample.labels, "split": sample.split, "text": sample.text}
         about |= {"video": sample.video != sample.id, "tokens": sample.tokens is not None}

@@ -1,4 +1,4 @@
-"""msapipe data: what a data set holds and what is wrong with it, and a table to begin a new one."""
+"""msapipe data: the content and problems of a data set, and a table to start a new one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ app = typer.Typer(help="Look at a data set, or begin one: inspect, new.", no_arg
 
 Root = Annotated[Path, typer.Argument(help="The data set's folder.", show_default=False)]
 
-# A terminal is for the first ones; all are in --json and --html.
+# The terminal shows only the first ones; --json and --html have all.
 _SHOWN = 20
 _BAR = 40
 
@@ -35,9 +35,9 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Count clips, durations, labels, splits and languages, and name what cannot be used.
+    """Count clips, durations, labels, splits and languages, and list unusable files and lines.
 
-    Every file is opened, none is decoded. Exit code 3 when some clips or lines cannot be used, 1 when all.
+    Every file is opened, none is decoded. Exit code 3 when some clips or lines are unusable, 1 when all are.
     """
     from dataclasses import asdict
 
@@ -89,7 +89,7 @@ def _probed(examples: list[Example], console: Console) -> list[Probed]:
 
 
 def _left_out(reader: DatasetReader, examples: list[Example]) -> list[str]:
-    """Media files below the root that are no clip of the data set."""
+    """Media files below the root that are not clips of the data set."""
     from msapipe.datasets import READERS, Example
 
     used = {example.clip.path.resolve() for example in examples}
@@ -98,7 +98,7 @@ def _left_out(reader: DatasetReader, examples: list[Example]) -> list[str]:
 
 
 def _show(numbers: DataSetNumbers) -> None:
-    """The numbers as tables, on standard output."""
+    """Print the numbers as tables."""
     from rich.table import Table
 
     from msapipe.cli._batch import escape
@@ -147,10 +147,10 @@ def new(
     ] = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Write ROOT/label.csv with a line for every media file; people fill in the labels.
+    """Write ROOT/label.csv with one line per media file; people fill in the labels.
 
-    The words of a file beside a clip are written to the column text, unless they have times.
-    Exit code 3 when some files cannot be named.
+    Words in a file beside a clip go to the column text, unless they have times.
+    Exit code 3 when a table cannot hold the names of some files.
     """
     from msapipe.cli import _exit
     from msapipe.cli._batch import escape

@@ -1,4 +1,4 @@
-"""msapipe demo: a page to try clips and models in."""
+"""msapipe demo: a page to try out clips and models."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def demo(
 ) -> int:
     """Show a page in the browser: upload or record a clip, choose pipeline and model, compare two models.
 
-    Nothing leaves the machine, and nothing is downloaded: weights must have been fetched before.
+    Nothing leaves the machine, and nothing is downloaded: fetch weights first.
     """
     import tempfile
     import webbrowser
@@ -52,7 +52,7 @@ def demo(
     console = options.console(quiet, verbose)
     own = model or []
     for each in own:
-        serve.start_of(None, each, cache, device, offline=True)  # said now where it cannot be used
+        serve.start_of(None, each, cache, device, offline=True)  # report unusable models now
     start, name = serve.start_of(None, own[0] if own else None, cache, device, offline=True)
     models = list(dict.fromkeys((name, *own, *model_names())))
     desk = Desk(lambda: Scorer(start), Limits(max_mb, max_seconds, at_once, queue=32))

@@ -1,4 +1,4 @@
-"""msapipe doctor: what this machine has and lacks, each with the fix."""
+"""msapipe doctor: what this machine has and lacks, each with a fix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """One line: what was looked at, whether it is good, what was found, and what to type if it is not."""
+    """One line: what was checked, whether it is good, what was found, and what to type if it is not."""
 
     name: str
     good: bool
@@ -26,7 +26,7 @@ class Check:
     fix: str = ""
 
 
-# Package to what it is needed for; the names that pip knows them by where those differ.
+# Package to its purpose; with the name for pip where it differs.
 _PACKAGES = {
     "av": "decoding",
     "torch": "models",
@@ -40,7 +40,7 @@ _PACKAGES = {
     "safetensors": "the cache",
 }
 _PIP_NAMES = {"cv2": "opencv-python", "facenet_pytorch": "facenet-pytorch"}
-# Shared libraries that wheels expect of the system, and Debian's package that has them.
+# System libraries that wheels need, and the Debian package of each.
 _SYSTEM_LIBRARIES = {
     "libGL.so.1": "libgl1",
     "libglib-2.0.so.0": "libglib2.0-0",
@@ -53,7 +53,7 @@ _SYSTEM_LIBRARIES = {
 
 
 def doctor(cache: options.Cache = None, device: options.Device = "auto") -> int:
-    """Check Python, packages, ffmpeg, device, cache, decoder and weights; say how to mend what is wrong."""
+    """Check Python, packages, ffmpeg, device, cache, decoder and weights; say how to fix problems."""
 
     from msapipe.cli._batch import escape
 
@@ -84,7 +84,7 @@ def doctor(cache: options.Cache = None, device: options.Device = "auto") -> int:
 
 
 def library_fix(message: str, package: str) -> str:
-    """What to type when a package cannot load a shared library of the system."""
+    """What to type when a package cannot load a system library."""
     for library, debian in _SYSTEM_LIBRARIES.items():
         if library in message:
             headless = ", or: uv pip install opencv-python-headless" if package == "cv2" else ""
@@ -111,7 +111,7 @@ def _packages() -> Iterator[Check]:
             found = version(pip_name)
         except PackageNotFoundError:
             found = "installed"
-        except Exception as error:  # noqa: BLE001 - a broken package fails in ways of its own
+        except Exception as error:  # noqa: BLE001 - a broken package may raise anything
             yield Check(
                 pip_name,
                 False,
@@ -207,7 +207,7 @@ def _decoder() -> Iterator[Check]:
 
 
 def _weights() -> Iterator[Check]:
-    """A line for what is damaged, one for all the rest."""
+    """One line per damaged file, and one for all the rest."""
     from msapipe.errors import WeightsError
     from msapipe.stages.known_weights import every_weights
 
@@ -236,7 +236,7 @@ def _pipelines() -> Iterator[Check]:
 def readiness(spec: PipelineSpec) -> str:
     """ "ready", or which weights are missing, how large they are, and what to type.
 
-    A source that another one stands in for (the next of a list) is no hindrance; it is named.
+    A missing source with an alternative (the next in a list) does not count, but is named.
     """
     from msapipe.weights import Weights, accepted
 

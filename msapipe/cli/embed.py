@@ -1,4 +1,4 @@
-"""msapipe embed: a map of a model's fused features, and how far its errors follow the map."""
+"""msapipe embed: a map of a model's fused features, and how strongly its errors correlate with it."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def embed(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Draw a model's features as a map by t-SNE, and say how far errors follow it (PSC of AGFN).
+    """Draw a t-SNE map of a model's features, and print how strongly errors correlate with it (PSC of AGFN).
 
     PSC is the mean absolute correlation of |label - prediction| with the two axes of the map. The axes of t-SNE are
-    arbitrary, and PSC is not rotation invariant: the same map, turned, has another. psc_r, the multiple correlation
-    with both axes, is. The p-values are those of 1000 shuffles of the errors. Both measures see linear trends only,
-    and t-SNE keeps neighbours, not distances. Averaging over seeds of t-SNE adds nothing: it begins at the two main
+    arbitrary, and PSC depends on the rotation of the map. psc_r, the multiple correlation with both axes, does not.
+    The p-values come from 1000 random permutations of the errors. Both measures see linear trends only, and t-SNE
+    preserves neighbours, not distances. Averaging over seeds of t-SNE adds nothing: it starts from the two main
     components.
     """
     from msapipe.report.figures import check_figure, draw_embeddings, save
@@ -70,7 +70,7 @@ def embed(
 
 
 def _print(about: dict[str, object], found: Embedding, as_json: bool) -> None:
-    """The measures of one map."""
+    """Print the measures of one map."""
     measures = {name: getattr(found, name) for name in ("psc", "psc_p", "psc_r", "psc_r_p")}
     if as_json:
         worst = {found.ids[i]: found.errors[i] for i in found.highest.tolist()}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked of features or clips."""
+    """What to evaluate, and how."""
 
     data: Path
     model: str
@@ -128,7 +128,7 @@ def evaluate(
 
 
 def _features(asked: _Asked, scale: str | None, allow_mismatch: bool) -> int:
-    """Features that were extracted before, through the model."""
+    """Evaluate a model on extracted features."""
     data = training.open_data(asked.data, asked.labels, scale, asked.console)
     card, network = training.open_model(asked.model, data, allow_mismatch)
     split = asked.split or "test"
@@ -139,7 +139,7 @@ def _features(asked: _Asked, scale: str | None, allow_mismatch: bool) -> int:
 def _clips(
     asked: _Asked, card: Card, spec: PipelineSpec, samples: list[Sample], scale: tuple[float, float] | None
 ) -> int:
-    """Clips of a data set through the pipeline, and through the model; scale: that of the data set's labels."""
+    """Run a data set's clips through pipeline and model; scale: that of the data set's labels."""
     from msapipe.errors import MsapipeError
     from msapipe.pipeline.card import model_folder
     from msapipe.pipeline.network import load_network
@@ -158,7 +158,7 @@ def _clips(
 
 
 def _score(asked: _Asked, card: Card, network: FusionModel, samples: list[Sample], split: str) -> int:
-    """A model's figures on labelled samples, made worse first where that is asked for."""
+    """Print a model's metrics on labelled samples, corrupted first if requested."""
     from msapipe.cli._exit import OK
     from msapipe.train import per_clip
     from msapipe.train.evaluate import predict_samples, scores_of
@@ -201,7 +201,7 @@ def _worse(asked: _Asked, network: FusionModel, samples: list[Sample]) -> list[S
 def _confusions(
     network: FusionModel, samples: list[Sample], output: Output, scale: tuple[float, float]
 ) -> dict[str, Confusion]:
-    """Which classes were taken for which, over the labelled clips; by the head of classes where there is one."""
+    """Confusion matrices over the labelled clips; from the classification head if there is one."""
     from msapipe.train.metrics import confusions, of_classes, scheme_of
 
     known = [row for row, sample in enumerate(samples) if "M" in sample.labels]
@@ -212,7 +212,7 @@ def _confusions(
 
 
 def _pipeline(model: str, named: str | None, allow_mismatch: bool) -> tuple[Card, PipelineSpec]:
-    """The model's card, and the pipeline that was named, or that the model was trained on."""
+    """The model's card, and the named pipeline, or the one that the model was trained on."""
     from msapipe.pipeline.card import check_features, model_folder, read_card
     from msapipe.pipeline.model_pipeline import choose_spec
 
@@ -228,7 +228,7 @@ def _beside(spec: PipelineSpec) -> Path | None:
 
 
 def _choose(rows: list[Sample], asked: _Asked) -> tuple[list[Sample], str]:
-    """The rows that are asked for and the name of their split: test, or all when no row is of test."""
+    """The requested rows and the name of their split: test, or all when no row is in test."""
     from msapipe.errors import ConfigError
 
     there = sorted({row.split for row in rows if row.split is not None})
@@ -242,14 +242,14 @@ def _choose(rows: list[Sample], asked: _Asked) -> tuple[list[Sample], str]:
 
 
 def _some(rows: list[Sample], limit: int | None) -> list[Sample]:
-    """At most ``limit`` rows, evenly apart: tables are often sorted by what is to be told apart."""
+    """At most ``limit`` rows, evenly spaced, since tables are often sorted by label."""
     if limit is None or limit >= len(rows):
         return rows
     return [rows[number * len(rows) // limit] for number in range(limit)]
 
 
 def _tell(notes: Iterable[str], console: Console) -> None:
-    """Notes for people, beside the figures."""
+    """Print notes beside the metrics."""
     from msapipe.cli._batch import escape
 
     for note in notes:
@@ -257,11 +257,11 @@ def _tell(notes: Iterable[str], console: Console) -> None:
 
 
 def _show(values: Mapping[str, Any]) -> None:
-    """Figures as a Markdown table."""
+    """Print metrics as a Markdown table."""
     rows = [{"metric": name, "value": _shown(value)} for name, value in values.items()]
     print(training.markdown(rows))
 
 
 def _shown(value: Any) -> str:
-    """One figure."""
+    """One value as text."""
     return training.shown(value) if value is None or isinstance(value, float) else str(value)

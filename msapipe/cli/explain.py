@@ -1,4 +1,4 @@
-"""msapipe explain: what a model says of one clip beside its score, drawn: gates, shifts, attention."""
+"""msapipe explain: a figure of a model's diagnostics for one clip: gates, shifts, attention."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Draw gates, weights, shifts and attention of a model for one clip, with its words where they fit the steps."""
+    """Draw gates, weights, shifts and attention of a model for one clip, with its words if they match the steps."""
     from msapipe.errors import UnknownName
     from msapipe.registry import did_you_mean
     from msapipe.report.figures import check_figure, draw_diagnostics, save

@@ -1,4 +1,4 @@
-"""msapipe extract: every result of every slot of a pipeline, for any number of clips."""
+"""msapipe extract: compute and store all results of a pipeline, for any number of clips."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def extract(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Extract features into the cache. Run again, it goes on where it stopped."""
+    """Extract features into the cache. A repeated run resumes where the last one stopped."""
     from msapipe.cache import open_store
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
@@ -117,7 +117,7 @@ def extract(
         told: set[str] = set()
         with (
             batch.every_clip_told(tally, clips, told, runner),
-            contextlib.closing(outcomes),  # stopped early, it ends its processes at once
+            contextlib.closing(outcomes),  # ends its processes at once when stopped early
         ):
             for outcome in batch.with_progress(outcomes, len(clips), tally, console):
                 told.add(outcome.clip.id)

@@ -1,4 +1,4 @@
-"""msapipe list: what there is, one line each, with the licence of the weights behind it."""
+"""msapipe list: everything available, one line each, with the licence of its weights."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 from msapipe.cli import _streams
 
 Row = tuple[str, ...]
-# Columns behind the first line of a fusion model's file; the last ones of other kinds are named below.
+# Columns after the first line of a fusion model's module; the last ones of other kinds are named below.
 FACTS = ("paper", "year", "inputs", "aligned", "tasks", "parameters")
-# Below so many columns these facts stand under the line of their model.
+# On narrower terminals (columns), these facts go below the line of their model.
 WIDE = 150
 KINDS = ("pipelines", "stages", "models", "fusion", "ablations", "datasets", "formats")
 
@@ -81,7 +81,7 @@ def _models() -> Iterator[Row]:
 def _fusion() -> Iterator[Row]:
     from msapipe.registry import Registry
 
-    # The class is not asked for: that would import torch, and the files say enough.
+    # The classes are not loaded: that would import torch, and the files suffice.
     models = Registry("fusion model", "msapipe.fusion", object, "msapipe.fusion")
     for name in models.where():
         facts = models.facts(name, "facts")
@@ -91,7 +91,7 @@ def _fusion() -> Iterator[Row]:
 
 
 def _below(row: Row) -> Row:
-    """A fusion model's name, and its line with its facts under it."""
+    """A fusion model's name, and its line with the facts below it."""
     name, about, paper, year, inputs, aligned, tasks, parameters, presets = row
     facts = f"{paper} {year}; inputs {inputs}; aligned {aligned}; tasks {tasks}; {parameters} parameters"
     return name, f"{about}\n{facts}; presets {presets}\n"

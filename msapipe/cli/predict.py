@@ -1,4 +1,4 @@
-"""msapipe predict: the sentiment of clips, and what it comes from."""
+"""msapipe predict: the sentiment of clips, and its parts."""
 
 from __future__ import annotations
 

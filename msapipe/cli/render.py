@@ -1,4 +1,4 @@
-"""msapipe render: a clip as a film with what was found burnt in."""
+"""msapipe render: a clip as a film with the results drawn into it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def render(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Burn face boxes, the speaker, the running score and the words into a copy of a clip."""
+    """Draw face boxes, the speaker, the running score and the words into a copy of a clip."""
     from msapipe.cache import open_store
     from msapipe.cli._batch import escape
     from msapipe.errors import MediaError
@@ -53,7 +53,7 @@ def render(
 
 
 def _check_output(output: Path, clip: Path) -> None:
-    """Raise ConfigError, before anything is computed, where the film cannot be written."""
+    """Raise ConfigError, before any computation, if the film cannot be written."""
     from msapipe.errors import ConfigError
 
     if output.suffix.lower() not in ENDINGS:

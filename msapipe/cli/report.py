@@ -1,4 +1,4 @@
-"""msapipe report: pages about clips, to look at in a browser."""
+"""msapipe report: pages about clips, for a browser."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def report(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Score clips and write a page about each, and one about all: FOLDER/index.html."""
+    """Score clips; write a page about each, and one about all: FOLDER/index.html."""
     from msapipe.cache import open_store
     from msapipe.cli import _batch as batch
     from msapipe.cli import _exit
@@ -84,7 +84,7 @@ def report(
 
 
 def _page_name(number: int, clip_id: str) -> str:
-    """A name that tells people which clip it is, and is safe in any file system and address."""
+    """A file name that tells people which clip it is, and is safe in any file system and address."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", clip_id).strip("._")[:60]
     return f"{number:05d}-{plain or 'clip'}.html"
 

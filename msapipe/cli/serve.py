@@ -95,7 +95,7 @@ def serve(
 def start_of(
     pipeline: str | None, model: str | None, cache: str | None, device: str, offline: bool
 ) -> tuple[Start, str]:
-    """What scoring processes are told, and how the model is called; raises ConfigError where they do not fit."""
+    """The start message for scoring processes, and the model's name; raises ConfigError if the options do not fit."""
     from msapipe.pipeline.device import resolve_device
     from msapipe.pipeline.model_pipeline import choose_spec
     from msapipe.pipeline.scoring import model_of
@@ -108,13 +108,13 @@ def start_of(
 
 
 def address_of(host: str, port: int) -> str:
-    """Where a browser finds it."""
+    """The server's address for a browser."""
     named = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{named}]:{port}" if ":" in named else f"http://{named}:{port}"
 
 
 def need(extra: str, *modules: str) -> None:
-    """Raise MissingLibrary, saying what to type, where a package of an extra is not installed."""
+    """Raise MissingLibrary, with what to type, if a package of an extra is not installed."""
     from importlib.util import find_spec
 
     from msapipe.errors import MissingLibrary

@@ -1,4 +1,4 @@
-"""msapipe train: a fusion model on features that were extracted, as a model folder that predict uses."""
+"""msapipe train: train a fusion model on extracted features and write a model folder for predict."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def train(
     tensorboard: Annotated[Path | None, typer.Option(help="Write curves for TensorBoard below this folder.")] = None,
     quiet: options.Quiet = False,
 ) -> int:
-    """Train a fusion model, once a seed. Killed and started again, it goes on where it stopped."""
+    """Train a fusion model, once per seed. A killed training resumes where it stopped."""
     console = options.console(quiet)
     data = training.open_data(features, labels, scale, console, pipeline, dataset, device)
     study = training.open_study(data, model, assignments, modalities, output / ".training", preset)
@@ -44,7 +44,7 @@ def train(
 
 
 def _next_step(model: Path, features: Path) -> str:
-    """What to type next: a model of other people's features scores no clip."""
+    """What to type next; a model of another tool's features cannot score clips."""
     from msapipe.pipeline.card import foreign, read_card
 
     if foreign(read_card(model)):

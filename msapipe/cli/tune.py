@@ -1,4 +1,4 @@
-"""msapipe tune: a search for the settings with which a fusion model errs least on the validation split."""
+"""msapipe tune: search the settings of a fusion model with the smallest error on the validation split."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def tune(
     device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> int:
-    """Search for a model's settings by its error on the validation split; the test split is not looked at.
+    """Search for a model's settings by its error on the validation split; the test split is not used.
 
-    Every trial is one training with one seed. Killed and started again, the search goes on where it stopped. The best
-    of many trials looks better on the validation split than it is: train it with several seeds and see its test split.
+    Every trial is one training with one seed. A killed search resumes where it stopped. The best of many trials looks
+    better on the validation split than it is: train it with several seeds and evaluate it on the test split.
     """
     from msapipe.cli._batch import escape
     from msapipe.fusion import fusion_models

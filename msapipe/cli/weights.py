@@ -1,4 +1,4 @@
-"""msapipe weights: what pretrained weights there are, what may be done with them, and how they get here."""
+"""msapipe weights: the pretrained weights, their licences, and how to get them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def listing(
     pipeline: _Pipeline = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line and weights.")] = False,
 ) -> int:
-    """What there is: name, size, licence; which stages read it; where it is, or what to type."""
+    """List weights: name, size, licence; which stages read them; where they are, or what to type."""
     from msapipe.pipeline.spec import load_spec
     from msapipe.stages.known_weights import every_weights
     from msapipe.weights import accepted
@@ -54,7 +54,7 @@ def listing(
 
 
 def _as_lines(weights: Weights, stages: list[str], may: bool) -> Iterator[str]:
-    """A few lines of at most 80 columns, as far as names allow."""
+    """A few lines of at most 80 columns, if the names allow it."""
     import textwrap
 
     from msapipe.weights.kinds import get_commands, place_of, size_in_words
@@ -83,7 +83,7 @@ def fetch(
     force: Annotated[bool, typer.Option("--force", help="Download also what is here.")] = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Download weights; what a killed run has begun is gone on with."""
+    """Download weights; a killed download resumes."""
     from msapipe.cli import _exit
     from msapipe.errors import ConfigError, WeightsError
     from msapipe.pipeline.spec import load_spec
@@ -110,7 +110,7 @@ def fetch(
 def verify(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help=_NAMES, show_default=False)] = None,
 ) -> int:
-    """Check every hash of what is here, or of NAMEs. Exit code 1 when one differs or a NAME is not here."""
+    """Check the hashes of all downloaded weights, or of NAMEs. Exit code 1 when one differs or a NAME is missing."""
     from msapipe.errors import WeightsError
     from msapipe.stages.known_weights import every_weights
     from msapipe.weights.kinds import check_anew
@@ -137,7 +137,7 @@ def verify(
 def path(
     name: Annotated[str | None, typer.Argument(help=_NAMES, show_default=False)] = None,
 ) -> int:
-    """Where downloaded weights lie, or where those called NAME do, their hash checked; for scripts."""
+    """Print the folder of downloaded weights, or the paths of NAME after checking its hash; for scripts."""
     from msapipe.weights import weights_folder
 
     if name is None:
@@ -159,7 +159,7 @@ def _of_pipeline(spec: PipelineSpec) -> Readers:
 
 
 def _named(names: Iterable[str]) -> list[Weights]:
-    """The weights of these names: whole, the beginning, the beginning behind the owner's name, or id@commit."""
+    """The weights of these names: the full name, its beginning, its beginning after the owner, or id@commit."""
     from msapipe.errors import UnknownName
     from msapipe.registry import did_you_mean
     from msapipe.stages.known_weights import every_weights
@@ -187,7 +187,7 @@ def _beginnings(name: str, length: int) -> tuple[str, str]:
 
 
 def _as_object(weights: Weights, stages: list[str], may: bool) -> dict[str, object]:
-    """What ``--json`` prints; its names are kept from version to version."""
+    """The object of ``--json``; its field names are stable across versions."""
     from msapipe.weights.kinds import Checkpoint, Download, get_commands, place_of
 
     here = weights.here()
@@ -224,7 +224,7 @@ def _fetch_one(weights: Weights, accepts: Iterable[str], force: bool, console: C
 
 @contextmanager
 def _bar(weights: Download | Checkpoint, console: Console) -> Iterator[Progress | None]:
-    """A bar on a terminal; elsewhere none, and the lines that ``fetch`` logs."""
+    """A progress bar on a terminal; elsewhere ``fetch`` logs lines instead."""
     from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
 
@@ -238,7 +238,7 @@ def _bar(weights: Download | Checkpoint, console: Console) -> Iterator[Progress 
 
 
 def _verify_others(known: Iterable[Weights], good: list[str], wrong: list[str]) -> None:
-    """Check what lies in the folder and no stage knows: checkpoints that a pipeline named by their commit."""
+    """Check files in the folder that no stage knows: checkpoints that a pipeline named by their commit."""
     from msapipe.errors import WeightsError
     from msapipe.weights import Checkpoint, Download, weights_folder
     from msapipe.weights.folder import MANIFEST, check, read_manifest

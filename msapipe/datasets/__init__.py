@@ -1,4 +1,4 @@
-"""Where clips come from. One file per data set; the name of the file is the name of the reader."""
+"""Readers of data sets. One module per data set; its name is the name of the reader."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ READERS: Registry[DatasetReader] = Registry(
 
 
 def reader_of(root: Path, name: str = "") -> DatasetReader:
-    """The reader called ``name``, or the one that recognises the folder; a folder that none does is just a folder."""
+    """The reader called ``name``, or the one that recognises the folder; otherwise a plain folder of clips."""
     if name:
         return READERS.get(name)(root)
     for known in READERS.where():

@@ -1,4 +1,4 @@
-"""What a data set is: clips, with labels and a split where there are any."""
+"""The interface of a data set: clips, with labels and a split if there are any."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Split = Literal["train", "valid", "test"]
 class Example:
     """One clip of a data set.
 
-    labels: "M" and, where modalities were labelled apart, "T", "A", "V".   split: None when there is none.
-    video: what it was cut from, "" when it is a file of its own; clips of one video are never in two splits.
-    Of videos that share a speaker, where that is known, one stands for all.
+    labels: "M" and, if modalities were labelled separately, "T", "A", "V".   split: None when there is none.
+    video: the video that it was cut from, "" for a file of its own; clips of one video are never in two splits.
+    If videos are known to share a speaker, one name stands for all of them.
     """
 
     clip: Clip
@@ -31,9 +31,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Refused:
-    """Something that a data set holds and that is no clip.
+    """An item of a data set that is not a clip.
 
-    skipped: it is not meant as one (another kind of file); else it is an error that the user should see.
+    skipped: it was not meant as a clip (another kind of file); otherwise it is an error that the user should see.
     """
 
     path: Path
@@ -42,11 +42,11 @@ class Refused:
 
 
 class DatasetReader(ABC):
-    """Reads a data set from its root. Making one reads nothing; iterating opens no video, and nothing outside the root.
+    """Reads a data set from its root. The constructor reads nothing; iterating opens no video and stays in the root.
 
-    scale: lowest and highest label, None when it has no labels, or when they may have any scale.
-    language: of what is said, as "en" or "zh"; None when not known.
-    notes: what a user should know of the whole, once everything was read.
+    scale: lowest and highest label, None without labels, or if they may have any scale.
+    language: spoken language, as "en" or "zh"; None when unknown.
+    notes: notes for the user on the whole data set, complete once everything was read.
     """
 
     scale: ClassVar[tuple[float, float] | None] = None
@@ -58,15 +58,15 @@ class DatasetReader(ABC):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether a folder looks like this data set, and like no other; where none does, it is a plain folder."""
+        """Whether a folder looks like this data set and no other; a folder that none recognises is a plain one."""
         return False
 
     @abstractmethod
     def read(self) -> Iterator[Example | Refused]:
-        """Every example once, in an order that is always the same; what is refused is told, never dropped."""
+        """Every example once, in a fixed order; refused items are reported, never dropped."""
 
     def refuse_outside(self, path: Path) -> Refused | None:
-        """What to say of a file below the root that, links followed, lies outside it and so is not read, or None."""
+        """The refusal of a file below the root whose links lead outside it, so that it is not read; None for others."""
         if not leads_out(path, self.root):
             return None
         return Refused(path, f"a link that leads out of {self.root}; put the file itself there", skipped=False)

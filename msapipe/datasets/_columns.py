@@ -1,4 +1,4 @@
-"""What the columns and cells of a table of clips mean, however people and their programs write them."""
+"""The meaning of columns and cells in a table of clips, in the many ways that people and programs write them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msapipe.types.splits import split_named
 
 LABELS = {"M": "label", "T": "label_T", "A": "label_A", "V": "label_V"}
 
-# The column names that are read, and what else they are called; compared in small letters, words joined by "_".
+# The known columns and their other names; compared in lower case, with words joined by "_".
 _MEANINGS = {
     "file": ("file", "path", "file_path", "filepath", "filename", "file_name", "video_path", "clip_path", "media"),
     "id": ("id",),
@@ -28,16 +28,16 @@ _MEANINGS = {
     "end": ("end", "end_time", "stop", "end_s"),
     "speaker": ("speaker", "speaker_id"),
 }
-# How programs write a cell in which nothing stands.
+# How programs write an empty cell.
 _EMPTY = frozenset(("", "nan", "n/a", "na", "#n/a", "<na>", "null", "none", "nil", "-", "--", "?"))
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def places_of(names: Sequence[str]) -> tuple[dict[str, int], list[str]]:
-    """Each column that is read to its place in the header, and the names of those that are not.
+    """Each known column to its index in the header, and the names of the unknown columns.
 
-    The usual name of a column comes before its others. Raises MsapipeError, as a part of a sentence, where two
-    columns may be meant.
+    The usual name of a column takes precedence over its others. Raises MsapipeError, as a part of a sentence, if two
+    columns match.
     """
     found: dict[str, list[int]] = {}
     unread = []
@@ -61,7 +61,7 @@ def places_of(names: Sequence[str]) -> tuple[dict[str, int], list[str]]:
 
 
 def is_empty(cell: str) -> bool:
-    """Whether a cell says that there is nothing in it."""
+    """Whether a cell means that there is no value."""
     return cell.strip().casefold() in _EMPTY
 
 

@@ -1,4 +1,4 @@
-"""Finding the media file that a row of a table means."""
+"""Find the media file that a row of a table names."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Files:
         self._names: dict[Path, tuple[dict[str, str], list[str]]] = {}
 
     def find(self, places: Sequence[PurePosixPath]) -> Path:
-        """The first that is there, with any ending of a media file where none is written; raises ValueError.
+        """The first existing file, with any media suffix if the name has none; raises ValueError.
 
-        A name in another case, or whose accents are written otherwise (NFC, NFD), fits where it fits one file alone.
+        A name that differs in case or in Unicode normalisation (NFC, NFD) matches if it matches exactly one file.
         """
         places = [self._below(place) for place in places]
         for place in places:
@@ -38,7 +38,7 @@ class Files:
         raise ValueError(f"there is no media file {' or '.join(map(str, places))}{self._hint(places)}")
 
     def _below(self, place: PurePosixPath) -> PurePosixPath:
-        """A place as one below the root; raises ValueError when it is not."""
+        """A path relative to the root; raises ValueError when it leaves the root."""
         if PureWindowsPath(place).drive and not (self.root / place).exists():
             raise ValueError(f"{place} is a path of another machine; write it from {self.root} on")
         for root in (self.root.absolute(), self.top):
@@ -59,7 +59,7 @@ class Files:
         return None if name is None else self.root / place.parent / name
 
     def _alike(self, place: PurePosixPath, spell: Callable[[str], str]) -> list[Path]:
-        """Files whose path is the same in some spelling."""
+        """Files whose path is the same after ``spell``."""
         folders = [self.root]
         for part in place.parts[:-1]:
             folders = [
@@ -75,7 +75,7 @@ class Files:
         return sorted(found)
 
     def _hint(self, places: Sequence[PurePosixPath]) -> str:
-        """What a spreadsheet may have done to the name."""
+        """A hint on how a spreadsheet may have changed the name."""
         near = sorted({path for place in places for path in self._alike(place, _as_number)})
         if len(near) == 1:
             there = near[0].relative_to(self.root).as_posix()
@@ -88,7 +88,7 @@ class Files:
         return ""
 
     def _listed(self, folder: Path) -> tuple[dict[str, str], list[str]]:
-        """Names with and without ending to the names of media files, and the names of folders."""
+        """Names with and without suffix to the names of media files, and the names of folders."""
         if folder not in self._names:
             names = sorted(os.listdir(folder), reverse=True) if folder.is_dir() else []
             media = [
@@ -106,7 +106,7 @@ def _folded(name: str) -> str:
 
 
 def _as_number(name: str) -> str:
-    """A name as a spreadsheet or a table of floats writes it: 0001 and 1.0 are 1."""
+    """A name as a spreadsheet or a table of floats writes it: 0001 and 1.0 become 1."""
     stem, ending = os.path.splitext(name)
     if ending.lower() not in MEDIA_SUFFIXES:
         stem = name

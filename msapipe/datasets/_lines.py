@@ -1,4 +1,4 @@
-"""The lines of a CSV file as spreadsheets write them; a quote that is not closed loses its own line, no other."""
+"""The lines of a CSV file as spreadsheets write them; an unclosed quote costs only its own line."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from msapipe.encodings import decode_text
 from msapipe.errors import MediaError, MsapipeError
 
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-# One row of people's own words is no longer than this; more is a quote that was never closed.
+# The most lines of one row of text; more mean an unclosed quote.
 _MOST_LINES = 1000
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A line that makes no row: its number and why."""
+    """A line that is not a row: its number and the reason."""
 
     line: int
     reason: str
@@ -32,7 +32,7 @@ class Record:
 
 
 def text_of(path: Path) -> tuple[str, list[str]]:
-    """The text of a table, its line ends newlines, and notes on how it was read. Raises MsapipeError."""
+    """The text of a table, with newlines as line ends, and notes on how it was read. Raises MsapipeError."""
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -52,15 +52,15 @@ def text_of(path: Path) -> tuple[str, list[str]]:
 
 
 def separator(header: str) -> str:
-    """What stands between the columns."""
+    """The separator of the columns."""
     return max(",;\t|", key=header.count)
 
 
 def records(lines: list[str], first: int, comma: str, is_row: Callable[[str], bool]) -> Iterator[Record | Unreadable]:
-    """Every row from line number ``first`` (from 0) on, in order; each line is in one of them, or refused.
+    """Every row from line number ``first`` (from 0) on, in order; each line is part of a row, or refused.
 
-    is_row: whether a line by itself is a row of the table with a label or a split. When the lines of one row are such
-    rows, a quote was not closed, and they are read as rows of their own.
+    is_row: whether a line by itself is a row of the table with a label or a split. If several lines of a row are, a
+    quote was not closed, and they are read as separate rows.
     """
     begin = first
     while begin < len(lines):
@@ -91,7 +91,7 @@ def _open_quote(first: int, last: int) -> str:
 
 
 def cells_of(line: str, comma: str) -> list[str]:
-    """The cells of a line by itself; a quote that is not closed is a letter."""
+    """The cells of a line by itself; an unclosed quote is an ordinary character."""
     try:
         return next(csv.reader([line.replace('"', "")], delimiter=comma, quoting=csv.QUOTE_NONE), [])
     except csv.Error:

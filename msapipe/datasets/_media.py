@@ -1,8 +1,8 @@
-"""Which names say that a file is a clip."""
+"""The file names of clips."""
 
 from __future__ import annotations
 
-# Names that say "this is a clip". A file with another name can still be given by itself.
+# Suffixes of clips. Files with other names can still be given explicitly.
 MEDIA_SUFFIXES = frozenset(
     f".{name}"
     for name in (
@@ -14,5 +14,5 @@ MEDIA_SUFFIXES = frozenset(
 
 
 def is_apple_double(name: str) -> bool:
-    """Whether a file is what a Mac notes of another one beside it (``._clip.mp4``) on disks that are not its own."""
+    """Whether a Mac made the file (``._clip.mp4``) for metadata of another file, on a foreign disk."""
     return name.startswith("._")

@@ -1,4 +1,4 @@
-"""A table of clips: what people said of them, their words, and where they lie; CSV with any separator, or Parquet."""
+"""A table of clips with labels, words and file names; CSV with any separator, or Parquet."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NAMES = ("file", "id", "clip", "clip_id")
 
 @dataclass(frozen=True)
 class Row:
-    """One line: the clip's name ("video/clip", or as it is written), its labels, split and words.
+    """One line: the clip's name ("video/clip", or as written), its labels, split and words.
 
-    group: clips of one are never in two splits: that of the video, or of all videos that share a speaker with it.
-    file: where it lies, as written, "" when its name says so.   clip: the column clip_id, "" where there is none.
+    group: its clips are never in two splits: the video, or all videos that share a speaker with it.
+    file: its path as written, "" when its name tells.   clip: the column clip_id, "" without.
     start, end: seconds in the video that it is cut from.
     """
 
@@ -42,11 +42,11 @@ class Row:
 def rows(path: Path, columns: Sequence[str] = (), notes: list[str] | None = None) -> Iterator[Row | Unreadable]:
     """Every line of a table: columns by name, one of clip_id (with or without video_id), file, id.
 
-    Also label, label_T, label_A, label_V, mode (train, valid, test), text, start and end in seconds, speaker (who is
-    not to be in two splits that are made; given ones stay); ids are text, leading zeros stay. Names of columns and
-    splits may be others of one meaning (sentiment, validation); numbers may have a decimal comma. A clip that stands
-    twice is unreadable the second time; empty lines are passed over.
-    columns: of these one must be there.   notes: gets what a user should know of the whole table.
+    Also label, label_T, label_A, label_V, mode (train, valid, test), text, start and end in seconds, speaker (never in
+    two splits that msapipe makes; existing splits stay); ids are text and keep leading zeros. Columns and splits may
+    have synonyms (sentiment, validation); numbers may have a decimal comma. A clip's second line is unreadable; empty
+    lines are skipped.
+    columns: at least one of these is required.   notes: receives notes for the user on the whole table.
     Raises MsapipeError when the file is no such table.
     """
     said: list[str] = [] if notes is None else notes
@@ -67,7 +67,7 @@ def rows(path: Path, columns: Sequence[str] = (), notes: list[str] | None = None
 
 
 def _grouped(found: list[Row | Unreadable]) -> list[Row | Unreadable]:
-    """The rows, with videos that share a speaker in one group, unless there is a split."""
+    """The rows, with videos that share a speaker in one group, unless the table has splits."""
     read = [row for row in found if isinstance(row, Row)]
     if any(row.split for row in read):
         return found
@@ -164,7 +164,7 @@ def _parquet(path: Path) -> tuple[list[str], Entries]:
 def _text(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    # Programs make a column of whole numbers one of fractions when a cell is empty.
+    # Programs turn an integer column with an empty cell into floats.
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
@@ -187,17 +187,17 @@ def _row(line: int, entry: Mapping[str, str], named: str) -> Row:
 
 
 def _slashes(name: str) -> str:
-    """A name with the slashes of every system but one."""
+    """A name with forward slashes only."""
     return name.replace("\\", "/")
 
 
 def groups(seen: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Of (video, speaker), each video to the name of its group: the least of all videos that it shares speakers with.
+    """From pairs (video, speaker), each video to the name of its group: the least of all videos connected by speakers.
 
-    Sharing goes on: where a is with b in one video and b with c in another, all three are one group. An empty speaker
-    is nobody, who is in no two videos.
+    Sharing is transitive: if a and b are in one video and b and c in another, all three are in one group. An empty
+    speaker connects nothing.
     """
-    above: dict[str, str] = {}  # a forest of videos and speakers, a tree a group
+    above: dict[str, str] = {}  # a forest of videos and speakers, one tree per group
 
     def top(node: str) -> str:
         while above.setdefault(node, node) != node:

@@ -12,15 +12,15 @@ from msapipe.safe_paths import leads_out
 from msapipe.sidecars import sidecars_of
 from msapipe.types import Clip
 
-# They name other files: a clip is one file. They are told, not passed over in silence.
+# Playlists name other files, but a clip is one file. They are reported, not skipped silently.
 PLAYLIST_SUFFIXES = frozenset({".m3u8", ".m3u", ".mpd", ".pls", ".ffconcat", ".sdp"})
 
 
 class Folder(DatasetReader):
     """Every media file below ``root``, in order of path.
 
-    The clip's id is its path below the root. Links are followed to files inside the root only; folders that are
-    links, hidden folders, and what a Mac packs beside files (``__MACOSX``, ``._clip.mp4``), are not entered.
+    The clip's id is its path below the root. File links are followed inside the root only; linked folders, hidden
+    folders, and a Mac's metadata files (``__MACOSX``, ``._clip.mp4``) are skipped.
     """
 
     def read(self) -> Iterator[Example | Refused]:

@@ -17,11 +17,11 @@ _WORDS = re.compile(r"(\S+) \[[\d.]+-[\d.]+\]: (.*)")
 
 
 class Iemocap(DatasetReader):
-    """10,039 turns of five sessions of two actors (Busso et al., 2008), stretches of one video a dialogue.
+    """10,039 turns of five sessions of two actors (Busso et al., 2008), stretches of one video per dialogue.
 
-    Session<N>/dialog/EmoEvaluation/<dialogue>.txt says start, end, turn, emotion and [valence, activation, dominance];
+    Session<N>/dialog/EmoEvaluation/<dialogue>.txt gives start, end, turn, emotion and [valence, activation, dominance];
     the words are in dialog/transcriptions, the video in dialog/avi/DivX. The label is (valence - 3) / 2. The clip's
-    id is "Session<N>/<turn>" and its video the session, for its two actors are in no other. There is no split.
+    id is "Session<N>/<turn>" and its video the session, whose two actors appear in no other. There is no split.
     """
 
     scale = (-1.0, 1.0)
@@ -29,7 +29,7 @@ class Iemocap(DatasetReader):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """The first session's evaluations are there."""
+        """Whether the first session's evaluations exist."""
         return (root / "Session1" / "dialog" / "EmoEvaluation").is_dir()
 
     def read(self) -> Iterator[Example | Refused]:
@@ -65,7 +65,7 @@ def _turn(evaluation: Path, line: int, text: str, video: Path, words: Mapping[st
 
 
 def _words(transcription: Path) -> dict[str, str]:
-    """Turn to its words; turns without any are left out."""
+    """Turn to its words; turns without words are left out."""
     if not transcription.is_file():
         return {}
     lines = transcription.read_text(encoding="utf-8", errors="replace").splitlines()

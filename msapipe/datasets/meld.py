@@ -10,7 +10,7 @@ from typing import cast
 from msapipe.datasets._base import DatasetReader, Example, Refused, Split
 from msapipe.types import Clip
 
-# Table, split, and the folders in which the clips of its archive come to lie.
+# Table, split, and the folders into which the archive's clips are unpacked.
 PARTS = (
     ("train_sent_emo.csv", "train", ("train_splits", "train")),
     ("dev_sent_emo.csv", "valid", ("dev_splits_complete", "dev")),
@@ -22,8 +22,8 @@ SENTIMENTS = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
 class Meld(DatasetReader):
     """13,708 utterances of the series Friends (Poria et al., 2019): Dialogue_ID, Utterance_ID, Utterance, Sentiment.
 
-    A clip is dia<D>_utt<U>.mp4; its id is "split/dia<D>_utt<U>", its video the dialogue. The faces and voices of a
-    dialogue's speakers are in all splits, as the authors made them.
+    A clip is dia<D>_utt<U>.mp4; its id is "split/dia<D>_utt<U>", its video the dialogue. The same speakers appear in
+    all splits, as the authors made them.
     """
 
     scale = (-1.0, 1.0)
@@ -31,7 +31,7 @@ class Meld(DatasetReader):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """The training split's table is there."""
+        """Whether the training split's table exists."""
         return (root / PARTS[0][0]).is_file()
 
     def read(self) -> Iterator[Example | Refused]:

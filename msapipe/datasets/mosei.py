@@ -1,4 +1,4 @@
-"""CMU-MOSEI: label.csv and Raw/, or the whole videos with their transcripts as CMU hands them out; English."""
+"""CMU-MOSEI: label.csv and Raw/, or the whole videos with their transcripts as CMU distributes them; English."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msapipe.types import Clip
 
 TRANSCRIPTS = Path("Raw/Transcript/Segmented/Combined")
 VIDEOS = Path("Raw/Videos/Full/Combined")
-# Transcripts and labels need not agree to the millisecond: the share of what both cover that makes them the same.
+# Transcripts and labels may differ by milliseconds: the overlap of two intervals (of their union) that counts as equal.
 _SAME_STRETCH = 0.5
 
 # (start, end, sentiment) of the labelled stretches of a video, in seconds.
@@ -26,8 +26,8 @@ class Mosei(Table):
 
     With label.csv it is a table. Without one, each line "video___number___start___end___text" of
     Raw/Transcript/Segmented/Combined/<video>.txt is a stretch of Raw/Videos/Full/Combined/<video>.mp4. Its label is
-    that of the stretch which shares most of its time (more than half of what both cover) in CMU_MOSEI_Labels.csd, or
-    another .csd with "label" in its name, below the root (needs h5py); no file, no labels. Ids are "video/number".
+    that of the interval with the largest overlap (more than half of the union) in CMU_MOSEI_Labels.csd, or in another
+    .csd with "label" in its name, below the root (needs h5py); no file, no labels. Ids are "video/number".
     """
 
     scale = (-3.0, 3.0)
@@ -35,7 +35,7 @@ class Mosei(Table):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """CMU's layout; label.csv is the table's."""
+        """Whether the folder has CMU's layout; one with label.csv is read as a table."""
         return (root / TRANSCRIPTS).is_dir() and not super().recognises(root)
 
     def read(self) -> Iterator[Example | Refused]:
@@ -105,7 +105,7 @@ def _read(file: Path) -> dict[str, Stretches]:
 
 
 def _label(stretches: Stretches, clip: Clip) -> dict[str, float]:
-    """The label of the stretch that is the same as the clip's, where there is one and its label is a number."""
+    """The label of the interval that matches the clip's, if there is one and its label is a number."""
     start, end = clip.start, clip.end or math.inf
 
     def shared(stretch: tuple[float, float, float]) -> float:

@@ -6,9 +6,9 @@ from msapipe.datasets.table import Table
 
 
 class Mosi(Table):
-    """2,199 utterances of 93 monologues (Zadeh et al., 2016), in the layout in which MMSA hands them out.
+    """2,199 utterances of 93 monologues (Zadeh et al., 2016), in the layout that MMSA distributes.
 
-    The split is that of the column ``mode``; without one it is made by video.
+    The split comes from the column ``mode``; without it, splits are made by video.
     """
 
     scale = (-3.0, 3.0)

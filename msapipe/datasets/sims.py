@@ -6,7 +6,7 @@ from msapipe.datasets.table import Table
 
 
 class Sims(Table):
-    """2,281 clips of films and series with one label a modality (Yu et al., 2020); ids have leading zeros."""
+    """2,281 clips of films and series with one label per modality (Yu et al., 2020); ids have leading zeros."""
 
     scale = (-1.0, 1.0)
     language = "zh"

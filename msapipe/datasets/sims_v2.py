@@ -6,4 +6,4 @@ from msapipe.datasets.sims import Sims
 
 
 class SimsV2(Sims):
-    """4,402 labelled and 10,161 unlabelled clips (Liu et al., 2022), a label.csv each."""
+    """4,402 labelled and 10,161 unlabelled clips (Liu et al., 2022), with a label.csv each."""

@@ -1,4 +1,4 @@
-"""A folder with label.csv (or label.parquet): one line a clip, below Raw/<video_id>/<clip_id>.mp4 or where it says."""
+"""A folder with label.csv (or label.parquet): one line per clip, at Raw/<video_id>/<clip_id>.mp4 or the given path."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ TABLES = ("label.csv", "labels.csv", "label.tsv", "label.parquet", "labels.parqu
 
 
 class Table(DatasetReader):
-    """Clips of the lines of a table, in its order; for its columns see ``rows``.
+    """The clips of a table's lines, in their order; for the columns see ``rows``.
 
-    A clip lies where ``file`` says, else at Raw/video_id/clip_id or video_id/clip_id below the root, with any ending
-    of a media file. With ``start`` or ``end`` it is a stretch of Raw/video_id, which is not cut. The clip's id is
-    "video_id/clip_id". Refused with the number of their line: what cannot be read, clips that stand twice, that are
-    not there, whose labels lie outside ``scale``, and whatever leads out of the root.
+    A clip's file is ``file`` if given, else Raw/video_id/clip_id or video_id/clip_id below the root, with any media
+    suffix. With ``start`` or ``end`` it is a stretch of Raw/video_id, which is not cut. The clip's id is
+    "video_id/clip_id". Refused with their line number: unreadable lines, duplicate clips, missing files, labels outside
+    ``scale``, and paths that lead out of the root.
     """
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """There is such a table."""
+        """Whether the folder has such a table."""
         return cls is Table and _table_of(root) is not None
 
     def read(self) -> Iterator[Example | Refused]:
@@ -60,7 +60,7 @@ class Table(DatasetReader):
         return Example(clip, row.labels, cast("Split | None", row.split), row.group)
 
     def check_scale(self, name: str, labels: Mapping[str, float]) -> None:
-        """Raise ValueError for a label of a clip outside the scale."""
+        """Raise ValueError for a clip's label outside the scale."""
         low, high = self.scale or (-math.inf, math.inf)
         for letter, label in labels.items():
             if not low <= label <= high:
@@ -68,13 +68,13 @@ class Table(DatasetReader):
 
 
 def _table_of(root: Path) -> Path | None:
-    """The first table that is there, its name in any case."""
+    """The first table that exists, its name in any case."""
     there = {name.lower(): root / name for name in sorted(os.listdir(root), reverse=True)} if root.is_dir() else {}
     return next((there[name] for name in TABLES if name in there and there[name].is_file()), None)
 
 
 def _places(row: Row) -> list[PurePosixPath]:
-    """Where the clip of a row may lie below the root, likeliest first."""
+    """Possible paths of a row's clip below the root, likeliest first."""
     if row.file:
         return [PurePosixPath(row.file), *([PurePosixPath(row.name)] if row.name != row.file else [])]
     name = PurePosixPath(row.video if row.start is not None or row.end is not None else row.name)

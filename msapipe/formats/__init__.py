@@ -1,4 +1,4 @@
-"""Features in files for other programs. One file per format."""
+"""Feature files for other programs. One module per format."""
 
 from pathlib import Path
 
@@ -15,9 +15,9 @@ FORMATS: Registry[Format] = Registry(
 
 
 def format_of(path: Path, to_write: bool = False) -> Format:
-    """The format that the ending of a name says, or, for a folder to read, its content.
+    """The format of a name's suffix, or, for a folder to read, of its content.
 
-    Raises ConfigError naming the known endings.
+    Raises ConfigError naming the known suffixes.
     """
     every = (FORMATS.get(name) for name in FORMATS.where())
     classes = [cls for cls in every if cls.writes or not to_write]
@@ -33,7 +33,7 @@ def format_of(path: Path, to_write: bool = False) -> Format:
 
 
 def is_known(path: Path) -> bool:
-    """Whether a file or folder is one of features, by its name or by what lies in the folder."""
+    """Whether a path holds features, by its name or, for a folder, by its content."""
     try:
         format_of(path)
     except ConfigError:

@@ -1,4 +1,4 @@
-"""What a file format is: it writes the features of many clips to one file or folder, and reads them back."""
+"""The interface of a file format: it writes the features of many clips to one file or folder, and reads them back."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from msapipe.types import Sample
 
 
 class Format(ABC):
-    """suffixes: endings of names that say this format, with the dot.   writes: whether it can be written.
+    """suffixes: of file names in this format, with the dot.   writes: whether it can be written.
 
-    folder: whether what is written is a folder, which never replaces anything.
-    loses: what does not come back as it was written, to the reason: times, valid, names, channels, notes, labels,
+    folder: whether it writes a folder, which never replaces anything.
+    loses: what does not survive writing and reading, to the reason: times, valid, names, channels, notes, labels,
     split, video, text, tokens, made_by (see ``Sample`` and ``FeatureSequence``).
-    notes: what a user should know of the file that was read last, once it was read to its end.
+    notes: notes for the user on the last file read, complete once it was read to its end.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
@@ -28,28 +28,28 @@ class Format(ABC):
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
-        """Whether a folder, whatever its name, holds files of this format."""
+        """Whether a folder of any name holds files of this format."""
         return False
 
     def check(self, path: Path, bare: Iterable[Sample] = ()) -> None:
-        """Raise what ``write`` would raise, as far as it shows before there are features: nobody computes in vain.
+        """Raise the errors of ``write`` that show before features are computed.
 
-        bare: the samples without features. ConfigError for a name that is taken or a folder that is not there,
-        MissingLibrary, MsapipeError for samples that the format has no place for.
+        bare: the samples without features. ConfigError for a name that is taken or a missing folder, MissingLibrary,
+        MsapipeError for samples that the format cannot hold.
         """
         check_free(path, self.folder)
 
     @abstractmethod
     def write(self, path: Path, samples: Iterable[Sample], made_by: Mapping[str, Any] | None = None) -> int:
-        """Write every sample, whole or not at all; returns how many.
+        """Write every sample, all or nothing; returns their number.
 
         made_by: what the features depend on, in the form of a model card (``msapipe.pipeline.card.signature``).
         """
 
     @abstractmethod
     def read(self, path: Path) -> Iterator[Sample]:
-        """The samples of a file in the order in which they were written; raises MsapipeError when it is damaged."""
+        """The samples of a file in the order of writing; raises MsapipeError when it is damaged."""
 
     def made_by(self, path: Path) -> dict[str, Any]:
-        """What the features depend on, as far as the format can hold it; {} when it says nothing."""
+        """What the features depend on, as far as the format can hold it; {} if the file does not say."""
         return {}

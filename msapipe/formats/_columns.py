@@ -1,4 +1,4 @@
-"""Column names, channels and widths of a format that tells them once for all clips."""
+"""Column names, channels and widths of a format that stores them once for all clips."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msapipe.types import FeatureSequence, Sample
 
 
 class Columns:
-    """What the columns of each modality are, learned from the first clip that has it.
+    """The columns of each modality, taken from the first clip that has it.
 
     ``of``: modality to {"width": D, "names": [...], "channels": {...}}.
     """
@@ -35,7 +35,7 @@ class Columns:
 
 
 def describe(part: FeatureSequence) -> dict[str, Any]:
-    """Width, names and channels, as JSON has them."""
+    """Width, names and channels, in JSON types."""
     channels = {name: list(bounds) for name, bounds in part.channels.items()}
     return {"width": part.values.shape[1], "names": list(part.names), "channels": channels}
 

@@ -21,7 +21,7 @@ from msapipe.errors import MissingLibrary, MsapipeError
 from msapipe.safe_paths import member
 
 OWN = "msapipe"  # key of the metadata that only msapipe reads
-# What the SDK asks of every sequence.
+# The metadata keys that the SDK requires.
 REQUIRED = (
     "root name",
     "computational sequence description",
@@ -35,7 +35,7 @@ REQUIRED = (
     "featureset bib citation",
     "dataset bib citation",
 )
-# A comma is missing in the SDK's list, so that it asks for these two as one key.
+# The SDK's list lacks a comma, so that it requires these two as one key.
 _FUSED = "dimension namescomputational sequence version"
 
 
@@ -49,7 +49,7 @@ def library() -> Any:
 
 
 class CsdWriter:
-    """Writes one sequence: ``add`` its entries, then ``close`` it with what its columns are."""
+    """Writes one sequence: ``add`` its entries, ``finish`` it with its metadata, then ``close`` it."""
 
     def __init__(self, file: Path, root: str) -> None:
         self._file = library().File(file, "w")
@@ -64,7 +64,7 @@ class CsdWriter:
         group.create_dataset("intervals", data=intervals)
 
     def finish(self, about: Mapping[str, Any]) -> None:
-        """Write the metadata: what ``about`` says; every other key that the SDK asks for is there and empty."""
+        """Write the metadata in ``about``; other keys that the SDK requires are added empty."""
         h5py = library()
         metadata: dict[str, Any] = dict.fromkeys(REQUIRED, "")
         metadata |= {"root name": self._root, "computational sequence version": "1.0", "alignment compatible": True}
@@ -81,7 +81,7 @@ class CsdWriter:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """The group of entries of a file and its metadata, read as the SDK does; MsapipeError for any other file."""
+    """A file's group of entries and its metadata, read as the SDK does; MsapipeError for any other file."""
     h5py = library()
     try:
         with h5py.File(path, "r") as file:
@@ -94,7 +94,7 @@ def opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
             about = member(top, "metadata")
             metadata = {key: _json(member(about, key)) for key in about}
             yield member(top, "data"), {"root name": root, **metadata}
-    except (OSError, ValueError, LookupError, RuntimeError, TypeError) as error:  # h5py's, for damaged files
+    except (OSError, ValueError, LookupError, RuntimeError, TypeError) as error:  # raised by h5py for damaged files
         if isinstance(error, MsapipeError):
             raise
         raise MsapipeError(f"{path}: not an HDF5 file, or a damaged one: {error}") from error
@@ -111,7 +111,7 @@ def _json(value: Any) -> Any:
 
 
 def entry_of(path: Path, data: Any, entry: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Features (T, D), of any type, and intervals (T, 2); raises MsapipeError naming the entry that does not fit."""
+    """Features (T, D), of any type, and intervals (T, 2); raises MsapipeError naming the invalid entry."""
     try:
         group = member(data, entry)
         features = np.asarray(member(group, "features"))

@@ -12,10 +12,10 @@ from msapipe.formats._safe_pickle import as_text
 
 
 def columns(examples: Any, remarks: Remarks) -> dict[str, Any]:
-    """The fields that a pickle of MMSA would have, of examples ((words, visual, acoustic, ...), label, segment).
+    """The fields of an MMSA pickle from examples ((words, visual, acoustic, ...), label, segment).
 
-    Words may be vectors (T, D), which are then the text; else they are the clip's words. A segment ``video[3]`` is clip
-    3 of its video. Raises ValueError naming the row.
+    Words may be vectors (T, D), which then become the text features; otherwise they are the clip's words. A segment
+    ``video[3]`` is clip 3 of its video. Raises ValueError naming the row.
     """
     found: dict[str, list[Any]] = {"id": [], "text": [], "vision": [], "audio": [], "raw_text": [], "labels": []}
     for row, example in enumerate(examples):

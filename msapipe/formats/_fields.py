@@ -1,4 +1,4 @@
-"""The fields of a pickle of features, each checked before anything is made of it. ValueError says what is wrong."""
+"""The fields of a pickle of features, each validated before use. ValueError says what is wrong."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _Rows = TypeVar("_Rows", bound=Sized)
 
 
 class Remarks:
-    """What a user should know of a file, counted over all its parts. ``{n}`` in a sentence becomes its count."""
+    """Notes for the user on a file, counted over all its parts. ``{n}`` in a sentence becomes its count."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
     def add(self, sentence: str, count: int = 1) -> None:
-        """Count something that a sentence is about."""
+        """Add to the count of a sentence."""
         if count:
             self._counts[sentence] += count
 
     def sentences(self) -> tuple[str, ...]:
-        """One for each thing that was seen."""
+        """One sentence for each kind of problem."""
         return tuple(sentence.replace("{n}", str(count)) for sentence, count in self._counts.items())
 
 
 def names(value: Any) -> list[str]:
-    """The ids: texts, bytes, numbers, or rows of them (video, clip), which ``$_$`` joins."""
+    """The ids: strings, bytes, numbers, or rows of them (video, clip), joined by ``$_$``."""
     found = []
     for row, item in enumerate(_listed(value)):
         name = "$_$".join(part for part in map(as_text, _flat(item)) if part)
@@ -49,7 +49,7 @@ def texts(value: Any, count: int) -> list[str]:
 
 
 def one_number_each(value: Any, count: int) -> NDArray[np.float64]:
-    """float64 (N,) of an array with one number a clip, however nested; None is NaN."""
+    """float64 (N,) from an array with one number per clip, however nested; None becomes NaN."""
     found = _numbers(value)
     if found is None or found.ndim == 0:
         raise ValueError(f"{_shape(value)}, expected a number for each of {count} ids")
@@ -60,7 +60,7 @@ def one_number_each(value: Any, count: int) -> NDArray[np.float64]:
 
 
 def labels(value: Any, count: int) -> NDArray[np.float64]:
-    """As ``one_number_each``; NaN is a label that nobody gave."""
+    """As ``one_number_each``; NaN is a missing label."""
     found = one_number_each(value, count)
     if np.isinf(found).any():
         raise ValueError(f"row {int(np.flatnonzero(np.isinf(found))[0])} is infinite")
@@ -77,10 +77,10 @@ def lengths(value: Any, count: int) -> NDArray[np.int64]:
 
 
 def sequences(value: Any, count: int) -> Sequence[Numbers]:
-    """(T, D) of each clip, from an array (N, T, D) or (N, D), or from a list of arrays of any length."""
+    """(T, D) for each clip, from an array (N, T, D) or (N, D), or from a list of arrays of any length."""
     found = _numbers(value)
     if found is not None:
-        if found.ndim == 2:  # one vector a clip
+        if found.ndim == 2:  # one vector per clip
             found = found[:, None, :]
         if found.ndim == 1 and not len(found) == count == 0:
             raise ValueError(f"{_shape(value)}, expected numbers (N, T, D)")
@@ -100,9 +100,9 @@ def sequences(value: Any, count: int) -> Sequence[Numbers]:
 
 
 def tokens(value: Any, count: int, remarks: Remarks) -> Sequence[NDArray[np.int64]] | None:
-    """int64 (3, L) of each clip: ids, mask and segments; None where there are no ids at all.
+    """int64 (3, L) for each clip: ids, mask and segments; None if there are no ids at all.
 
-    (N, L, 3) is turned. A mask that leaves every token of a clip out is not believed.
+    (N, L, 3) is transposed. A mask without any token of a clip is ignored.
     """
     found = _numbers(value)
     parts = list(found) if found is not None and found.ndim == 3 else [_numbers(item) for item in _listed(value)]
@@ -126,7 +126,7 @@ def tokens(value: Any, count: int, remarks: Remarks) -> Sequence[NDArray[np.int6
 
 
 def _masked(parts: list[NDArray[np.int64]], remarks: Remarks) -> list[NDArray[np.int64]]:
-    """Tokens with a mask that makes sense."""
+    """Tokens with a plausible mask."""
     if not any(part[1].any() for part in parts) and any(part[2].any() for part in parts):
         remarks.add("text_bert has the mask behind the segments; {n} clips are read so", len(parts))
         parts = [part[[0, 2, 1]] for part in parts]
@@ -142,7 +142,7 @@ def _masked(parts: list[NDArray[np.int64]], remarks: Remarks) -> list[NDArray[np
 def believed(
     given: NDArray[np.int64] | None, name: str, parts: Sequence[Numbers], remarks: Remarks
 ) -> list[int | None]:
-    """The lengths of a modality's clips where they make sense; None where the numbers themselves must say it."""
+    """The plausible lengths of a modality's clips; None where the values themselves must tell."""
     if given is None:
         return [None] * len(parts)
     out: list[int | None] = []
@@ -172,7 +172,7 @@ def _flat(item: Any) -> list[Any]:
 
 
 def _numbers(value: Any) -> Numbers | None:
-    """An array of numbers; None where its rows are of several lengths, or are none."""
+    """A numeric array; None if its rows differ in length or are not numeric."""
     try:
         found = np.asarray(value)
         if found.dtype.kind in "OSU":

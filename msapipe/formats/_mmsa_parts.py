@@ -1,4 +1,4 @@
-"""The clips of a pickle of MMSA or of its kin, field by field."""
+"""The clips of a pickle of MMSA or a related one, field by field."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from msapipe.formats._safe_pickle import as_text, load
 from msapipe.types import FeatureSequence, Sample
 from msapipe.types.splits import split_named
 
-# The labelled and the unlabelled clips of CH-SIMS v2 in one.
+# The labelled and the unlabelled training clips of CH-SIMS v2 together.
 MIXED = "train_mix"
 _CALLED = {
     "id": ("id", "ids"),
@@ -33,7 +33,7 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True)
 class _Fields:
-    """What a split holds, checked: a row a clip.   lengths: None where the numbers must say it."""
+    """The validated fields of a split, one row per clip.   lengths: None where the values themselves must tell."""
 
     ids: list[str]
     parts: Mapping[str, Sequence[Numbers]]
@@ -44,7 +44,7 @@ class _Fields:
 
 
 class Parts:
-    """A file read as a whole; ``remarks`` gets what a user should know."""
+    """A file read as a whole; ``remarks`` collects notes for the user."""
 
     def __init__(self, path: Path, remarks: Remarks) -> None:
         self._path, self._remarks = path, remarks
@@ -53,14 +53,14 @@ class Parts:
         self._example = ""
 
     def samples(self) -> Iterator[Sample]:
-        """Every clip once, split by split; raises MsapipeError naming the split and key that does not fit."""
+        """Every clip once, split by split; raises MsapipeError naming the invalid split and key."""
         found = self._splits(load(self._path))
         for name in (*SPLITS, MIXED):
             if name in found:
                 yield from self._clips(name, self._fields(*found[name]), "train" in found)
 
     def _splits(self, data: Any) -> dict[str, tuple[str, Any]]:
-        """train, valid, test and train_mix to what the file calls them and what stands there."""
+        """train, valid, test and train_mix to the file's name for each and its content."""
         found: dict[str, tuple[str, Any]] = {}
         for key, value in data.items() if isinstance(data, dict) else ():
             name = as_text(key) if isinstance(key, str | bytes) else repr(key)
@@ -136,7 +136,7 @@ class Parts:
         given: NDArray[np.int64] | None,
         tokens: Sequence[NDArray[np.int64]] | None,
     ) -> list[int | None]:
-        """How many steps of each clip count, where the file says so and it makes sense."""
+        """The number of valid steps of each clip, where the file states a plausible one."""
         if given is not None or tokens is None:
             return _fields.believed(given, name, parts[name], self._remarks)
         out: list[int | None] = []
@@ -147,7 +147,7 @@ class Parts:
         return out
 
     def _clips(self, split: str, fields: _Fields, beside: bool) -> Iterator[Sample]:
-        """The clips of a split. beside: whether there is a train whose clips train_mix says again."""
+        """The clips of a split. beside: whether there is also a train split, whose clips train_mix repeats."""
         again = set(self._homes) if split == MIXED and beside else set()
         home = "train" if split == MIXED else split
         for row, clip in enumerate(fields.ids):
@@ -168,7 +168,7 @@ class Parts:
             )
 
     def _own_name(self, clip: str, split: str) -> str:
-        """The id, with a number behind it where another clip has it already."""
+        """The id, with a number appended if another clip already has it."""
         first = self._homes.setdefault(clip, split)
         name, number = clip, 1
         while name in self._taken:
@@ -197,7 +197,7 @@ class Parts:
 
 
 def _holds_clips(value: Any) -> bool:
-    """Whether something at the top of a file is a split under a name of its own."""
+    """Whether a top-level value of a file is a split with a name of its own."""
     if isinstance(value, dict):
         return any(key in value for key in (*_CALLED["id"], b"id", *MODALITIES))
     return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], list | tuple)

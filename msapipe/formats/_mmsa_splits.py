@@ -1,4 +1,4 @@
-"""What becomes a pickle of MMSA: the clips of each split, their numbers on disk until the longest is known."""
+"""The content of an MMSA pickle: the clips of each split, their values on disk until the longest is known."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _ANNOTATIONS = ("Negative", "Neutral", "Positive")
 @dataclass
 class _Split:
     spools: dict[str, BinaryIO]
-    ids: dict[str, str] = field(default_factory=dict)  # as MMSA writes them, to ours
+    ids: dict[str, str] = field(default_factory=dict)  # MMSA's ids to ours
     texts: list[str] = field(default_factory=list)
     labels: list[Mapping[str, float]] = field(default_factory=list)
     lengths: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in (*MODALITIES, "text_bert")})
 
 
 def split_of(path: Path, sample: Sample) -> str:
-    """The split of a clip; raises MsapipeError where it has none, or no label."""
+    """The split of a clip; raises MsapipeError if it has no split or no label."""
     if sample.split is None:
         raise MsapipeError(f"{path}: clip {sample.id} is in no split, which MMSA needs; {_MEND_SPLIT}")
     if "M" not in sample.labels:
@@ -51,7 +51,7 @@ def check_splits(path: Path, filled: set[str]) -> None:
 
 
 class Splits:
-    """``add`` clips, then ``write`` them. steps: modality to the length of all clips; default: that of the longest."""
+    """``add`` clips, then ``write`` them. steps: modality to the length of all clips; default: the longest clip's."""
 
     def __init__(self, path: Path, work: Path, steps: Mapping[str, int] | None) -> None:
         self._path, self._asked = path, steps
@@ -63,7 +63,7 @@ class Splits:
         self._aligned = True
 
     def add(self, sample: Sample) -> None:
-        """The next clip; raises MsapipeError when MMSA has no place for it as it is."""
+        """Add a clip; raises MsapipeError when MMSA cannot hold it."""
         own = self._splits[split_of(self._path, sample)]
         name = mmsa_id(sample)
         other = next((split.ids[name] for split in self._splits.values() if name in split.ids), None)
@@ -92,7 +92,7 @@ class Splits:
         own.spools[part].write(np.ascontiguousarray(values, "<f4").tobytes())
 
     def write(self, file: BinaryIO) -> None:
-        """The pickle; raises MsapipeError when a split or a modality has no clip."""
+        """Write the pickle; raises MsapipeError when a split or a modality has no clip."""
         self._check()
         steps = self._steps()
         to = PlainPickle(file)
@@ -116,7 +116,7 @@ class Splits:
                 raise MsapipeError(f"{self._path}: no clip has {part}; MMSA's loader needs {', '.join(MODALITIES)}")
 
     def _steps(self) -> dict[str, int]:
-        """Steps of every clip, at least 1: what was asked for, or the longest; one for all where all are aligned."""
+        """Steps of every clip, at least 1: as requested, or the longest; one number for all modalities if aligned."""
         if self._asked:
             return {**self._asked, "text_bert": self._asked["text"]}
         longest = {
@@ -136,7 +136,7 @@ class Splits:
             to.text(part)
             to.array((count, steps[part], self._widths[part][0]), self._padded(split, part, steps[part]))
             to.text(f"{part}_lengths")
-            # MMSA packs sequences, which takes no empty ones: a modality that is missing is one step of zeros.
+            # MMSA packs sequences, which fails on empty ones: a missing modality is one step of zeros.
             to.list_of(min(max(length, 1), steps[part]) for length in split.lengths[part])
         if "text_bert" in self._widths:
             to.text("text_bert")
@@ -155,7 +155,7 @@ class Splits:
         to.end_dict()
 
     def _padded(self, split: _Split, part: str, steps: int) -> Iterator[NDArray[np.float32]]:
-        """(steps, width) of every clip, cut, or filled up with zeros."""
+        """(steps, width) for each clip, cut, or padded with zeros."""
         width, spool = self._widths[part][0], split.spools[part]
         spool.seek(0)
         for length in split.lengths[part]:
@@ -165,7 +165,7 @@ class Splits:
             yield block
 
     def close(self) -> None:
-        """Close what lies on disk."""
+        """Close the files on disk."""
         for split in self._splits.values():
             for spool in split.spools.values():
                 spool.close()
@@ -176,9 +176,9 @@ _MEND_LABEL = "write a .safetensors and type msapipe convert --labels label.csv,
 
 
 def mmsa_id(sample: Sample) -> str:
-    """``video$_$clip`` by the id, without ending and a leading Raw; a clip whose video is not known keeps its id.
+    """``video$_$clip`` from the id, without suffix and leading Raw; a clip of an unknown video keeps its id.
 
-    Not by ``sample.video``: that may be another one, in which the same speaker is seen.
+    ``sample.video`` is not used: it may be another video with the same speaker.
     """
     if "$_$" in sample.id or sample.video == sample.id:
         return sample.id
@@ -188,7 +188,7 @@ def mmsa_id(sample: Sample) -> str:
 
 
 def _tokens(sample: Sample) -> NDArray[np.int64] | None:
-    """(3, L): ids, mask and segments, where the clip has them or its text features are the stage text/tokens."""
+    """(3, L): ids, mask and segments, if the clip has them or its text features come from the stage text/tokens."""
     if sample.tokens is not None or "text" not in sample.features:
         return sample.tokens
     text = sample.features["text"]

@@ -1,7 +1,7 @@
-"""A pickle of text, whole numbers and float32 arrays, written as a stream.
+"""Write a pickle of strings, integers and float32 arrays as a stream.
 
-The few opcodes that such data need (protocol 4), written by hand: an array may be larger than memory, and is named
-so that every numpy since 1.0 reads it (numpy 2 writes names that numpy 1 does not know).
+It emits the few opcodes needed (protocol 4) itself: an array may be larger than memory, and array types get names
+that every numpy since 1.0 reads (numpy 2 writes names that numpy 1 does not know).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 
 class PlainPickle:
-    """Writes one object: ``begin_dict``, then a key (``text``) and a value each, ``end_dict``, and ``close``."""
+    """Writes one object: ``begin_dict``, then pairs of a key (``text``) and a value, ``end_dict``, and ``close``."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -27,23 +27,23 @@ class PlainPickle:
         self._file.write(pickle.EMPTY_DICT + pickle.MARK)
 
     def end_dict(self) -> None:
-        """End the dictionary that was begun last."""
+        """End the dictionary begun last."""
         self._file.write(pickle.SETITEMS)
 
     def text(self, value: str) -> None:
-        """One text."""
+        """Write one string."""
         data = value.encode("utf-8", "surrogatepass")
         self._file.write(pickle.BINUNICODE8 + len(data).to_bytes(8, "little") + data)
 
     def list_of(self, values: Iterable[str] | Iterable[int]) -> None:
-        """A list of texts or of whole numbers."""
+        """Write a list of strings or integers."""
         self._file.write(pickle.EMPTY_LIST + pickle.MARK)
         for value in values:
             self.text(value) if isinstance(value, str) else self._number(value)
         self._file.write(pickle.APPENDS)
 
     def array(self, shape: tuple[int, ...], blocks: Iterable[NDArray[np.float32]]) -> None:
-        """A float32 array of this shape; blocks are its rows in order. ValueError when they do not fill it."""
+        """Write a float32 array of this shape; blocks are its rows in order. ValueError when they do not fill it."""
         size = 4 * math.prod(shape)
         self._name("numpy.core.multiarray", "_reconstruct")
         self._name("numpy", "ndarray")
@@ -76,7 +76,7 @@ class PlainPickle:
         self._file.write(pickle.TUPLE)
 
     def _float32(self) -> None:
-        """The type, little-endian, in the form in which numpy writes it."""
+        """Write the dtype, little-endian, as numpy does."""
         self._name("numpy", "dtype")
         self.text("f4")
         self._file.write(pickle.NEWFALSE + pickle.NEWTRUE + pickle.TUPLE3 + pickle.REDUCE + pickle.MARK)

@@ -1,7 +1,7 @@
-"""Reads a pickle without running anything in it: arrays, text, numbers, and lists and dictionaries of them only.
+"""Read a pickle without running any code in it: only arrays, text, numbers, and lists and dictionaries of them.
 
-Not even numpy's own functions are called: fed with damaged states they change types that numpy shares, or leave memory
-behind that is not theirs. What stands for an array is checked here, and made from its bytes when all is read.
+Not even numpy's own functions are called: damaged states make them change shared numpy types, or leak foreign
+memory. Placeholders stand for arrays; they are checked here and become arrays once everything is read.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 
 from msapipe.errors import MsapipeError
 
-# Booleans, numbers, texts of fixed length and objects; with or without a byte order.
+# Booleans, numbers, strings of fixed length and objects; with or without a byte order.
 _KIND = re.compile(r"([<>=|]?)([?bBhHiIlLqQefdgOSU]|[biuf][1248]|f16|O[48]|[SU]\d{1,9})")
 _ORDERS = ("<", ">", "=", "|")
 
 
 class _Type:
-    """What stands for a numpy type: ``dtype("f4", False, True)``, then a state that says the byte order."""
+    """Placeholder for a numpy dtype: ``dtype("f4", False, True)``, then a state with the byte order."""
 
     def __init__(self, kind: object, *_: object) -> None:
         found = _KIND.fullmatch(kind) if isinstance(kind, str) else None
@@ -37,16 +37,16 @@ class _Type:
             raise ValueError("it holds arrays of records")
 
     def made(self) -> np.dtype[Any]:
-        """The type."""
+        """The dtype."""
         return np.dtype(self._order + self._kind)
 
 
 class _Class:
-    """What stands for the class of arrays, which is only ever named."""
+    """Placeholder for the array class, which is only ever named."""
 
 
 class _Array:
-    """What stands for an array: made empty, then given (version, shape, type, column order, bytes or objects)."""
+    """Placeholder for an array: created empty, then set to (version, shape, type, column order, bytes or objects)."""
 
     shape: tuple[int, ...] = (0,)
     type: _Type | None = None
@@ -58,11 +58,11 @@ class _Array:
         if not all(type(size) is int and 0 <= size < 2**40 for size in shape):
             raise ValueError(f"an array of the shape {shape}")
         self.shape = tuple(shape)
-        # Of Python 2 they are text.
+        # Python 2 pickles bytes as text.
         self.content = content.encode("latin1") if isinstance(content, str) else content
 
     def made(self, plain: _Plain) -> np.ndarray[Any, Any]:
-        """The array; the bytes are those of the pickle, so it cannot be written to."""
+        """The array; it shares the pickle's bytes, so it is read-only."""
         if self.type is None:
             raise ValueError("an array without a type")
         kind, order = self.type.made(), "F" if self.by_columns else "C"
@@ -82,7 +82,7 @@ class _Array:
 
 
 class _Number:
-    """What stands for a number of numpy: its type and its bytes."""
+    """Placeholder for a numpy scalar: its type and its bytes."""
 
     def __init__(self, kind: _Type, content: bytes | str) -> None:
         self._array = _Array()
@@ -104,18 +104,18 @@ def _from_buffer(content: object, kind: _Type, shape: tuple[int, ...], order: st
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Bytes, as protocol 2 has them."""
+    """Bytes as protocol 2 stores them."""
     if encoding not in ("latin1", "latin-1"):
         raise ValueError(f"bytes in {encoding!r}")
     return text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
-    """No bytes at all, as protocol 2 has them."""
+    """Empty bytes as protocol 2 stores them."""
     return b""
 
 
-# All that such a file may name, and what is called instead. Everything else, and so every piece of code, is refused.
+# All names that a file may use, and what is called instead. Everything else is refused, so no code can run.
 _ALLOWED = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _Number for core in ("core", "_core")},
@@ -129,30 +129,30 @@ _ALLOWED = {
 
 
 class _Reader(pickle._Unpickler):
-    """Python's own reader, not the one in C, which takes 30 GB for a damaged file of a hundred bytes: it makes room for
-    as many memorised objects as the file claims to have.
+    """Python's own unpickler. The one in C takes 30 GB for a damaged file of a hundred bytes, as it allocates memory
+    for as many memorised objects as the file claims to have.
     """
 
-    # And bytes for what is called an array of bytes, for which room would be made before it is known to be there.
+    # Read bytearrays as bytes: for a bytearray, memory is allocated before its bytes are known to exist.
     dispatch: ClassVar = pickle._Unpickler.dispatch | {
         pickle.BYTEARRAY8[0]: pickle._Unpickler.dispatch[pickle.BINBYTES8[0]]
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for numpy's arrays, and ordered dictionaries."""
+        """Placeholders for numpy's classes and functions, and ordered dictionaries."""
         if (module, name) not in _ALLOWED:
             raise MsapipeError(f"it names {module}.{name}: a feature file holds arrays, text and numbers, never code")
         return _ALLOWED[module, name]
 
 
 class _Plain:
-    """Puts arrays in the place of what stands for them, each once, however often it is named."""
+    """Replaces placeholders by arrays, each only once, however often it is referenced."""
 
     def __init__(self) -> None:
         self._done: dict[int, Any] = {}
 
     def of(self, value: Any) -> Any:
-        """The value with arrays in it; lists and dictionaries stay the same objects."""
+        """The value with real arrays; lists and dictionaries are changed in place."""
         if not isinstance(value, _Array | _Number | list | tuple | dict):
             return value
         if id(value) in self._done:
@@ -168,9 +168,9 @@ class _Plain:
 
 
 def load(path: Path) -> Any:
-    """What the file holds; raises MsapipeError.
+    """The content of a file; raises MsapipeError.
 
-    The texts of Python 2 are bytes: where they are not ASCII they are read as Latin-1, which ``as_text`` mends.
+    Python 2 strings are bytes: if they are not ASCII, they are read as Latin-1, which ``as_text`` repairs.
     """
     try:
         try:
@@ -179,7 +179,7 @@ def load(path: Path) -> Any:
             return _load(path, "latin1")
     except MsapipeError as error:
         raise MsapipeError(f"{path}: refused: {error}") from error
-    except Exception as error:  # a damaged pickle fails in ways of its own
+    except Exception as error:  # damaged pickles raise all kinds of errors
         raise MsapipeError(f"{path}: not a pickle of MMSA: {type(error).__name__}: {error}") from error
 
 
@@ -201,7 +201,7 @@ def as_text(value: Any) -> str:
         return str(value)
     if not isinstance(value, str):
         raise ValueError(f"{type(value).__name__} in place of a text")
-    try:  # UTF-8 that was read byte by byte
+    try:  # UTF-8 read as Latin-1
         return value.encode("latin1").decode("utf-8")
     except UnicodeError:
-        return value.encode("utf-8", "replace").decode("utf-8")  # half of a pair is no letter
+        return value.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no character

@@ -1,4 +1,4 @@
-"""One safetensors file, written clip by clip: its header comes first, so the numbers wait on disk until the end."""
+"""One safetensors file, written clip by clip: its header comes first, so the values wait on disk until the end."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from msapipe.errors import MsapipeError
 from msapipe.types import Sample
 
-# Widest numbers first: every array then lies where its type wants it, as torch asks when it maps a file.
+# Widest types first, so that every array is aligned to its type, as torch requires when it maps a file.
 _TYPES = {"float64": "F64", "int64": "I64", "float32": "F32", "bool": "BOOL"}
-# The library refuses to open a file whose header is longer.
+# The library refuses files with a longer header.
 _MOST_HEADER = 100_000_000
 
 
 class Shard:
-    """``add`` clips, then ``finish`` it as a file. Nothing of a clip but its name, words and labels stays in memory."""
+    """``add`` clips, then ``finish`` the file. Only a clip's name, words and labels stay in memory."""
 
     def __init__(self, work: Path) -> None:
         work.mkdir()
@@ -33,11 +33,11 @@ class Shard:
 
     @property
     def bytes(self) -> int:
-        """How many bytes of numbers it holds."""
+        """Bytes of values so far."""
         return sum(spool.tell() for spool in self._spools.values())
 
     def add(self, sample: Sample) -> None:
-        """The next clip."""
+        """Add a clip."""
         number = len(self._clips)
         about: dict[str, Any] = {}
         for name, part in sample.features.items():
@@ -57,7 +57,7 @@ class Shard:
         self._places.append((name, values.dtype.name, values.shape, begin, spool.tell()))
 
     def finish(self, made_by: Mapping[str, Any]) -> Path:
-        """Write ``file``, below ``work``; raises MsapipeError when the clips are too many for the header of one."""
+        """Write ``file``, below ``work``; raises MsapipeError when a single header cannot hold so many clips."""
         first, base = {}, 0
         for name, spool in self._spools.items():
             first[name] = base
@@ -87,7 +87,7 @@ class Shard:
         return self.file
 
     def close(self) -> None:
-        """Forget what was added; the file, if there is one, stays."""
+        """Discard the added values; a finished file stays."""
         for spool in self._spools.values():
             spool.close()
             Path(spool.name).unlink(missing_ok=True)

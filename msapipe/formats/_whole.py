@@ -12,7 +12,7 @@ from msapipe.errors import ConfigError, MsapipeError
 
 
 def check_free(path: Path, folder: bool = False) -> None:
-    """Raise ConfigError where ``made_whole`` could not begin."""
+    """Raise ConfigError if ``made_whole`` could not begin."""
     if path.is_dir() or (folder and path.exists()):
         raise ConfigError(f"{path}: is there already; remove it, or name another")
     if not path.absolute().parent.is_dir():
@@ -21,9 +21,9 @@ def check_free(path: Path, folder: bool = False) -> None:
 
 @contextmanager
 def made_whole(path: Path, folder: bool = False) -> Iterator[Path]:
-    """A new folder beside ``path`` to work in; what stands there as ``made`` at the end becomes ``path``.
+    """A new folder beside ``path`` to work in; the file or folder ``made`` in it becomes ``path`` at the end.
 
-    A file replaces the one that is there; a folder (``folder``) replaces nothing: then ConfigError comes at once.
+    A file replaces an existing one; a folder (``folder``) replaces nothing and raises ConfigError at once.
     MsapipeError when something cannot be written; then nothing is left.
     """
     check_free(path, folder)

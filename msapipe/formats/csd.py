@@ -25,7 +25,7 @@ from msapipe.types import FeatureSequence, Sample
 _CLIPS = "clips.json"
 _LABELS = "All Labels"
 _NAMES = {"M": "sentiment", "T": "sentiment of text", "A": "sentiment of audio", "V": "sentiment of vision"}
-# Words in the names of public sequences; the modality itself comes first, so that a file can be renamed to it.
+# Words in the names of public sequences; the modality's own name comes first, so that users can rename a file to it.
 _KNOWN = {
     "labels": ("label",),
     "text": ("text", "word", "glove", "bert"),
@@ -35,13 +35,13 @@ _KNOWN = {
 
 
 class Csd(Format):
-    """One file a channel (``vision_au.csd``), or a modality of a single one; an entry is a clip, intervals are seconds.
+    """One file per channel (``vision_au.csd``), or per modality with a single one; entries are clips, times in seconds.
 
-    Labels stand in ``labels.csd`` ("All Labels"), one row over the whole clip. What the SDK has no place for (ids as
-    they are, videos, splits, words, what made the features) is in ``clips.json`` beside, which it reads past.
+    Labels are in ``labels.csd`` ("All Labels"), one row over the whole clip. Data without a place in the SDK (original
+    ids, videos, splits, words, the origin of the features) are in ``clips.json`` beside, which the SDK ignores.
 
-    Sequences of others are read too, in a folder or a single one: the modality is that of the file's or root's name;
-    a sequence of words gives the text; where labels have several rows an entry, each is a clip ``entry[i]`` whose
+    Other people's sequences can be read too, a folder or a single file: the file's or root's name gives the modality;
+    a sequence of words gives the text; if an entry has several rows of labels, each is a clip ``entry[i]`` whose
     features are cut to its interval and whose times begin at 0, as the SDK aligns. NaN and infinity become 0.
     """
 
@@ -98,7 +98,7 @@ class Csd(Format):
                 yield from _foreign_samples(path, found)
 
     def made_by(self, path: Path) -> dict[str, Any]:
-        """What the features depend on, where msapipe wrote them."""
+        """What the features depend on, if msapipe wrote them."""
         return dict(_clips(path).get("made_by", {}))
 
 
@@ -123,7 +123,7 @@ def _clips(path: Path) -> dict[str, Any]:
 
 
 class _Entries:
-    """Names of entries: HDF5 reads ``/`` as a group within a group, the SDK ``[`` as the number of a segment."""
+    """Unique names for entries, without ``/`` (a nested group in HDF5) and ``[`` (a segment number in the SDK)."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -139,13 +139,13 @@ class _Entries:
 
 
 def _span(sample: Sample) -> list[float]:
-    """Seconds of its first and its last step."""
+    """The start of its first and the end of its last step, in seconds."""
     times = np.concatenate([np.zeros((1, 2)), *(part.times for part in sample.features.values())])
     return [float(times[:, 0].min()), float(times[:, 1].max())]
 
 
 def _pieces(modality: str, part: FeatureSequence) -> dict[str, tuple[int, int]]:
-    """Root name to first column and the one after the last: a channel each, if they lie side by side."""
+    """Root name to [first, end) column: one per channel, if the channels fill the columns side by side."""
     whole = {modality: (0, part.values.shape[1])}
     channels = sorted(part.channels.items(), key=lambda item: item[1])
     edges = [0, *(high for _, (_, high) in channels)]
@@ -155,7 +155,7 @@ def _pieces(modality: str, part: FeatureSequence) -> dict[str, tuple[int, int]]:
 
 
 class _Sequences:
-    """The files that are being written."""
+    """The files being written."""
 
     def __init__(self, folder: Path, at_end: ExitStack) -> None:
         folder.mkdir()
@@ -205,7 +205,7 @@ class _Sequence:
 
     @property
     def own(self) -> dict[str, Any]:
-        """What only msapipe wrote; {} for a sequence of others."""
+        """The metadata that only msapipe writes; {} for other people's sequences."""
         found = self.metadata.get(OWN)
         return found if isinstance(found, dict) and found.get("modality") == self.modality else {}
 
@@ -247,7 +247,7 @@ def _own_sample(found: list[_Sequence], clip: Mapping[str, Any]) -> Sample:
 
 
 def _foreign_samples(path: Path, found: list[_Sequence]) -> Iterator[Sample]:
-    """Clips of sequences that others made: one a row of the labels, or one an entry."""
+    """Clips of other people's sequences: one per row of the labels, or one per entry."""
     words = [sequence for sequence in found if _is_words(sequence)]
     by_modality: dict[str, _Sequence] = {}
     for sequence in (sequence for sequence in found if sequence not in words):
@@ -280,7 +280,7 @@ def _is_words(sequence: _Sequence) -> bool:
 
 
 def _text(said: tuple[NDArray[Any], NDArray[np.float64]] | None) -> str:
-    """Words without the SDK's mark for a pause."""
+    """The words without the SDK's mark for a pause."""
     words = [] if said is None else said[0][:, 0].tolist()
     plain = (word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word) for word in words)
     return " ".join(word for word in plain if word != "sp")
@@ -294,7 +294,7 @@ def _sorted(values: NDArray[Any], times: NDArray[np.float64]) -> tuple[NDArray[A
 def _cut(
     values: NDArray[Any], times: NDArray[np.float64], span: NDArray[np.float64]
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """What lies in a span, with times from its start."""
+    """The rows within a span, with times from its start."""
     start, end = span
     inside = (times[:, 1] > start) & (times[:, 0] < end)
     return values[inside], np.clip(times[inside], start, end) - start

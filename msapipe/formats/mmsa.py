@@ -1,4 +1,4 @@
-"""The pickle of MMSA (Mao et al., 2022), read without running anything in it: numpy arrays, text and numbers only."""
+"""The pickle of MMSA (Mao et al., 2022), read without running any code in it: numpy arrays, text and numbers only."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from msapipe.types import Sample
 class Mmsa(Format):
     """{"train", "valid", "test"} to arrays of all clips: ids ``video$_$clip``, features (N, T, D), labels (N,).
 
-    text_bert (N, 3, L): token ids, mask and segments. A step counts up to the clip's length (``audio_lengths`` where
-    there are any, else the mask of ``text_bert``, else the last row that is not zero; a length or a mask of nothing is
-    not believed where there is something); a zero row before it is a step at which nothing was seen. NaN and infinity
-    become 0, and are said. The format holds no times: step i is written [i, i + 1).
+    text_bert (N, 3, L): token ids, mask and segments. Steps are valid up to the clip's length (``audio_lengths`` if
+    present, else the mask of ``text_bert``, else the last row that is not zero; an empty length or mask is ignored if
+    there are values); a zero row before it is an invalid step. NaN and infinity become 0, with a note. The format holds
+    no times: step i covers [i, i + 1).
 
-    Read are also its kin: other names of splits, MulT's ``labels`` (N, 1, 1) and ids in rows, CH-SIMS v2's
+    Related files can be read too: other names of splits, MulT's ``labels`` (N, 1, 1) and ids in rows, CH-SIMS v2's
     ``train_mix``, lists of arrays, files of Python 2, and MAG-BERT's lists of examples.
 
-    Written are all keys that MMSA's loader reads in either setting of ``need_data_aligned``, float32, and the lengths
-    of text too. Clips are filled up with zeros to the longest, or to ``steps`` ({"text": 50, "audio": 500, "vision":
-    375}), at which longer ones are cut; where all modalities of every clip have as many steps, all arrays have (an
-    aligned file). A modality that a clip lacks is one step of zeros. A file is written in a stream and read as a whole.
+    Written files hold all keys that MMSA's loader reads with either ``need_data_aligned``, float32, and also the
+    lengths of text. Clips are padded with zeros to the longest, or to ``steps`` ({"text": 50, "audio": 500, "vision":
+    375}), where longer ones are cut; if all modalities of each clip have the same length, so do all arrays (an aligned
+    file). A missing modality is one step of zeros. Writing streams; reading loads the whole file.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".pkl", ".pickle")
@@ -52,7 +52,7 @@ class Mmsa(Format):
             check_splits(path, splits)
 
     def write(self, path: Path, samples: Iterable[Sample], made_by: Mapping[str, Any] | None = None) -> int:
-        """Write clips, each with a label and a split; raises MsapipeError for what MMSA cannot load."""
+        """Write clips, each with a label and a split; raises MsapipeError if MMSA could not load them."""
         count = 0
         with made_whole(path) as work, closing(Splits(path, work, self.steps)) as splits:
             for sample in samples:
@@ -63,7 +63,7 @@ class Mmsa(Format):
         return count
 
     def read(self, path: Path) -> Iterator[Sample]:
-        """All clips, split by split; raises MsapipeError naming the split and key that does not fit."""
+        """All clips, split by split; raises MsapipeError naming the invalid split and key."""
         remarks, self.notes = Remarks(), ()
         yield from Parts(path, remarks).samples()
         self.notes = remarks.sentences()

@@ -1,4 +1,4 @@
-"""Parquet in a folder that Hugging Face's ``datasets`` and pandas load: one row a clip (extra parquet)."""
+"""Parquet in a folder that Hugging Face's ``datasets`` and pandas load: one row per clip (extra parquet)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from msapipe.types import FeatureSequence, Sample
 
 _MODALITIES = ("text", "audio", "vision")
 _LABELS = {"M": "label", "T": "label_T", "A": "label_A", "V": "label_V"}
-# Split to the name that the hub's users type; clips without a split are called train there too.
+# Split to its name on the hub; clips without a split are in train there too.
 _FILES = {"train": "train", "valid": "validation", "test": "test", None: "train"}
 _GROUP_BYTES = 32 * 2**20
-_AT_ONCE = 16  # clips that are read together
+_AT_ONCE = 16  # clips read together
 
 _CARD = """---
 configs:
@@ -54,8 +54,8 @@ Names of columns, and what the features were made by, are JSON in the metadata o
 class Parquet(Format):
     """``data/train-00000-of-00001.parquet``, ``validation-...``, ``test-...`` and a README.md; nothing is lost.
 
-    Columns are those of the README. Row groups of some 32 MB are written and read one by one. A single .parquet file
-    with these columns is read too.
+    The README describes the columns. Row groups of about 32 MB are written and read one by one. A single .parquet file
+    with these columns can be read too.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".parquet",)
@@ -63,7 +63,7 @@ class Parquet(Format):
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
-        """Whether it holds .parquet files, or its folder ``data`` does."""
+        """Whether the folder, or its subfolder ``data``, holds .parquet files."""
         return bool(_files(folder))
 
     def check(self, path: Path, bare: Iterable[Sample] = ()) -> None:
@@ -127,7 +127,7 @@ def _library() -> tuple[Any, Any]:
 
 
 def _files(path: Path) -> list[Path]:
-    """The .parquet files of a folder or of its folder ``data``, in the order of splits."""
+    """The .parquet files of a folder or of its subfolder ``data``, in the order of splits."""
     order = list(dict.fromkeys(_FILES.values()))
     found = sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet"))
     return sorted(found, key=lambda file: order.index(start) if (start := file.stem.partition("-")[0]) in order else 9)
@@ -162,7 +162,7 @@ def _schema() -> Any:
 
 
 class _Table:
-    """The rows of one file; they are written when they are many."""
+    """The rows of one file, written in groups."""
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
@@ -170,7 +170,7 @@ class _Table:
         self._bytes = 0
 
     def add(self, sample: Sample) -> None:
-        """The next row; raises MsapipeError when its name is not text."""
+        """Add a row; raises MsapipeError when its name is not text."""
         if not sample.id.isprintable() and "?" in sample.id.encode("utf-8", "replace").decode():
             raise MsapipeError(f"clip {sample.id!r}: .parquet holds UTF-8 text only; rename the file")
         row: dict[str, Any] = {"id": sample.id, "video": sample.video, "split": sample.split}
@@ -187,7 +187,7 @@ class _Table:
             self._flush()
 
     def finish(self, about: Mapping[str, Any]) -> None:
-        """Write what is left, and what holds for the whole file."""
+        """Write the remaining rows, and the metadata of the whole file."""
         self._flush()
         self._writer.add_key_value_metadata({"msapipe": json.dumps(about, sort_keys=True)})
 
@@ -200,7 +200,7 @@ class _Table:
 
 
 def _column(values: list[Any], kind: Any) -> Any:
-    """An Arrow array; arrays of two dimensions become lists of lists without a Python object a number."""
+    """An Arrow array; 2-D arrays become lists of lists without one Python object per number."""
     arrow, _ = _library()
     if not (arrow.types.is_list(kind) and arrow.types.is_list(kind.value_type)):
         return arrow.array(values, kind)
@@ -253,7 +253,7 @@ def _sequence(row: Mapping[str, Any], name: str, columns: Mapping[str, Any]) -> 
 
 
 def _matrix(value: Any, kind: type[Any], width: int = 0) -> NDArray[Any]:
-    """A list of equally long lists as an array; ``width`` where it is empty."""
+    """A list of equally long lists as an array; ``width`` if it is empty."""
     rows = value.values
     flat = np.array(rows.flatten().to_numpy(zero_copy_only=False), kind)
     return flat.reshape(len(rows), len(flat) // len(rows) if len(rows) else width)

@@ -19,19 +19,19 @@ from msapipe.types import FeatureSequence, Sample
 
 _SPLITS = ("train", "valid", "test")
 
-# Rows so wide are pictures: gigabytes of them, of which never all are needed at once.
+# Rows this wide are pictures: gigabytes of them, never all needed at once.
 WIDE = 4096
 
 
 class Safetensors(Format):
-    """Nothing is lost: values float32 (T, D), times float64 (T, 2), valid bool (T,), tokens int64 (3, L), and all else.
+    """Lossless: values float32 (T, D), times float64 (T, 2), valid bool (T,), tokens int64 (3, L), and everything else.
 
     The header field ``msapipe`` is JSON: {"made_by": {...}, "columns": [{"names": [...], "channels": {...}}], "clips":
     [{"id": ..., "labels": {"M": 1.2}, "split": ..., "video": ..., "text": ..., "modalities": {"text": {"columns": 0,
     "notes": []}}}]}; "columns" of a modality is an index into that list.
 
     per_split: write a folder of files, ``train-00001-of-00003.safetensors``, none much above ``most_bytes``; clips
-    without a split go to ``all-...``. Either is read.
+    without a split go to ``all-...``. Both forms can be read.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
@@ -106,7 +106,7 @@ def _place(file: Path) -> int:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """The file and its header; whatever does not fit together is one sentence."""
+    """The file and its header; any inconsistency becomes one sentence."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -121,14 +121,14 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 class _Mapped:
-    """Wide arrays of a file as maps of it: the system reads them when they are looked at, and may forget them again."""
+    """Memory maps of a file's wide arrays: the system reads them on access, and may drop them again."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._whole = path, np.zeros(0, np.uint8)
         self._header: dict[str, Any] = {}
 
     def array(self, name: str) -> NDArray[np.float32]:
-        """Of float32, not to be written to."""
+        """A read-only float32 array."""
         if not self._header:
             whole = np.memmap(self._path, np.uint8, mode="r")
             size = 8 + int.from_bytes(whole[:8].tobytes(), "little")
@@ -141,7 +141,7 @@ class _Mapped:
 def _sample(file: Any, head: Mapping[str, Any], number: int, clip: Mapping[str, Any], pictures: _Mapped) -> Sample:
     features = {}
     for name, about in clip["modalities"].items():
-        # Before columns were told once a file, each clip had its own.
+        # Older files describe the columns in each clip, not once per file.
         columns = head["columns"][about["columns"]] if "columns" in about else about
         key = f"{number}/{name}"
         wide = file.get_slice(f"{key}/values").get_shape()[1] >= WIDE
