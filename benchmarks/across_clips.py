@@ -16,7 +16,7 @@ from timeit import timeit
 import numpy as np
 import torch
 import transformers
-from extractors import write_bert
+from _extract_weights import write_bert
 from facenet_pytorch.models.mtcnn import PNet
 from torchvision.models import resnet18
 

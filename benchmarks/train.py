@@ -5,6 +5,10 @@ MMSA torch==OURS``); without it only ours is measured. An epoch is training, val
 does them; the first is left out. Features are random numbers, lengths are drawn like MOSI's. MMSA runs with its 4
 loader processes and with none; the ratio is to the faster. Batches, layers and rates are MMSA's for MOSI; MulT is ours
 with ``causal=true positions=false``, as MMSA's is.
+
+The bound is what no program on this machine can go below with the same numbers: the multiplications of an epoch at the
+speed of one large matrix product, and the parameters, gradients and moments of Adam read and written once a step at
+the speed of memory, both measured in the same process.
 """
 
 from __future__ import annotations
@@ -18,17 +22,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from timeit import timeit
 from typing import Any
 
 import numpy as np
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.flop_counter import FlopCounterMode
 
 from msapipe.cli._training import markdown
 from msapipe.fusion import fusion_models
+from msapipe.fusion._base import FusionModel
 from msapipe.train.data import load_data
 from msapipe.train.loop import Line, Loop
 from msapipe.train.settings import Settings
@@ -59,6 +67,7 @@ class Row:
     ours: list[Epoch] = field(default_factory=list)
     mmsa: dict[int, list[Epoch]] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
+    bound: dict[str, float] = field(default_factory=dict)
 
 
 def lengths(count: int, steps: Mapping[str, int], full: bool, random: np.random.Generator) -> dict[str, np.ndarray]:
@@ -112,11 +121,48 @@ def ours(model: str, path: Path, epochs: int, threads: int, folder: Path) -> Non
         Loop(built, *tables, Settings(epochs=epochs, patience=10**6), make_fabric(), Path(kept), tell).run()
     seconds = [tuple(np.subtract(after, before)) for before, after in pairwise(ends)]
     parameters = sum(part.numel() for part in built.parameters() if part.requires_grad)
-    print(json.dumps({"seconds": seconds, "parameters": parameters}))
+    print(json.dumps({"seconds": seconds, "parameters": parameters, "bound": bound(built, tables, folder, parameters)}))
 
 
-def run(threads: int, *command: object) -> tuple[list[Epoch], int]:
-    """Run one of the two programs: its epochs after the first, and how many parameters learn.
+def bound(model: FusionModel, tables: list[TensorTable], folder: Path, parameters: int) -> dict[str, float]:
+    """Seconds of an epoch's multiplications and of its optimiser's memory, and the multiplications themselves."""
+    steps = 0
+
+    def count(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    hook = register_optimizer_step_post_hook(count)
+    with FlopCounterMode(display=False) as counter, tempfile.TemporaryDirectory(dir=folder) as kept:
+        Loop(model, *tables, Settings(epochs=1, patience=10**6), make_fabric(), Path(kept), lambda _: None).run()
+    hook.remove()
+    flops = counter.get_total_flops()
+    # Adam reads a parameter, its gradient and two moments, and writes all but the gradient: seven floats.
+    return {
+        "GFLOP": flops / 1e9,
+        "multiplying": flops / matrix_peak(),
+        "optimiser": steps * parameters * 7 * 4 / memory_speed(),
+    }
+
+
+def matrix_peak(size: int = 2048) -> float:
+    """FLOP/s of a large matrix product in float32."""
+    one, other = torch.randn(size, size), torch.randn(size, size)
+    return 2 * size**3 / _least(lambda: torch.mm(one, other))
+
+
+def memory_speed(floats: int = 1 << 26) -> float:
+    """Bytes a second of a sum of two arrays in place."""
+    one, other = torch.zeros(floats), torch.ones(floats)
+    return 3 * 4 * floats / _least(lambda: one.add_(other))
+
+
+def _least(call: Callable[[], object]) -> float:
+    return min(timeit(call, number=1) for _ in range(5))
+
+
+def run(threads: int, *command: object) -> tuple[list[Epoch], dict[str, Any]]:
+    """Run one of the two programs: its epochs after the first, and all that it says.
 
     Threads that wait sleep: spinning ones measure whatever else the machine does.
     """
@@ -125,7 +171,7 @@ def run(threads: int, *command: object) -> tuple[list[Epoch], int]:
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stderr}")
     found = json.loads(done.stdout.splitlines()[-1])
-    return [(wall, cpu) for wall, cpu in found["seconds"]], found["parameters"]
+    return [(wall, cpu) for wall, cpu in found["seconds"]], found
 
 
 def median(epochs: list[Epoch], which: int = 0) -> float:
@@ -147,6 +193,10 @@ def cells(model: str, kind: str, row: Row) -> dict[str, object]:
     for which, name in enumerate(("ratio", "ratio of CPU s")):
         least = min((median(part, which) for part in row.mmsa.values()), default=None)
         table[name] = "-" if least is None else f"{least / median(row.ours, which):.2f}"
+    floor = row.bound["multiplying"] + row.bound["optimiser"]
+    table["GFLOP an epoch"] = f"{row.bound['GFLOP']:.0f}"
+    table["bound, s (multiplying + optimiser)"] = f"{row.bound['multiplying']:.2g} + {row.bound['optimiser']:.2g}"
+    table["ours is at"] = f"{floor / median(row.ours):.0%}"
     return table | {f"parameters {name}": f"{count:,}" for name, count in row.parameters.items()}
 
 
@@ -158,9 +208,11 @@ def measure(asked: argparse.Namespace, model: str, kind: str, path: Path, folder
     for _ in range(asked.rounds):
         for workers in asked.workers if asked.mmsa else ():
             command = (asked.mmsa, here.with_name("_mmsa_epoch.py"), model, path, kind, workers, *rest)
-            epochs, row.parameters["MMSA"] = run(asked.threads, *command)
+            epochs, told = run(asked.threads, *command)
+            row.parameters["MMSA"] = told["parameters"]
             row.mmsa.setdefault(workers, []).extend(epochs)
-        epochs, row.parameters["ours"] = run(asked.threads, sys.executable, here, "--ours", model, path, *rest)
+        epochs, told = run(asked.threads, sys.executable, here, "--ours", model, path, *rest)
+        row.parameters["ours"], row.bound = told["parameters"], told["bound"]
         row.ours.extend(epochs)
     for name, count in row.parameters.items():
         if count != PARAMETERS[model]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from msapipe.api import Pipeline, load
 from msapipe.pipeline.run import Outcome
@@ -20,6 +21,10 @@ from tests.outside import OUTSIDE, left_out
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_media"
 SHARED = ROOT.parent / "shared"
+
+# A busy machine must fail no test.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True, scope="session")

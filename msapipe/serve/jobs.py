@@ -243,31 +243,35 @@ class Desk:
 
     async def _score(self, scorer: Scores, job: Job) -> None:
         """Pass all events to a job; afterwards it is finished, and the scorer is ready for another one."""
-        whole = False
+        last: dict[str, Any] | None = None
+        why = ("internal", f"{job.name}: it was given up")
         try:
             async with asyncio.timeout(self.limits.seconds):
                 async for event in scorer.events(job.request):
-                    if not job.finished:
+                    if event["event"] != "progress":
+                        last = event
+                    elif not job.finished:
                         job.tell(event)
-                    whole = event["event"] != "progress"
         except TimeoutError:
             limit = f"{self.limits.seconds:g} s"
-            job.fail("time", f"{job.name}: scoring it took longer than the limit of {limit}; send a shorter clip")
+            why = "time", f"{job.name}: scoring it took longer than the limit of {limit}; send a shorter clip"
         except (Unavailable, OSError) as error:
-            job.fail("unavailable", str(error))
+            why = "unavailable", str(error)
         except MsapipeError as error:
-            job.fail("clip", str(error))
+            why = "clip", str(error)
         finally:
-            if not whole:
+            if last is None:
                 await scorer.stop()
-            job.fail("internal", f"{job.name}: it was given up")
-            if self._on_end is not None:
-                self._on_end(job)
-            # The upload is not needed any more; its report is.
+            # Delete the upload before anybody hears of the end; the report stays.
             if job.request.page is None:
                 await asyncio.to_thread(shutil.rmtree, job.folder, True)
             elif job.request.clip.is_relative_to(job.folder):
                 await asyncio.to_thread(job.request.clip.unlink, True)
+            if last is not None and not job.finished:
+                job.tell(last)
+            job.fail(*why)
+            if self._on_end is not None:
+                self._on_end(job)
 
     async def _sweep(self) -> None:
         while True:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from msapipe.engines._wire import runner_of, start_message
 
+from msapipe.engines.wire import runner_of, start_message
 from msapipe.errors import ConfigError, FeatureMismatch
 from msapipe.formats import format_of
 from msapipe.pipeline.card import Card, check_features, model_folder, read_card, signature

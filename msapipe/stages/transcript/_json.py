@@ -298,7 +298,8 @@ def _each(one: Cue | Word) -> list[Word]:
     """A word, or those of a cue that stands where a word is expected."""
     if isinstance(one, Word):
         return [one]
-    return [Word(text, one.start, one.end, one.confidence, estimated=True) for text in one.text.split()]
+    end = one.start if one.end is None else one.end
+    return [Word(text, one.start, end, one.confidence, estimated=True) for text in one.text.split()]
 
 
 def _span(place: str, entry: dict[str, Any], problems: list[str]) -> tuple[float | None, float | None]:

@@ -301,6 +301,12 @@ def test_two_speakers_in_a_list_of_words_are_not_mixed(tmp_path: Path) -> None:
     assert read(tmp_path, "clip.json", json.dumps(flat)).text == "this is good no not really"
 
 
+def test_several_words_in_the_place_of_one_that_has_no_end(tmp_path: Path) -> None:
+    tree = {"segments": [{"start": 0, "end": 3, "words": [{"word": "this is", "start": 1}]}]}
+    found = read(tmp_path, "clip.json", json.dumps(tree))
+    assert [(word.text, word.start) for word in found.words] == [("this", 1), ("is", 1)]
+
+
 # Times and the length of the film
 
 
