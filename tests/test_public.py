@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 import msapipe
 
@@ -24,6 +27,14 @@ def test_public_names() -> None:
     for name in msapipe.__all__:
         assert getattr(msapipe, name) is not None
     assert dir(msapipe) == sorted(msapipe.__all__)
+
+
+def test_no_library_reports_its_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime's reports begin with a file of their session, ``.ses``."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    subprocess.run([sys.executable, "-c", "import msapipe, onnxruntime"], check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def _run(code: str) -> None:
