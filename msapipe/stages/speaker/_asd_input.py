@@ -108,7 +108,7 @@ def _stored(faces: FaceTracks, face: int) -> NDArray[np.uint8]:
 
 
 def cepstrum(samples: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
-    """MFCC of 16 kHz sound in [-1, 1]: float32 (rows, 13), row i begins at i / 100 s; silence after its end.
+    """MFCC of sound at 16000 Hz in [-1, 1]: float32 (rows, 13), row i begins at i / 100 s; silence after its end.
 
     Davis and Mermelstein (1980), equal to python_speech_features, on which the networks were trained: samples in 16-bit
     range, pre-emphasis 0.97, no window function, 26 filters, lifter 22; the first column is the log energy.

@@ -48,8 +48,8 @@ class Network:
     def scores(self, sound: Floats, pictures: NDArray[np.uint8], windows: Sequence[int]) -> Floats:
         """How likely each frame's face is speaking: float32 (T,), the logit averaged over passes.
 
-        sound: (4T, 13).   frames: (T, 112, 112) grey.   windows: seconds; for each one, the network runs over the whole
-        input in parts of about that length, none much shorter than the others.
+        sound: (4T, 13).   pictures: (T, 112, 112) grey.   windows: seconds; for each one, the network runs over the
+        whole input in parts of about that length, none much shorter than the others.
         """
         total = np.zeros(len(pictures), np.float64)
         for seconds in windows:

@@ -46,7 +46,7 @@ def turns(faces: FaceTracks, score: Floats, margin: float) -> tuple[Tracks, Flag
 
 
 def held(faces: FaceTracks, chosen: Tracks, uncertain: Flags) -> Tracks:
-    """Fill frames without a speaker with the previous speaker, or else the next one, if in sight."""
+    """Fill gaps in ``chosen`` with the previous speaker, or else the next one, if in sight."""
     in_sight = set(zip(faces.row.tolist(), faces.track.tolist(), strict=True))
     spoken = np.flatnonzero(chosen != NOBODY)
     out = chosen.copy()

@@ -65,8 +65,7 @@ def forced_path(log_probs: NDArray[np.floating], target: NDArray[np.int64], blan
 def _best(
     scores: NDArray[np.float64], skip: NDArray[np.float64], steps: NDArray[np.int8] | None = None
 ) -> NDArray[np.float64]:
-    """The best entry score of each state: (S,), from (S + 2,); ``steps`` gets the step (0, 1 or 2) from the previous
-    state."""
+    """The best entry score of each state: (S,), from (S + 2,); ``steps`` gets the steps taken (0 to 2)."""
     stay, one, two = scores[2:], scores[1:-1], scores[:-2] + skip
     best = np.maximum(np.maximum(stay, one), two)
     if steps is not None:
