@@ -6,7 +6,7 @@ MsapipeError
 ├── MediaError            a file cannot be opened or decoded
 │   ├── NotMedia          it is not a regular file, or holds neither sound nor pictures
 │   └── DecoderDied       the decoder crashed, hung or ran out of memory on it
-├── ConfigError           a pipeline file, a model card, an option or a parameter says something impossible
+├── ConfigError           a pipeline file, a model card, an option or a parameter is invalid
 │   └── UnknownName       no stage, model, pipeline or data set of that name
 ├── WeightsError          weights are missing, or are not the bytes they should be
 ├── MissingLibrary        a package, or a shared library that it needs, is not on this machine
@@ -46,7 +46,7 @@ class DecoderDied(MediaError):
 
 
 class ConfigError(MsapipeError, ValueError):
-    """A pipeline file, a model card, an option or a parameter says something impossible."""
+    """A pipeline file, a model card, an option or a parameter is invalid."""
 
 
 class UnknownName(ConfigError):

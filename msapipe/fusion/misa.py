@@ -21,7 +21,7 @@ from msapipe.fusion._distances import cmd, overlap
 from msapipe.fusion._packed import TwoBiLstms
 from msapipe.fusion._text_states import TextFusion, TextPool, states_of
 
-# Order of the tokens, and of a token's attention, as in the paper's code.
+# Order of the tokens; heads and inner dropout of their attention in the paper's code.
 ORDER = ("text", "vision", "audio")
 HEADS, INNER_DROPOUT = 2, 0.1
 

@@ -42,7 +42,7 @@ class Heard:
 
     @classmethod
     def of(cls, samples: NDArray[np.float32], header: dict[str, Any]) -> Heard:
-        """From the child's last message; ValueError, TypeError or KeyError if it is malformed."""
+        """Build it from the child's last message; ValueError, TypeError or KeyError if it is malformed."""
         tracks = tuple(
             Track(int(index), str(said), None if beside is None else str(beside))
             for index, said, beside in header["tracks"]
