@@ -21,8 +21,9 @@ class Lmf(FusionModel):
     """(B, T_m, D_m) per modality to vectors h_m, to one product per rank (B, rank), to scores (B,).
 
     score = sum over r of w_r times the product over m of ([1; h_m] . W_m^r), plus a bias; fewer modalities give a
-    product of fewer factors. hidden: units of text, audio and vision; the text's vector has half of its units.   lr,
-    factor_lr: learning rates of the rest and of the factors.
+    product of fewer factors.
+    hidden: units of text, audio and vision; the text's vector has half of its units.   factor_lr: learning rate of the
+    factors.   lr: of the rest.
 
     ``fusion_weights`` and ``fusion_bias`` are trained; MMSA's code has them in no optimiser group. As there, no dropout
     follows fusion. Other departures: see ``_subnet``.

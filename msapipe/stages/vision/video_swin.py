@@ -39,8 +39,8 @@ class VideoSwin(NeuralStage):
     ``fps``; a slower clip is used whole, with a note. times: from the start of a row's first frame to the start of the
     frame after its second.
 
-    Faces: a row is valid if one of its two frames has a face. A frame without one is replaced by the nearest one with a
-    face: a still face disturbs its neighbours less than a black one. Faces more than ``longest_gap`` seconds apart are
+    Faces: a row is valid if one of its two frames has a face. The nearest frame with a face replaces one without:
+    a still face disturbs its neighbours less than a black frame. Faces more than ``longest_gap`` seconds apart are
     processed as separate clips, and nothing is computed in between.
 
     Tiles: at most ``window`` frames are processed at once; the next tile begins ``overlap`` before the end of the last
