@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from msapipe.errors import MsapipeError
     from msapipe.types import Clip, FeatureSequence, Prediction, Recording
 
-# What each public name is imported from when it is first used, so that `import msapipe` costs nothing.
+# Modules of the public names. Each is imported on first use, so `import msapipe` stays cheap.
 _WHERE = {
     "Clip": "msapipe.types",
     "FeatureSequence": "msapipe.types",

@@ -1,4 +1,4 @@
-"""Put feature sequences on another time grid, and several channels side by side."""
+"""Resample feature sequences onto another time grid and concatenate the channels of a modality."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from msapipe.types import FeatureSequence, Transcript
 
-# How a pipeline's ``align`` begins that keeps rows as they are, up to a number of them.
+# Prefix of the ``align`` setting that keeps rows unchanged, up to a maximum number.
 THIN = "thin "
 
 
@@ -27,17 +27,17 @@ def word_grid(words: Transcript) -> NDArray[np.float64]:
 
 
 def resample(sequence: FeatureSequence, grid: NDArray[np.float64]) -> FeatureSequence:
-    """The mean of the valid rows that overlap each cell, weighted by the overlap; (T, D) to (N, D).
+    """Mean of the valid rows that overlap each cell, weighted by the overlap; (T, D) to (N, D).
 
-    grid: float64 (N, 2) seconds. A cell that no valid row overlaps is invalid and zero. A row or a cell without
-    length takes part as the instant that it is.
+    grid: float64 (N, 2) seconds. A cell that no valid row overlaps is invalid and zero. A row or cell of length zero
+    counts as an instant.
     """
     rows = np.flatnonzero(sequence.valid)
     values = sequence.values[rows].astype(np.float64)
     times = sequence.times[rows]
     out = np.zeros((len(grid), sequence.values.shape[1]))
     valid = np.zeros(len(grid), bool)
-    # Rows are ordered by start, not by end: the longest row says how far back a cell must look.
+    # Rows are sorted by start, not by end: the longest row tells how far back to look.
     longest = float((times[:, 1] - times[:, 0]).max()) if len(times) else 0.0
     for cell, (start, end) in enumerate(grid):
         first = int(np.searchsorted(times[:, 0], start - longest, "left"))
@@ -58,10 +58,10 @@ def _overlap(times: NDArray[np.float64], start: float, end: float) -> NDArray[np
 
 
 def concatenate(channels: Mapping[str, FeatureSequence]) -> FeatureSequence:
-    """Channels of one modality side by side, on the time grid of the first; their columns stay named.
+    """Concatenate the channels of one modality on the time grid of the first channel.
 
-    A step is valid where any channel is; the columns of a channel that saw nothing there are zero. Names become
-    "channel.column". A single channel is handed on with its boundaries written down.
+    A step is valid where any channel is valid; columns of channels that are invalid there are zero. Column names become
+    "channel.column", also for a single channel.
     """
     (first_name, first), *others = channels.items()
     parts = {first_name: first} | {
@@ -85,7 +85,7 @@ def concatenate(channels: Mapping[str, FeatureSequence]) -> FeatureSequence:
 
 
 def thinned(sequence: FeatureSequence, most: int) -> FeatureSequence:
-    """At most ``most`` rows, from the first to the last, at even spacing; a shorter sequence as it is."""
+    """At most ``most`` rows, evenly spaced from the first to the last; a shorter sequence is returned unchanged."""
     count = len(sequence.values)
     if count <= most:
         return sequence
@@ -98,9 +98,9 @@ def thinned(sequence: FeatureSequence, most: int) -> FeatureSequence:
 def align_channels(
     channels: dict[str, dict[str, FeatureSequence]], words: Transcript | None, to: str | int | None
 ) -> dict[str, FeatureSequence]:
-    """Channels of each modality on the pipeline's time grid, side by side.
+    """Concatenate the channels of each modality on the pipeline's time grid.
 
-    A clip without a word (or token) to align to has one step, which is all of it.
+    A clip without words (or tokens) to align to has a single step that covers the whole clip.
     """
     if to is None:
         return {name: concatenate(parts) for name, parts in channels.items()}

@@ -1,4 +1,4 @@
-"""The Python face of msapipe: what is computed, where it is kept and the model that scores it, in one object."""
+"""The Python API: a pipeline, its cache and the model that scores its features, in one object."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.pipeline.spec import PipelineSpec
 from msapipe.types import Clip, FeatureSequence, Prediction, Recording
 
-# What may be asked about: a stretch of a file, a file, or pictures and sound in memory.
+# Accepted inputs: a stretch of a file, a whole file, or frames and sound in memory.
 Given = Clip | Path | str | Recording
 
 
 class Pipeline:
-    """What a pipeline file says, at work. Use as a context manager, or call ``close``, to end its decoding process.
+    """A loaded pipeline. Use it as a context manager, or call ``close``, to end its decoding process.
 
     >>> with msapipe.load("pocket") as pipeline:
     ...     print(pipeline.predict("clip.mp4").score)
@@ -55,7 +55,7 @@ class Pipeline:
         self.close()
 
     def close(self) -> None:
-        """End the decoding process and take unfinished files away."""
+        """End the decoding process and delete unfinished files."""
         self._runner.close()
 
     def __repr__(self) -> str:
@@ -63,18 +63,18 @@ class Pipeline:
         return f"Pipeline({self.spec.name!r}, model {model!r}, device {self._runner.options.device!r})"
 
     def run(self, clips: Iterable[Given], progress: bool | None = None, jobs: int = 1) -> Iterator[Outcome]:
-        """Bring the features of clips into the cache, one outcome each; what is wrong with a clip is in it.
+        """Compute the features of clips into the cache; yields one outcome per clip, which also reports errors.
 
-        A folder stands for the media files in it. progress: draw a bar on standard error; None: of more than one clip,
-        on a terminal and in a notebook. jobs: worker processes, as ``msapipe extract --jobs``; 0: one a core, if that
-        pays. Several answer in order of completion, and their outcomes carry no features (the cache does).
+        A folder stands for its media files. progress: draw a progress bar on standard error; None: only for more than
+        one clip, on a terminal or in a notebook. jobs: worker processes, as in ``msapipe extract --jobs``; 0: one per
+        core, if that pays off. Several workers yield outcomes in order of completion, without features.
         """
         with ExitStack() as written:
             named = [written.enter_context(clip_of(one)) for given in clips for one in _below(given)]
             yield from with_bar(run_clips(self._runner, named, jobs), progress, len(named))
 
     def features(self, clip: Given) -> dict[str, FeatureSequence]:
-        """Features by modality ("text", "audio", "vision"); a modality without its source is left out.
+        """Features by modality ("text", "audio", "vision"); a modality without input is left out.
 
         Raises MediaError when the file cannot be read.
         """
@@ -95,14 +95,14 @@ class Pipeline:
         progress: bool | None = None,
         jobs: int = 1,
     ) -> Prediction | list[Prediction | MsapipeError]:
-        """The sentiment of a clip. Raises MediaError, or NothingToScore when no modality is there.
+        """The sentiment of a clip. Raises MediaError, or NothingToScore if the clip has no modality.
 
-        Of a list: one entry a clip, in order, of a folder in it those of its media files; where a clip cannot be
-        scored, the error that tells why stands in its place. progress, jobs: as in ``run``.
+        A list gives one entry per clip, in order; a folder in it stands for its media files. The entry of a clip that
+        cannot be scored is the exception that says why. progress, jobs: as in ``run``.
         """
         if isinstance(clip, list):
             if jobs != 1:
-                deque(self.run(clip, progress, jobs), 0)  # into the cache, from which they are scored here
+                deque(self.run(clip, progress, jobs), 0)  # fills the cache; scored from there below
                 progress = False
             return [
                 self._predict_or_why(one)
@@ -112,7 +112,7 @@ class Pipeline:
             return self.score(self._checked(one))
 
     def explain(self, clip: Given) -> Explanation:
-        """Why a clip's score is what it is: what each word adds, trust in each modality, gates and attention.
+        """Explain the score of a clip: contribution of each word, trust in each modality, gates and attention.
 
         Raises as ``predict`` does.
         """
@@ -122,11 +122,11 @@ class Pipeline:
             return explain(outcome, found, self._model(), self._runner)
 
     def score(self, outcome: Outcome) -> Prediction:
-        """The sentiment of a clip that was run already."""
+        """The sentiment of a clip that has already been run."""
         return self._model().predict(outcome, self.store)
 
     def plan(self, clip: Given) -> Plan:
-        """What would be done for a clip, and what is stored already."""
+        """What would be computed for a clip, and what is already cached."""
         with clip_of(clip) as one:
             return plan(one, self.spec, self.store)
 
@@ -139,7 +139,7 @@ class Pipeline:
         try:
             return self.predict(clip)
         except EndsRun:
-            raise  # no other clip of the list would fare better
+            raise  # every other clip would fail too
         except MsapipeError as error:
             return error
 
@@ -152,7 +152,7 @@ class Pipeline:
 
 @contextmanager
 def clip_of(given: Given) -> Iterator[Clip]:
-    """A whole file as a clip, called by its name; a recording as a file that is there for so long."""
+    """A whole file as a clip named after it; a recording as a temporary file."""
     if isinstance(given, Recording):
         with tempfile.TemporaryDirectory(prefix="msapipe-") as folder:
             path = Path(folder) / "recording.mov"
@@ -163,7 +163,7 @@ def clip_of(given: Given) -> Iterator[Clip]:
 
 
 def _below(given: Given) -> Iterator[Given]:
-    """The clips of a folder, or what was given."""
+    """The clips of a folder, or ``given`` itself."""
     if isinstance(given, (str, Path)) and Path(given).is_dir():
         yield from only_clips(find_clips([str(given)]))
     else:
@@ -179,12 +179,12 @@ def load(
     allow_mismatch: bool = False,
     offline: bool = False,
 ) -> Pipeline:
-    """A pipeline by its name or file; None: the one that ``model`` reads, else pocket.
+    """Load a pipeline by name or file. None: the pipeline that ``model`` was trained on, else pocket.
 
-    model: a name or folder instead of the pipeline's own.   cache: a folder, or the address of one in a storage service
-    as fsspec knows it, "s3://bucket/msapipe" (default: MSAPIPE_CACHE, or the user's cache folder).   device: auto, cpu
-    or cuda:N.   allow_mismatch: score even with features that the model was not trained on.   offline: weights that
-    are not on this machine are an error, instead of being fetched.
+    model: a name or folder instead of the pipeline's own.   cache: a folder, or an fsspec address of a storage service
+    such as "s3://bucket/msapipe" (default: MSAPIPE_CACHE, or the user's cache folder).   device: auto, cpu or cuda:N.
+    allow_mismatch: score features that the model was not trained on.   offline: raise an error instead of downloading
+    weights.
     """
     options = Options(device=device, must_keep=False, offline=offline)
     return Pipeline(choose_spec(pipeline, model), cache, model, options, allow_mismatch)

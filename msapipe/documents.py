@@ -1,4 +1,4 @@
-"""YAML and JSON of strangers: read with bounds on size, depth and repetition, and shown with a bound on length."""
+"""Read untrusted YAML and JSON within bounds on size, depth and repetition, and shorten values for messages."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-# Characters of a YAML text, and of what it stands for once every alias is replaced by what it names.
+# Characters of a YAML text, and of its content after every alias is expanded.
 MOST_YAML, MOST_EXPANDED = 4_000_000, 8_000_000
-# Values in a YAML text, aliases replaced.
+# Values in a YAML text after aliases are expanded.
 MOST_VALUES = 200_000
-# Lists and mappings within one another.
+# Nesting depth of lists and mappings.
 MOST_DEPTH = 50
-# Characters of a JSON text: a header of safetensors may have no more.
+# Characters of a JSON text: the limit of a safetensors header.
 MOST_JSON = 100_000_000
 
 _NESTING = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
@@ -26,7 +26,7 @@ _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, 200, 200
 
 
 def text_of(path: Path, most: int) -> str:
-    """The UTF-8 text of a regular file of at most ``most`` bytes; raises OSError, and ValueError for any other."""
+    """The UTF-8 text of a regular file of at most ``most`` bytes; raises OSError, or ValueError for any other file."""
     found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):
         raise ValueError("this is no regular file")
@@ -38,7 +38,7 @@ def text_of(path: Path, most: int) -> str:
 
 
 def read_yaml(text: str) -> Any:
-    """Plain values of a YAML text; raises ValueError, a sentence on one line, for what is no YAML or passes a bound."""
+    """Plain values of a YAML text; raises ValueError (a one-line sentence) for invalid YAML or a passed bound."""
     import yaml
 
     if len(text) > MOST_YAML:
@@ -46,14 +46,14 @@ def read_yaml(text: str) -> Any:
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         _check_events(yaml.parse(text, Loader=loader))
-        return yaml.load(text, Loader=loader)  # the loader is a safe one
+        return yaml.load(text, Loader=loader)  # a safe loader
     except (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError) as error:
-        # A date such as 2001-99-99, and a number of 5,000 digits, are ValueErrors of the loader.
+        # The loader raises ValueError for a date such as 2001-99-99 or a number of 5,000 digits.
         raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from error
 
 
 def read_json(text: str | bytes) -> Any:
-    """Plain values of a JSON text; raises ValueError for what is no JSON or passes a bound."""
+    """Plain values of a JSON text; raises ValueError for invalid JSON or a passed bound."""
     if len(text) > MOST_JSON:
         raise ValueError(f"{len(text)} characters of JSON; at most {MOST_JSON} are read")
     if isinstance(text, bytes):
@@ -68,14 +68,14 @@ def read_json(text: str | bytes) -> Any:
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: of long ones the beginning."""
+    """A value as shown in messages; long ones are cut."""
     return _SHORT.repr(value)
 
 
 def _check_events(events: Iterable[Any]) -> None:
-    """Raise ValueError where a text nests too deeply or stands for too much; nothing of it is built.
+    """Raise ValueError if a text nests too deeply or expands to too much; no value is built.
 
-    The size of what an anchor names is known when it ends, so that an alias counts with all that it stands for.
+    The size of an anchored node is known when the node ends, so each alias counts with its full expansion.
     """
     import yaml
 
@@ -102,7 +102,7 @@ def _check_events(events: Iterable[Any]) -> None:
 
 
 def _add(open_: list[tuple[str | None, int, int, int]], values: int, letters: int, depth: int) -> None:
-    """Count what ends in the innermost open collection."""
+    """Add to the counts of the innermost open collection."""
     anchor, before, written, deepest = open_[-1]
     open_[-1] = (anchor, before + values, written + letters, max(deepest, depth))
     _bound("values", before + values, MOST_VALUES)

@@ -1,4 +1,4 @@
-"""Text of which nobody said how it is encoded: told by what it would say, or refused."""
+"""Detect the encoding of text by its content, or refuse to guess."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MARKS = (
     (b"\xfe\xff", "utf-16"),
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
-# What messages call an encoding, and the languages that it is meant for.
+# Encoding: its name in messages, and the languages that use it.
 _MEANT = {
     "gb18030": ("GBK", ("zh",)),
     "big5hkscs": ("Big5", ("zh",)),
@@ -33,7 +33,7 @@ _MEANT = {
     "cp1254": ("cp1254", ("tr",)),
     "cp1252": ("cp1252", ()),
 }
-# The commonest characters: a wrong reading gives rare ones of the same tables.
+# The commonest characters. A wrong encoding yields rare characters of the same tables.
 _COMMON = {
     "gb18030": "的一是不了在人有我他这个们中来上大为和国地到以说时要就"
     "出会可也你对生能而子那得于着下自之年过发后作里好很么没真",
@@ -58,12 +58,11 @@ _ENOUGH, _APART = 0.55, 0.1
 
 
 def decode_text(data: bytes, languages: tuple[str, ...] = ()) -> tuple[str, str]:
-    """The text of ``data`` and what its encoding is called; its line ends become newlines.
+    """Decode ``data``; returns the text with newline line ends, and the name of its encoding.
 
-    By its byte order mark, else UTF-16 by its zero bytes, else UTF-8 (of which some damaged bytes do not make another
-    encoding: they become U+FFFD), else the encoding in which it reads as a language. ``languages``: those that it is
-    likely to be in; their encodings win where two read well. Raises MediaError, as a part of a sentence, when it is
-    binary, or no encoding reads well, or two do.
+    Checks in order: byte order mark; UTF-16 by its zero bytes; UTF-8 (a few damaged bytes are allowed and become
+    U+FFFD); the encoding whose text looks most like a language. ``languages``: likely languages; their encodings win
+    when two fit. Raises MediaError (part of a sentence) if the data is binary, or if no encoding or more than one fits.
     """
     text, name = _by_mark(data) or _by_zeros(data) or _as_utf8(data) or _by_content(data, languages)
     text = text.removeprefix("\ufeff").rstrip("\0")
@@ -82,7 +81,7 @@ def _by_mark(data: bytes) -> tuple[str, str] | None:
 
 
 def _by_zeros(data: bytes) -> tuple[str, str] | None:
-    """UTF-16 without a mark: of ASCII signs, every second byte is zero."""
+    """UTF-16 without a byte order mark: every second byte of ASCII characters is zero."""
     head = data[: 1 << 16]
     pairs = len(head) // 2
     for name, zeros, others in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
@@ -94,14 +93,14 @@ def _by_zeros(data: bytes) -> tuple[str, str] | None:
 
 
 def _as_utf8(data: bytes) -> tuple[str, str] | None:
-    """UTF-8, also with some damaged bytes where most of what is not ASCII is whole."""
+    """UTF-8; some damaged bytes are allowed if most non-ASCII characters are intact."""
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         return data.decode("utf-8"), "UTF-8"
     except UnicodeDecodeError:
         text = data.decode("utf-8", "replace")
     whole = sum(char > "\x7f" and char != "\ufffd" for char in text)
-    # A truncated last character is one broken sign; text in another encoding has hardly a whole one.
+    # A truncated last character is one broken character. In other encodings hardly any character is valid UTF-8.
     return (text, "UTF-8 (damaged)") if whole >= 3 and text.count("\ufffd") <= 0.1 * whole + 1 else None
 
 
@@ -120,9 +119,9 @@ def _by_content(data: bytes, languages: tuple[str, ...]) -> tuple[str, str]:
 
 
 def _score(name: str, sample: bytes) -> float:
-    """How well the sample reads in an encoding, in [0, 1]."""
+    """How plausible the sample is in an encoding, in [0, 1]."""
     try:
-        # A sample may end within a character.
+        # A sample may be cut within a character.
         text = sample.decode(name) if len(sample) < 1 << 14 else sample[:-4].decode(name, "ignore")
     except UnicodeDecodeError:
         return 0.0
@@ -136,7 +135,7 @@ def _score(name: str, sample: bytes) -> float:
 
 
 def _latin(text: str, odd: list[str], letters: set[str]) -> float:
-    """Accented letters stand among plain ones; whole words of them are another script, read wrongly."""
+    """Accented letters among plain letters score; words made of them only are another script, decoded wrongly."""
     plausible = 0.0
     for match in re.finditer(r"\S+", text):
         word = match.group()
@@ -149,13 +148,13 @@ def _latin(text: str, odd: list[str], letters: set[str]) -> float:
 
 
 def _of_common(name: str, text: str, odd: list[str]) -> float:
-    """Single-byte alphabets: letters of it, no capitals within words, and the frequent ones frequent."""
+    """Score a single-byte alphabet by its letters, frequent letters, and the lack of capitals within words."""
     lower = [char.lower() for char in odd]
     known = [char for char in lower if char.isalpha() and _same_alphabet(char, _COMMON[name][0])]
     marks = sum(0x0E31 <= ord(char) <= 0x0E4E or 0x064B <= ord(char) <= 0x0652 for char in lower)
     turns = sum(a.islower() and b.isupper() for a, b in pairwise(text))
     mixed = sum(len(word) for word in re.findall(r"[a-zA-Z]+[^\W\d_a-zA-Z]+|[^\W\d_a-zA-Z]+[a-zA-Z]+", text))
-    capitals = sum(char.isupper() for char in odd)  # a wrong reading of small letters may be one of capitals
+    capitals = sum(char.isupper() for char in odd)  # a wrong encoding may turn small letters into capitals
     share = (len(known) + min(marks, len(known)) - 2 * turns - mixed - 0.3 * capitals) / len(lower)
     common = sum(char in _COMMON[name] for char in lower) / len(lower)
     return max(0.0, 0.5 * share + 0.5 * min(1.0, 1.4 * common))
@@ -166,7 +165,7 @@ def _same_alphabet(char: str, other: str) -> bool:
 
 
 def _chinese(name: str, text: str, odd: list[str]) -> float:
-    """Of the first, frequent level of the table, and some of the commonest characters."""
+    """Share of characters in the table's first (frequent) level, and of the commonest characters."""
     first = {"gb18030": ("gb2312", 0xB0, 0xD7), "big5hkscs": ("big5", 0xA4, 0xC6), "cp949": ("euc_kr", 0xB0, 0xC8)}
     table, low, high = first[name]
     level = sum(low <= (char.encode(table, "ignore") or b"\0")[0] <= high for char in odd) / len(odd)
@@ -175,7 +174,7 @@ def _chinese(name: str, text: str, odd: list[str]) -> float:
 
 
 def _japanese(name: str, text: str, odd: list[str]) -> float:
-    """Hiragana and full-width katakana among kanji."""
+    """Share of kana and kanji; full only if a third is kana."""
     kana = sum("\u3041" <= char <= "\u30ff" for char in odd) / len(odd)
     kanji = sum("\u4e00" <= char <= "\u9fff" for char in odd) / len(odd)
     return (kana + kanji) * min(1.0, 3 * kana)

@@ -6,7 +6,7 @@ MsapipeError
 ├── MediaError            a file cannot be opened or decoded
 │   ├── NotMedia          it is not a regular file, or holds neither sound nor pictures
 │   └── DecoderDied       the decoder crashed, hung or ran out of memory on it
-├── ConfigError           a pipeline file, a model card, an option or a parameter says something impossible
+├── ConfigError           a pipeline file, a model card, an option or a parameter is invalid
 │   └── UnknownName       no stage, model, pipeline or data set of that name
 ├── WeightsError          weights are missing, or are not the bytes they should be
 ├── MissingLibrary        a package, or a shared library that it needs, is not on this machine
@@ -21,9 +21,9 @@ MOST_LETTERS, _END = 4000, 800
 
 
 class MsapipeError(Exception):
-    """Base of all errors raised on purpose; its text is fit to be shown to a user as it is.
+    """Base of all errors raised on purpose; its text can be shown to a user unchanged.
 
-    Of a text that quotes something long (a value of a file, the reason of a library) the beginning and the end stay.
+    A long text (a quoted file value, a library's message) is cut in the middle.
     """
 
     def __str__(self) -> str:
@@ -46,23 +46,23 @@ class DecoderDied(MediaError):
 
 
 class ConfigError(MsapipeError, ValueError):
-    """A pipeline file, a model card, an option or a parameter says something impossible."""
+    """A pipeline file, a model card, an option or a parameter is invalid."""
 
 
 class UnknownName(ConfigError):
-    """No stage, model, pipeline or data set is called so."""
+    """There is no stage, model, pipeline or data set of this name."""
 
 
 class WeightsError(MsapipeError):
-    """Weights are missing, or their hash is not the stated one."""
+    """Weights are missing, or their hash differs from the stated one."""
 
 
 class EndsRun(MsapipeError):
-    """Something that no other clip of the run would escape: the run ends, instead of failing on each of them."""
+    """An error that every other clip would meet too: it ends the run instead of failing each clip."""
 
 
 class MissingWeights(WeightsError, EndsRun):
-    """Weights that must be fetched, or whose licence must be accepted, before a pipeline can run."""
+    """Weights must be downloaded, or their licence accepted, before a pipeline can run."""
 
 
 class MissingLibrary(MsapipeError, ImportError):
@@ -70,7 +70,7 @@ class MissingLibrary(MsapipeError, ImportError):
 
 
 class FeatureMismatch(MsapipeError):
-    """The features that a pipeline makes are not those a model was trained on."""
+    """The pipeline's features differ from those that the model was trained on."""
 
 
 class CacheError(EndsRun, OSError):

@@ -1,4 +1,4 @@
-"""Languages by the names that files and containers give them, and what a text itself says of its language."""
+"""Map the language names used by files and containers to codes, and detect the language of a text."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _SCRIPT = {
 }
 _LIKELY = {"CYRILLIC": "ru", "ARABIC": "ar", "DEVANAGARI": "hi", "CJK": "zh", "KANA": "ja"}
 
-# The words of each language that fill a third of any of its texts; none stands in two lists.
+# Words that make up a third of any text in their language; no word is in two lists.
 _FUNCTION_WORDS = {
     "en": "the and of to you that it was for is my with this have are not but be they we he she your what its it's",
     "de": "der das und ich nicht ist ein eine zu den mit sich auf für wir es von dem auch aber wie war hat sie sind",
@@ -103,15 +103,15 @@ def language_code(tag: object) -> str | None:
 
 
 def language_name(code: str) -> str:
-    """ "English" for "en"; the code itself when it is not known."""
+    """ "English" for "en"; the code itself if it is unknown."""
     return _NAMES[code].split()[0] if code in _NAMES else code
 
 
 def told_by_text(words: Iterable[str]) -> str | None:
-    """The language that the letters or the commonest words of a text show, or None where they show none.
+    """Detect the language of a text by its letters or function words; None if they do not tell.
 
-    By its script from two letters on; a language in Latin letters from eight words on, of which a quarter, and at
-    least four, are function words of that language alone, and three times as many as of English.
+    Other scripts need two letters. Languages in Latin letters need eight words; at least four of them, and a quarter,
+    must be function words of that language alone, and three times as many as of English.
     """
     found = [word.strip('.,!?;:"()¿¡«»“”').lower().replace("’", "'") for word in words]
     scripts = Counter(script for word in found for script in map(_script, word) if script)
@@ -144,7 +144,7 @@ def _by_script(scripts: Counter[str]) -> str | None:
 
 
 def may_be(language: str, told: str) -> bool:
-    """Whether a text that shows the language ``told`` may be in ``language``: the same, or another of that script."""
+    """Whether text detected as ``told`` may be in ``language``: the same language, or another of that script."""
     if language == told:
         return True
     script = _SCRIPT.get(told)

@@ -1,4 +1,4 @@
-"""Names to classes. A built-in thing is called as its file is, so there is no list to edit."""
+"""Map names to classes. Built-in classes are named after their files, so there is no list to maintain."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from msapipe.errors import ConfigError, UnknownName
 T = TypeVar("T")
 
 
-# Comparing costs the product of both lengths.
+# Comparing two names costs the product of their lengths.
 _LONGEST_NAME = 200
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """End of an error message: the nearest known name, if one is near, and the list of all."""
+    """End of an error message: the nearest known name, if there is a near one, and a list of all names."""
     known = sorted(set(known))
     near = difflib.get_close_matches(name, known, 1) if len(name) <= _LONGEST_NAME else []
     hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -35,8 +35,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 @cache
 def _entry_points(path: tuple[str, ...]) -> EntryPoints:
-    """Those of every package on ``path``: looking takes hundredths of a second, and each registry asks."""
-    return cast("EntryPoints", entry_points())  # in Python 3.11 of another type, which is asked alike
+    """Entry points of the packages on ``path``; cached, since the search takes hundredths of a second."""
+    return cast("EntryPoints", entry_points())  # Python 3.11 returns another type with the same interface
 
 
 class Registry(Generic[T]):
@@ -52,7 +52,7 @@ class Registry(Generic[T]):
     def where(self) -> dict[str, str]:
         """Name to "module" or "module:attribute", sorted; imports none of them.
 
-        Raises ConfigError when a plug-in takes a name that is taken.
+        Raises ConfigError if a plug-in uses a name that is already taken.
         """
         spec = find_spec(self.package)
         folders = list(spec.submodule_search_locations or []) if spec else []
@@ -72,7 +72,7 @@ class Registry(Generic[T]):
         return dict(sorted(found.items()))
 
     def get(self, name: str) -> type[T]:
-        """The class called ``name``; raises UnknownName with the nearest known one."""
+        """The class called ``name``; raises UnknownName, which suggests the nearest known name."""
         where = self.where()
         if name not in where:
             raise UnknownName(f"no {self.kind} is called {name!r}{did_you_mean(name, where)}")
@@ -96,18 +96,18 @@ class Registry(Generic[T]):
         return own[0]
 
     def about(self, name: str) -> str:
-        """First line of the docstring of a module, read without importing it; plug-ins say where they are from."""
+        """First line of a module's docstring, read without importing it; for a plug-in, where it comes from."""
         tree = self._read(name)
         if tree is None:
             return f"plug-in {self.where()[name]}"
         return (ast.get_docstring(tree) or "").partition("\n")[0]
 
     def keys(self, name: str, attribute: str) -> list[str]:
-        """Keys of a dictionary that a class of the module writes out, read without importing it; [] where none does."""
+        """Keys of a dictionary literal in a class of the module, read without importing it; [] if there is none."""
         return [str(key.value) for key, _ in self._written(name, attribute) if isinstance(key, ast.Constant)]
 
     def facts(self, name: str, attribute: str) -> dict[str, object]:
-        """The same dictionary where its values are constants; {} where no class writes one out."""
+        """The same dictionary if its values are constants; {} if no class has one."""
         return {
             str(key.value): value.value
             for key, value in self._written(name, attribute)
@@ -131,7 +131,7 @@ class Registry(Generic[T]):
         ]
 
     def _read(self, name: str) -> ast.Module | None:
-        """The text of a module of ours; None for a plug-in."""
+        """Parsed source of a built-in module; None for a plug-in."""
         where = self.where()[name]
         spec = find_spec(where) if ":" not in where and where.startswith("msapipe.") else None
         if spec is None or spec.origin is None:

@@ -1,4 +1,4 @@
-"""Where the pipelines and model folders of msapipe are: in the wheel, or beside the package in a checkout."""
+"""Location of the bundled pipelines and model folders: in the wheel, or beside the package in a checkout."""
 
 from __future__ import annotations
 

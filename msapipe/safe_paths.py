@@ -1,4 +1,4 @@
-"""Whether a path stays below a folder when all links are followed: what was unpacked from an archive may hold links."""
+"""Check that a path stays within a folder once links are followed: unpacked archives may contain links."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 
 def leads_out(path: Path, root: Path) -> bool:
-    """Whether ``path``, its links followed, lies outside ``root``; also where that cannot be told (a circle of links).
+    """Whether ``path`` leads outside ``root`` once links are followed; True also for a circle of links.
 
-    ``root`` itself may be a link: it was named by the user.
+    ``root`` itself may be a link, since the user named it.
     """
     try:
         return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
@@ -19,9 +19,9 @@ def leads_out(path: Path, root: Path) -> bool:
 
 
 def member(group: Any, name: str) -> Any:
-    """What an HDF5 group (h5py) holds under a name, of this very file; raises KeyError when absent.
+    """The member ``name`` of an HDF5 group (h5py), stored in the same file; raises KeyError if absent.
 
-    HDF5 knows links to other files, and arrays whose bytes lie in other files, as far as /etc: ValueError for both.
+    HDF5 can link to other files and store arrays in other files, even in /etc: ValueError for both.
     """
     link = group.get(name, getlink=True)
     if link is not None and type(link).__name__ != "HardLink":

@@ -1,6 +1,6 @@
-"""Fusion models. One file per paper; the name of the file is the name of the model.
+"""Fusion models. One file per paper, named after the model.
 
-This is the only room beside train/ in which torch is imported when a module is.
+Only this package and train/ import torch at module level.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ def fusion_models() -> Registry[FusionModel]:
     """The registry of fusion models; imports torch."""
     from msapipe.fusion._base import FusionModel
 
-    base: type[FusionModel] = FusionModel  # type: ignore[type-abstract]  # the registry hands out classes, it makes none
+    base: type[FusionModel] = FusionModel  # type: ignore[type-abstract]  # the registry instantiates none
     return Registry("fusion model", __name__, base, "msapipe.fusion")

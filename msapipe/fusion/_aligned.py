@@ -1,7 +1,7 @@
-"""Sequences of unlike rates on one time grid, and the last step of a sequence.
+"""Put sequences of different rates on one time grid, and take the last step of a sequence.
 
-A clip's sequence ends at its last valid step. What is masked out before that (nobody seen, nothing heard) stays in
-its place as a step of zeros, so that the modalities keep their common time.
+A clip's sequence ends at its last valid step. Masked steps before it (no face, silence) remain as zero steps, so that
+the modalities keep a common time axis.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from msapipe.fusion._base import Batch
 
 
 def lengths(mask: Tensor) -> Tensor:
-    """Steps up to the last valid one, 0 where there is none: bool (B, T) to int64 (B,)."""
+    """Number of steps up to the last valid one, 0 if there is none: bool (B, T) to int64 (B,)."""
     return (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(dim=1)
 
 
 def last_step(states: Tensor, mask: Tensor) -> Tensor:
-    """The state at each clip's last valid step, the first one where there is none: (B, T, H), (B, T) to (B, H)."""
+    """The state at each clip's last valid step, or at the first step without one: (B, T, H), (B, T) to (B, H)."""
     at = (lengths(mask) - 1).clamp(min=0)
     return states[torch.arange(len(states), device=states.device), at]
 
 
 def one_grid(batch: Batch, names: Sequence[str], most: int | None = None) -> tuple[dict[str, Tensor], Tensor]:
-    """Average every modality into the same number of windows: name to (B, N, D_m), and bool (B, N).
+    """Average every modality into the same number of windows: name to (B, N, D_m), and mask (B, N).
 
-    A clip has as many windows as its text has steps, without text as its shortest modality has, and one when it has
-    nothing at all; never more than ``most``. Windows split a clip's own length evenly, as in adaptive pooling: where
-    lengths agree nothing changes. A window in which nothing is valid is zero. ``batch`` is standardised.
+    The number of windows is that of the text's steps, without text that of the shortest modality, and 1 for an empty
+    clip; at most ``most``. Windows split a clip's own length evenly, as in adaptive pooling; if lengths agree, nothing
+    changes. A window without a valid step is zero. ``batch`` is standardised.
     """
     ends = {name: lengths(batch.mask[name]) for name in names}
     count = _windows(ends, most)
@@ -40,7 +40,7 @@ def one_grid(batch: Batch, names: Sequence[str], most: int | None = None) -> tup
 
 
 def _windows(ends: dict[str, Tensor], most: int | None) -> Tensor:
-    """How many windows each clip has: lengths (B,) of each modality to int64 (B,)."""
+    """Number of windows of each clip: lengths (B,) of each modality to int64 (B,)."""
     stacked = torch.stack(list(ends.values()))
     unbounded = torch.iinfo(stacked.dtype).max
     count = stacked.masked_fill(stacked == 0, unbounded).amin(dim=0)

@@ -1,7 +1,7 @@
-"""Attention and transformer layers that know what is padding, for every model here that attends.
+"""Attention and transformer layers with padding masks, for all models.
 
-Vaswani et al., "Attention Is All You Need" (2017). Masks are True where a step is valid. A row of queries without
-any key it may see gets zeros from attention, so that a missing modality adds nothing and nothing becomes NaN.
+Vaswani et al., "Attention Is All You Need" (2017). Masks are True for valid steps. A query without any visible key gets
+zeros from attention, so that a missing modality adds nothing and causes no NaN.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from msapipe.fusion._dropout import kept
 
 Norm = Literal["pre", "post"]
 
-# Narrower heads are filled with zeros up to this: the kernels take half the time, and the numbers stay.
+# Narrower heads are zero-padded to this width: the kernels take half the time, with equal results.
 LANE = 16
 
 
 @dataclass(frozen=True)
 class Dropout:
-    """Shares dropped in training.
+    """Dropout rates in training.
 
-    embed: of what enters an encoder.   attention: of the pairs of steps.   hidden: of the units of a feed-forward net.
-    residual: of what a sublayer adds.
+    embed: on an encoder's input.   attention: on the attention weights.   hidden: on a feed-forward network's units.
+    residual: on the output of a sublayer.
     """
 
     embed: float = 0.0
@@ -46,11 +46,11 @@ NO_DROPOUT = Dropout()
 
 
 class Attention(nn.Module):
-    """Scaled dot-product attention with several heads: (B, Tq, width) to (B, Tq, width).
+    """Multi-head scaled dot-product attention: (B, Tq, width) to (B, Tq, width).
 
-    The parameters are those of ``nn.MultiheadAttention``. Dropout takes away the same pairs of steps in all heads and
-    lets the weights of what is left sum to one (Zehui et al., "DropAttention", 2019), never a row's last pair: the
-    weights need not exist as a tensor, which for hundreds of steps is most of the time and the memory.
+    The parameters are those of ``nn.MultiheadAttention``. Dropout removes the same pairs of steps in all heads and
+    renormalises the remaining weights (Zehui et al., "DropAttention", 2019); it never removes a row's last pair. So the
+    weights need not be materialised, which for hundreds of steps would take most of the time and memory.
     """
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
@@ -64,9 +64,9 @@ class Attention(nn.Module):
         self.out_proj = xavier(nn.Linear(width, width))
 
     def forward(self, queries: Tensor, mask: Tensor, keys: Tensor | None = None) -> Tensor:
-        """Attend to ``keys`` (B, Tk, width), without them to the queries themselves.
+        """Attend to ``keys`` (B, Tk, width), or to the queries themselves without keys.
 
-        mask: bool (B, Tk), the valid keys, or (B, Tq, Tk), the keys that each query may see.
+        mask: bool (B, Tk), the valid keys, or (B, Tq, Tk), the visible keys of each query.
         """
         width = queries.shape[2]
         if keys is None:
@@ -79,7 +79,7 @@ class Attention(nn.Module):
         seen = pairs.any(dim=-1, keepdim=True)
         if self.training and self.dropout:
             pairs = self._thinned(pairs, queries.shape[1])
-        # Where nothing is seen all is, and taken back below: softmax over nothing has no gradient.
+        # Rows without a visible key see all keys and are zeroed below: softmax over nothing has no gradient.
         found = functional.scaled_dot_product_attention(
             query, key, value, attn_mask=pairs | ~seen, scale=(width // self.heads) ** -0.5
         )
@@ -98,13 +98,13 @@ class Attention(nn.Module):
         return parts.permute(2, 0, 3, 1, 4).unbind(0)
 
     def _thinned(self, pairs: Tensor, steps: int) -> Tensor:
-        """The pairs (B, 1, Tq or 1, Tk) that dropout leaves, (B, 1, Tq, Tk)."""
+        """The pairs (B, 1, Tq or 1, Tk) left by dropout, (B, 1, Tq, Tk)."""
         left = pairs & kept((len(pairs), 1, steps, pairs.shape[-1]), self.dropout, pairs.device)
         return torch.where(left.any(dim=-1, keepdim=True), left, pairs)
 
 
 class Attend(nn.Module):
-    """Attention with its residual: pre-norm x + A(LN x, LN y), or post-norm LN(x + A(x, y)); (B, T, width) stays."""
+    """Attention with a residual: pre-norm x + A(LN x, LN y), or post-norm LN(x + A(x, y)); keeps (B, T, width)."""
 
     def __init__(self, width: int, heads: int, *, norm: Norm = "pre", dropout: Dropout = NO_DROPOUT) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Attend(nn.Module):
         self.drop = nn.Dropout(dropout.residual)
 
     def forward(self, x: Tensor, mask: Tensor, keys: Tensor | None = None) -> Tensor:
-        """``mask`` and ``keys`` as in Attention; the one norm serves queries and keys."""
+        """``mask`` and ``keys`` as in Attention; queries and keys share the norm."""
         if not self.pre:
             return self.norm(x + self.drop(self.attention(x, mask, keys)))  # type: ignore[no-any-return]
         keys = None if keys is None else self.norm(keys)
@@ -122,7 +122,7 @@ class Attend(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers, ReLU between them, with their residual: (B, T, width) stays. hidden: units, 4 widths if 0."""
+    """Two linear layers with ReLU and a residual: keeps (B, T, width). hidden: units, 4 * width if 0."""
 
     def __init__(self, width: int, hidden: int = 0, *, norm: Norm = "pre", dropout: Dropout = NO_DROPOUT) -> None:
         super().__init__()
@@ -134,14 +134,14 @@ class FeedForward(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Each step by itself."""
+        """Apply to each step."""
         if not self.pre:
             return self.norm(x + self.layers(x))  # type: ignore[no-any-return]
         return x + self.layers(self.norm(x))  # type: ignore[no-any-return]
 
 
 class Layer(nn.Module):
-    """A transformer layer, over itself or over other keys: (B, T, width) stays."""
+    """A transformer layer with self-attention or cross-attention: keeps (B, T, width)."""
 
     def __init__(
         self, width: int, heads: int, hidden: int = 0, *, norm: Norm = "pre", dropout: Dropout = NO_DROPOUT
@@ -156,11 +156,10 @@ class Layer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """``depth`` layers over a sequence, or of a sequence over another: (B, T, width) stays, zero where masked out.
+    """``depth`` layers of self-attention or cross-attention: keeps (B, T, width), zero where masked.
 
-    scale: what the input is multiplied by before sine positions are added.   positions: whether they are.
-    first: the first one.   causal: a step sees only what is not after it (see ``causal``).   A pre-norm encoder ends
-    with a norm.
+    scale: factor on the input before sine positions are added.   positions: whether they are added.
+    first: the first position.   causal: hide later steps (see ``causal``).   A pre-norm encoder ends with a norm.
     """
 
     def __init__(
@@ -185,7 +184,7 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
 
     def forward(self, x: Tensor, mask: Tensor, keys: Tensor | None = None, key_mask: Tensor | None = None) -> Tensor:
-        """mask: bool (B, T).   keys, key_mask: (B, Tk, width) and (B, Tk), the same for every layer, or None."""
+        """mask: bool (B, T).   keys, key_mask: (B, Tk, width) and (B, Tk), shared by all layers, or None."""
         allowed = mask if key_mask is None else key_mask
         if self.causal:
             allowed = causal(mask, allowed)
@@ -204,7 +203,7 @@ class Encoder(nn.Module):
 
 
 def sine_positions(like: Tensor, first: int = 0) -> Tensor:
-    """Sines, then cosines, of wavelengths from 2 pi to 20,000 pi steps: for (B, T, D), (T, D); an odd column is 0.
+    """Sine, then cosine columns, wavelengths 2 pi to 20,000 pi steps: for (B, T, D), (T, D); an odd column is 0.
 
     first: the position of the first step.
     """
@@ -217,9 +216,9 @@ def sine_positions(like: Tensor, first: int = 0) -> Tensor:
 
 
 def causal(queries: Tensor, keys: Tensor) -> Tensor:
-    """Which valid keys a query may see: bool (B, Tq), (B, Tk) to (B, Tq, Tk).
+    """The visible keys of each query: bool (B, Tq), (B, Tk) to (B, Tq, Tk).
 
-    Those up to its own step, and as many more as the clip's two lengths differ by, as in Tsai et al. (2019).
+    Keys up to the query's own step, plus the difference of the clip's two lengths, as in Tsai et al. (2019).
     """
     more = (lengths(keys) - lengths(queries)).abs().view(-1, 1, 1)
     step = torch.arange(max(queries.shape[1], keys.shape[1]), device=keys.device)

@@ -20,10 +20,10 @@ Four = tuple[float, float, float, float]
 
 
 class AvMcBase(TextFusion):
-    """A vector a modality to a score of its own each, and their hidden states side by side to the clip's.
+    """One vector and score per modality; the clip's score is computed from their concatenated hidden states.
 
-    The clip's score is a sigmoid over the output range. The losses are weighted by ``tasks``: of the clip, text, audio
-    and vision; clips without a label of a task do not count in it.
+    The clip's score is a sigmoid over the output range. ``tasks`` weights the losses of the clip, text, audio and
+    vision; clips without a label of a task are left out of its loss.
     """
 
     nets: nn.ModuleDict
@@ -33,7 +33,7 @@ class AvMcBase(TextFusion):
     def add_inputs(
         self, hidden: Three, text: TextStates | None, net: Callable[[int, int], nn.Module]
     ) -> dict[str, int]:
-        """A layer behind the text and a net for each other modality; their widths."""
+        """Add a layer on the text and a network for each other modality; returns their widths."""
         check_sizes(hidden=hidden)
         self.read_text(text)
         sizes = {name: size for name, size in zip(MODALITIES, hidden, strict=True) if name in self.dims}
@@ -52,7 +52,7 @@ class AvMcBase(TextFusion):
         concentration: float,
         rates: Four,
     ) -> None:
-        """Heads over vectors of these widths; ``rates``: of text, audio, vision and all the rest."""
+        """Add heads on vectors of these widths; ``rates``: of text, audio, vision and the rest."""
         low, high = output_range
         if not low < high:
             raise ConfigError(f"output_range: found {low} to {high}, expected the smaller number first")
@@ -68,7 +68,7 @@ class AvMcBase(TextFusion):
         self.fusion = TaskHead(sum(sizes[name] for name in widths), fusion_units, dropout, relu=False)
 
     def scored(self, vectors: Mapping[str, Tensor]) -> Output:
-        """What is said of vectors (B, d_m)."""
+        """Scores from vectors (B, d_m)."""
         own: dict[str, Said] = {name: self.heads[name](vector) for name, vector in vectors.items()}
         hidden = torch.cat([said.first if self.first else said.second for said in own.values()], dim=1)
         whole = self.fusion(hidden)
@@ -79,14 +79,14 @@ class AvMcBase(TextFusion):
         )
 
     def errors(self, output: Output, labels: Mapping[str, Tensor]) -> Tensor:
-        """Sum over tasks of weight times mean absolute error: ()."""
+        """Weighted sum of the tasks' mean absolute errors: ()."""
         total = self.tasks["M"] * absolute_error(output.score, labels["M"])
         for name, said in output.unimodal.items():
             total = total + self.tasks[name] * absolute_error(said, labels[name[0].upper()])
         return total
 
     def share(self) -> Tensor:
-        """How much of a clip is left in a mixture: a draw of Beta's distribution, ()."""
+        """The mixing coefficient, drawn from a Beta distribution: ()."""
         return torch.distributions.Beta(self.concentration, self.concentration).sample()
 
     def phases(self) -> tuple[Phase, ...]:
@@ -100,17 +100,17 @@ class AvMcBase(TextFusion):
 
     @classmethod
     def params_of(cls, scale: tuple[float, float]) -> dict[str, Any]:
-        """Scores lie where labels do."""
+        """The output range is that of the labels."""
         return {"output_range": scale}
 
     @classmethod
     def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
-        """Each modality learns by labels of its own."""
+        """Requires a label of each modality."""
         if not given.labels & {"T", "A", "V"}:
             return "no clip has a label T, A or V of a modality by itself, by which it learns; label.csv may hold them"
         return super().unfit(given, params)
 
 
 def mixed(rows: Tensor, share: Tensor, order: Tensor) -> Tensor:
-    """share times each row plus the rest of the row that ``order`` puts in its place: (B, ...) stays."""
+    """share times each row plus (1 - share) times the row given by ``order``: keeps (B, ...)."""
     return share * rows + (1 - share) * rows[order]

@@ -1,4 +1,4 @@
-"""What a fusion model reads and says."""
+"""The interface of fusion models: input, output and training settings."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from msapipe.types import FeatureSequence
 
 @dataclass
 class Batch:
-    """Clips side by side, padded on the right.
+    """A batch of clips, padded on the right.
 
     values: modality to float32 (B, T_m, D_m).   mask: modality to bool (B, T_m), True = valid step.
-    tokens: int64 (B, 3, L) word-piece ids, mask and segments for models that run a language model, or None.
-    labels: {"M", "T", "A", "V"} to float32 (B,), NaN where a clip has none.   index: int64 (B,), positions in the
-    training split.   standard: the columns are centred and scaled already.   times: modality to float32 (B, T_m, 2),
-    start and end of each step in seconds; empty where they are not known.   video: int64 (B,), which video each clip
-    is of, those of one video in the order of time; None: each clip is a video of its own.
+    tokens: int64 (B, 3, L) word-piece ids, attention mask and segment ids for language models, or None.
+    labels: {"M", "T", "A", "V"} to float32 (B,), NaN if missing.   index: int64 (B,), positions in the
+    training split.   standard: the columns are already standardised.   times: modality to float32 (B, T_m, 2),
+    start and end of each step in seconds; empty if unknown.   video: int64 (B,), the video of each clip;
+    clips of a video are in order of time; None: each clip is its own video.
     """
 
     values: dict[str, Tensor]
@@ -39,7 +39,7 @@ class Batch:
         return len(next(iter(self.values.values())))
 
     def some(self, which: Tensor) -> Batch:
-        """Some of the clips, by their places in the batch, int64 (n,)."""
+        """Select clips by index, int64 (n,)."""
         return replace(
             self,
             values={name: part[which] for name, part in self.values.items()},
@@ -50,7 +50,7 @@ class Batch:
         )
 
     def without(self, modality: str) -> Batch:
-        """The same clips with one modality switched off: zero and masked out."""
+        """The same clips with one modality zeroed and masked."""
         values = {**self.values, modality: torch.zeros_like(self.values[modality])}
         mask = {**self.mask, modality: torch.zeros_like(self.mask[modality])}
         return replace(self, values=values, mask=mask)
@@ -58,15 +58,14 @@ class Batch:
 
 @dataclass
 class Output:
-    """What a model says of a batch.
+    """A model's output for a batch.
 
-    score: float32 (B,) on the model's scale, NaN in a phase of training that asks for other things.
-    unimodal: modality to (B,), what each says by itself.
-    features: name to (B, d), at least "fused" where there is one.   losses: name to scalar, unweighted.
-    diagnostics: gates, weights, attention, detached: (B, ...), or () for a number of the model.   interval: (B, 2),
-    low and high bound between which the label lies nine times in ten; None where the model cannot say.
-    classes: logits (B, C) of the classes between the model's ``class_edges``, lowest first; None for a model without
-    such a head.
+    score: float32 (B,) on the model's scale, NaN in a training phase that does not compute it.
+    unimodal: modality to (B,), the score from each modality alone.
+    features: name to (B, d), including "fused" if there is one.   losses: name to scalar, unweighted.
+    diagnostics: gates, weights, attention, detached: (B, ...), or () for a value of the model.   interval: (B, 2),
+    bounds of a 90% prediction interval of the label; None if the model gives none.
+    classes: logits (B, C) of the classes between the model's ``class_edges``, lowest first; None without such a head.
     """
 
     score: Tensor
@@ -80,11 +79,11 @@ class Output:
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that learn alike.
+    """Parameters with the same optimiser settings.
 
-    prefixes: beginnings of their names; of several groups the one with the longest fitting prefix has a parameter
-    ("" fits all).   lr: learning rate.   weight_decay: biases and one-dimensional weights are spared.   name: what
-    settings call it (``--set group.NAME.lr=``).
+    prefixes: prefixes of parameter names; a parameter belongs to the group with the longest matching prefix ("" matches
+    all).   lr: learning rate.   weight_decay: not applied to biases and one-dimensional weights.   name: used in
+    settings (``--set group.NAME.lr=``).
     """
 
     prefixes: tuple[str, ...] = ("",)
@@ -95,18 +94,18 @@ class Group:
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of training over the training split.
+    """One phase of training on the training split.
 
-    groups: what learns; a parameter that no prefix fits is frozen, and a module without any that learns is in eval
-    mode.   labels: only clips that have one of these take part; () is all of them.   mixed: every epoch begins with a
-    pass over all clips, in which the loss is asked for the phase "NAME_mixed".   batch: clips, of a model by video
-    videos.   schedule: constant, cosine (to
-    1e-6), linear (after ``warmup``, a share of all steps, down to 0), plateau (a tenth when ``patience`` / 2 epochs
-    bring nothing).   clip: bound of the gradient's norm, or with ``clip_by`` "value" of each of its numbers.
-    accumulate: batches a step; the rest of an epoch is a step.
-    monitor: what the best epoch is chosen by, over the validation split: mae, mae_T ..., loss (smaller is better),
-    acc2, corr, class_acc, class_f1_macro (larger is better); "last": the last epoch.   patience: epochs without a
-    better one, None: never stop.
+    groups: the trained parameters; a parameter that no prefix matches is frozen, and a module without trained
+    parameters is in eval mode.   labels: only clips with one of these take part; () is all of them.   mixed: every
+    epoch begins with a pass over all clips, with the loss of the phase "NAME_mixed".   batch: clips per batch, or
+    videos if the model reads by video.   schedule: constant, cosine (to 1e-6), linear (after ``warmup``, a share of all
+    steps, down to 0), plateau (a tenth after ``patience`` / 2 epochs without improvement).   clip: bound of the
+    gradient norm, or with ``clip_by`` "value" of each entry.
+    accumulate: batches per step; the rest of an epoch is a step.
+    monitor: validation metric that selects the best epoch: mae, mae_T ..., loss (smaller is better), acc2, corr,
+    class_acc, class_f1_macro (larger is better); "last": the last epoch.   patience: epochs without
+    improvement before stopping, None: never stop.
     """
 
     name: str = "all"
@@ -127,12 +126,11 @@ class Phase:
 
 @dataclass(frozen=True)
 class Given:
-    """What a data set has, for a model to say whether it can be trained on it.
+    """Properties of a data set that decide whether a model can be trained on it.
 
-    clips: of the training split.   labels: the letters that one of them has.   videos: clips of each of its videos;
-    empty when no clip says what it was cut from.   unaligned: a clip of which audio or vision has more steps than the
-    text, "" when there is none.   same_clock: the modalities of a clip end at about the same time.   low, high: ends
-    of the scale.
+    clips: in the training split.   labels: letters of the available labels.   videos: number of clips of each video;
+    empty if no clip names its video.   unaligned: a clip whose audio or vision has more steps than its text, or "".
+    same_clock: the modalities of a clip end at about the same time.   low, high: ends of the scale.
     """
 
     clips: int
@@ -146,10 +144,10 @@ class Given:
 
 @dataclass(frozen=True)
 class Preset:
-    """The settings that a source gives for one corpus.
+    """A source's settings for one corpus.
 
-    source: where they stand.   values: what ``--set`` takes, a parameter of the model or a setting of its training;
-    what the source leaves open is left out, and stays as the model has it.
+    source: where they are published.   values: as for ``--set``, model parameters or training settings; those that the
+    source does not state keep the model's defaults.
     """
 
     source: str
@@ -162,29 +160,29 @@ Batches = Callable[[], Iterable[Batch]]
 class FusionModel(nn.Module, ABC):
     """Scores clips from their features.
 
-    Built with the widths of its inputs, which come from the data, never from constants, and keyword parameters that
-    are its settings. Padding and batch mates never move a score; a modality without a valid step is missing, which
-    every model must bear. ``forward`` reads no label. What it normalises by are buffers of its own: begin ``forward``
-    with ``batch = self.standardized(batch)``.
+    Built with input widths, which come from the data, and keyword parameters as settings. Padding and other clips of a
+    batch never change a score; a modality without a valid step is missing, and every model must accept that.
+    ``forward`` reads no label. Normalisation constants are buffers of the model: begin ``forward`` with ``batch =
+    self.standardized(batch)``.
 
-    version: raise it whenever the same weights give other scores.
-    reads_tokens: it runs a language model over ``Batch.tokens``.
-    by_video: it reads a clip in its video: batches hold whole videos, and only other videos never move a score.
-    standardizes: it has the buffers of ``standardized``; a model that normalises in a way of its own has not.
-    idle: beginnings of names of parameters that the model's reference has and no score depends on; they are kept so
-    that its numbers of parameters and its weights fit.
-    raw: modalities that ``standardized`` leaves as they are, because an encoder of the model's own reads them (token
-    ids, sound, pictures); padding is then that encoder's to leave out.
-    presets: corpus ("mosi", "mosei", "sims", "sims_v2") to the settings of the model's source for it; a dictionary
-    written out in the class, so that it is listed without importing torch.
-    facts: what there is to know before choosing it, written out likewise: "paper", "year", "inputs" (tokens are ids for
-    a language model, or the features of one), whether they must be "aligned" to the words (one grid: they are averaged
-    to as many steps), "tasks", and "parameters" with text, audio and vision of 768, 5 and 20 columns and the paper's
-    own sizes, without a language model.
+    version: increase it if the same weights give other scores.
+    reads_tokens: it runs a language model on ``Batch.tokens``.
+    by_video: it reads clips in the context of their video: batches hold whole videos, and only other videos never
+    change a score.
+    standardizes: it has the buffers of ``standardized``; False for a model with its own normalisation.
+    idle: prefixes of parameters that exist in the reference but do not affect the score; they are kept so that
+    parameter counts and weights match.
+    raw: modalities that ``standardized`` leaves unchanged, because an encoder within the model reads them (token ids,
+    sound, images); that encoder must then handle padding.
+    presets: corpus ("mosi", "mosei", "sims", "sims_v2") to the published settings for it; a dictionary literal in the
+    class, so that it can be listed without importing torch.
+    facts: for choosing a model, also a literal: "paper", "year", "inputs" (tokens are ids for a language model, or its
+    features), whether they must be "aligned" to the words (one grid: they are averaged to as many steps), "tasks", and
+    "parameters" with text, audio and vision of 768, 5 and 20 columns and the paper's sizes, without a language model.
     by_modality: diagnostics (B, M) whose columns are the modalities in the order of ``dims``.
-    class_edges: of a model with a head of classes, the scores between them, right-closed as those of CH-SIMS: a label
-    at an edge is of the class below it. Two classes, (0.0,), are negative and positive; a label of 0 is of neither.
-    scored_by_classes: the classes are all that it learns, and the score is made of their probabilities.
+    class_edges: scores between the classes of a classification head, right-closed as in CH-SIMS: a label at an edge is
+    in the class below it. Two classes, (0.0,), are negative and positive; a label of 0 is in neither.
+    scored_by_classes: only the classes are learned, and the score is computed from their probabilities.
     """
 
     version: ClassVar[int] = 1
@@ -212,9 +210,9 @@ class FusionModel(nn.Module, ABC):
         """Score a batch."""
 
     def standardized(self, batch: Batch) -> Batch:
-        """The batch with every column centred and scaled by the training split's numbers; masked steps are zero.
+        """Standardise every column by the training split's statistics; masked steps are zero.
 
-        Modalities of ``raw`` are left as they are.
+        Modalities in ``raw`` are left unchanged.
         """
         if batch.standard:
             return batch
@@ -222,34 +220,34 @@ class FusionModel(nn.Module, ABC):
         return replace(batch, values=values, standard=True)
 
     def standardized_values(self, name: str, values: Tensor, mask: Tensor) -> Tensor:
-        """The same of one modality: (B, T, D), (B, T) to (B, T, D)."""
+        """The same for one modality: (B, T, D), (B, T) to (B, T, D)."""
         if name in self.raw:
             return values
         return centred(values, mask, self.get_buffer(f"center_{name}"), self.get_buffer(f"std_{name}"))
 
     @classmethod
     def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
-        """Why a model with these parameters cannot be trained on a data set, in a sentence; None when it can."""
+        """Why a model with these parameters cannot be trained on a data set, as a sentence; None if it can."""
         return None
 
     @classmethod
     def params_of(cls, scale: tuple[float, float]) -> dict[str, Any]:
-        """Parameters that follow from the label scale, where the user says nothing else."""
+        """Parameters derived from the label scale, unless the user sets them."""
         return {}
 
     def counts(self) -> dict[str, int]:
-        """Parts of the model to the number of their parameters, where a paper counts a part alone."""
+        """Parameter counts of parts of the model that a paper counts separately."""
         return {}
 
     def choose(self, phase: str, labels: Mapping[str, Tensor], rows: Tensor) -> Tensor:
-        """Which ``rows`` of the training split, int64, a phase learns from; ``labels`` are those of the whole split.
+        """The ``rows`` of the training split, int64, for a phase; ``labels`` are those of the whole split.
 
-        Called before ``begin``, and again when a killed training goes on.
+        Called before ``begin``, and again when an interrupted training resumes.
         """
         return rows
 
     def kept_params(self) -> dict[str, str]:
-        """Parameters that a model folder needs beside those that were given, to build the model anew."""
+        """Parameters that a model folder needs, beyond the given ones, to rebuild the model."""
         return {}
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
@@ -260,31 +258,31 @@ class FusionModel(nn.Module, ABC):
         return total
 
     def phases(self) -> tuple[Phase, ...]:
-        """How it is trained; one phase of everything unless it says otherwise."""
+        """The training phases; by default one phase with all parameters."""
         return (Phase(),)
 
     def begin(self, phase: str, batches: Batches) -> None:
-        """Before a phase's first epoch; ``batches()`` goes once over the training split, in order."""
+        """Called before a phase's first epoch; ``batches()`` iterates once over the training split, in order."""
 
     def begin_epoch(self, phase: str, epoch: int, batches: Batches) -> None:
-        """Before each epoch, counted from 1."""
+        """Called before each epoch, counted from 1."""
 
     def after_step(self, output: Output, batch: Batch, phase: str, epoch: int) -> None:
-        """After each step; ``output`` is detached."""
+        """Called after each step; ``output`` is detached."""
 
 
 def centred(values: Tensor, mask: Tensor, center: Tensor, std: Tensor) -> Tensor:
-    """Columns centred and scaled, within LIMIT deviations, zero where masked out: (B, T, D), (B, T), (D,), (D,)."""
+    """Standardise columns, clip to LIMIT deviations, zero masked steps: (B, T, D), (B, T), (D,), (D,)."""
     return ((values - center) / std).clamp(-LIMIT, LIMIT).masked_fill(~mask.unsqueeze(-1), 0.0)
 
 
 def neutral_band(scale: tuple[float, float]) -> float:
-    """How far from 0 a label is still neutral, as accuracy of three classes counts: 0.1 on [-1, 1], 0.5 beyond."""
+    """Largest absolute label that is neutral in three-class accuracy: 0.1 on [-1, 1], 0.5 on wider scales."""
     return 0.1 if max(abs(bound) for bound in scale) <= 1 else 0.5
 
 
 def collate(clips: Sequence[Mapping[str, FeatureSequence]], dims: Mapping[str, int]) -> Batch:
-    """Pad clips to a batch. A clip without a modality gets one masked step, so that no model sees an empty axis."""
+    """Pad clips to a batch. A missing modality becomes one masked step, so that no axis is empty."""
     values: dict[str, Tensor] = {}
     mask: dict[str, Tensor] = {}
     times: dict[str, Tensor] = {}
@@ -315,27 +313,27 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def masked_std(values: Tensor, mask: Tensor) -> Tensor:
-    """Standard deviation over the valid steps (of the population), zero for less than two: (B, T, D) to (B, D)."""
+    """Population standard deviation over the valid steps, zero for fewer than two: (B, T, D) to (B, D)."""
     centred = values - masked_mean(values, mask).unsqueeze(1)
     return masked_mean(centred**2, mask).sqrt()
 
 
 def absolute_error(predicted: Tensor, label: Tensor) -> Tensor:
-    """Mean absolute error over the clips that have a label: (B,), (B,) with NaN to (); zero when none has."""
+    """Mean absolute error over the labelled clips: (B,), (B,) with NaN to (); zero without labels."""
     there = label.isfinite()
     error = (predicted - label.nan_to_num()).abs().masked_fill(~there, 0.0)
     return error.sum() / there.sum().clamp(min=1)
 
 
 def squared_error(predicted: Tensor, label: Tensor) -> Tensor:
-    """Mean squared error over the clips that have a label: (B,), (B,) with NaN to (); zero when none has."""
+    """Mean squared error over the labelled clips: (B,), (B,) with NaN to (); zero without labels."""
     there = label.isfinite()
     error = (predicted - label.nan_to_num()).square().masked_fill(~there, 0.0)
     return error.sum() / there.sum().clamp(min=1)
 
 
 def owners(model: nn.Module, phase: Phase) -> dict[str, int]:
-    """Parameter name to the group of the phase that has it, by the longest fitting prefix; frozen ones are left out."""
+    """Parameter name to its group in the phase, by the longest matching prefix, without frozen parameters."""
     found: dict[str, int] = {}
     for name, _ in model.named_parameters():
         fits = [

@@ -1,6 +1,6 @@
-"""Masked bimodal adjustment: text attends to itself by what is alike in text and in another modality.
+"""Masked bimodal adjustment: self-attention of the text by similarities in text and another modality.
 
-It narrows the gap between the two before one shifts the other. MBA of Lin and Hu (2023), which extends the masked
+It narrows the gap between two modalities before one shifts the other. MBA of Lin and Hu (2023) extends the masked
 attention of CM-BERT (Yang, Xu and Gao, 2020).
 """
 
@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from msapipe.errors import ConfigError
 from msapipe.fusion._checks import check_sizes
 
-# Keeps the root of a norm of zero from dividing by zero.
+# Avoids division by a zero norm.
 EPS = 1e-6
 
 
 class Bridge(nn.Module):
-    """MBA: text states attend to each other by what is alike in text and in another modality; the text stays (B, N, D).
+    """MBA: self-attention of text states by similarities in text and another modality; keeps (B, N, D).
 
-    width, kernel: of the convolutions before.   steps: 0, or the number of steps for which a matrix weighs the
-    likenesses, which ties the model to that many; with 0 one number does.
+    width, kernel: of the input convolutions.   steps: the number of steps of a weight matrix for the similarities,
+    which then requires that many steps; 0 for a scalar weight.
     """
 
     def __init__(self, text: int, other: int, width: int, kernel: int, steps: int) -> None:
@@ -37,7 +37,7 @@ class Bridge(nn.Module):
         self.steps = steps
 
     def forward(self, text: Tensor, other: Tensor, mask: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-        """The text, and how much each of its steps attended to each (B, N, N).
+        """The text, and the attention weights of its steps (B, N, N).
 
         text, other: (B, N, D), (B, N, D_m); mask, there: bool (B, N), the steps of the text and of the other.
         """
@@ -50,7 +50,7 @@ class Bridge(nn.Module):
         return text + weights @ text, weights
 
     def _alike(self, states: Tensor, mask: Tensor, which: int) -> Tensor:
-        """Bounded likeness of every two steps: (B, N, d) to (B, N, N)."""
+        """Bounded similarity of all pairs of steps: (B, N, d) to (B, N, N)."""
         weight, bias = self.weight[which], self.bias[which]
         return likeness(states, mask, weight[: states.shape[1], : states.shape[1]] if self.steps else weight, bias)
 
@@ -60,9 +60,9 @@ def _convolved(conv: nn.Module, states: Tensor) -> Tensor:
 
 
 def likeness(states: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """tanh(w X X^T + b) of states divided by the root of their norm over the clip: (B, N, d), (B, N) to (B, N, N).
+    """tanh(w X X^T + b), with states divided by the root of their norm over the clip: (B, N, d), (B, N) to (B, N, N).
 
-    weight: (1, 1), or (N, N), which multiplies from the left.   The norm has no gradient.
+    weight: (1, 1), or (N, N), multiplied from the left.   No gradient flows through the norm.
     """
     states = scaled(states, mask)
     products = states @ states.transpose(1, 2)
@@ -71,7 +71,7 @@ def likeness(states: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tens
 
 
 def scaled(states: Tensor, mask: Tensor) -> Tensor:
-    """Valid states divided by the root of their norm over the clip, which has no gradient: (B, N, d) stays."""
+    """Valid states divided by the root of their norm over the clip, without gradient of the norm: keeps (B, N, d)."""
     states = states * mask.unsqueeze(-1)
     norm = states.detach().flatten(1).norm(dim=1)
     found: Tensor = states / (norm + EPS).sqrt().view(-1, 1, 1)
@@ -79,7 +79,7 @@ def scaled(states: Tensor, mask: Tensor) -> Tensor:
 
 
 def attention(alike: Tensor, across: Tensor, mask: Tensor) -> Tensor:
-    """Weights over the valid keys, which sum to 1 for valid queries and are 0 for others: (B, N, N)."""
-    # A finite number, so that a clip without text has no NaN.
+    """Attention weights over the valid keys; they sum to 1 for valid queries and are 0 for others: (B, N, N)."""
+    # A finite value avoids NaN for a clip without text.
     logits = (alike + alike * across).masked_fill(~mask.unsqueeze(1), torch.finfo(alike.dtype).min)
     return logits.softmax(dim=2) * (mask.unsqueeze(1) & mask.unsqueeze(2))

@@ -1,4 +1,4 @@
-"""Refusals of impossible parameters, in one sentence each."""
+"""Reject impossible parameters, each with one sentence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from msapipe.errors import ConfigError
 
 
 def check_sizes(**sizes: int | tuple[int, ...]) -> None:
-    """Refuse numbers of units, layers or steps below 1."""
+    """Reject numbers of units, layers or steps below 1."""
     for name, given in sizes.items():
         for size in given if isinstance(given, tuple) else (given,):
             if size < 1:
@@ -14,7 +14,7 @@ def check_sizes(**sizes: int | tuple[int, ...]) -> None:
 
 
 def check_dropouts(**shares: float) -> None:
-    """Refuse shares of dropped units outside [0, 1)."""
+    """Reject dropout rates outside [0, 1)."""
     for name, share in shares.items():
         if not 0 <= share < 1:
             raise ConfigError(f"{name}: found {share}, expected at least 0 and less than 1")

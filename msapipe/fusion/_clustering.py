@@ -1,4 +1,4 @@
-"""Clusters in a latent space that learns: soft assignment by Student's t, and the sharper target it is drawn to.
+"""Clusters in a trained latent space: soft assignment by Student's t, and its sharpened target.
 
 Xie, Girshick and Farhadi, "Unsupervised Deep Embedding for Clustering Analysis" (2016).
 """
@@ -14,33 +14,33 @@ from torch import Tensor, nn
 
 from msapipe.errors import MsapipeError
 
-# Runs of k-means, of which the best is taken.
+# Runs of k-means, of which the best is kept.
 RUNS = 20
 
 
 def soft_assignment(z: Tensor, centroids: Tensor, freedom: float = 1.0) -> Tensor:
-    """How far each row belongs to each centroid: (N, d), (K, d) to (N, K), rows sum to 1."""
+    """Probability of each cluster for each row: (N, d), (K, d) to (N, K), rows sum to 1."""
     distance = (z.unsqueeze(1) - centroids).square().sum(dim=-1)
     kernel = (1 + distance / freedom) ** (-(freedom + 1) / 2)
     return kernel / kernel.sum(dim=1, keepdim=True)
 
 
 def target_assignment(q: Tensor) -> Tensor:
-    """The assignment made sharper, and small clusters as heavy as large ones: (N, K) to (N, K), rows sum to 1.
+    """A sharper assignment that balances cluster sizes: (N, K) to (N, K), rows sum to 1.
 
-    ``q`` must hold the whole data set: the sizes of clusters within a batch would make the small ones explode.
+    ``q`` must cover the whole data set: with the cluster sizes of a single batch, small clusters would explode.
     """
     weight = q.square() / q.sum(dim=0)
     return weight / weight.sum(dim=1, keepdim=True)
 
 
 def clustering_loss(q: Tensor, p: Tensor) -> Tensor:
-    """KL(P || Q), the mean over rows: (N, K), (N, K) to ()."""
+    """KL(P || Q), averaged over rows: (N, K), (N, K) to ()."""
     return F.kl_div(q.log(), p, reduction="batchmean")
 
 
 def disentangle_loss(z: Tensor) -> Tensor:
-    """Sum of the squared covariances between columns, each pair counted twice: (N, d) to ()."""
+    """Sum of the squared covariances between columns, counting each pair twice: (N, d) to ()."""
     centred = z - z.mean(dim=0)
     covariance = centred.T @ centred / len(z)
     return covariance.square().sum() - covariance.diagonal().square().sum()
@@ -58,7 +58,7 @@ def kmeans(z: Tensor, count: int) -> Tensor:
 
 @contextmanager
 def still(model: nn.Module) -> Iterator[None]:
-    """No dropout and no gradient for a while; every module then gets back the mode that it had."""
+    """Eval mode without gradients within the block; every module then returns to its previous mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

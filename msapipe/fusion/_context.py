@@ -1,4 +1,4 @@
-"""Models that read a clip in its video: what was said before and after it in the same one."""
+"""Models that read a clip in the context of its video: the clips before and after it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Target = Literal["label", "sign"]
 
 
 def by_video(video: Tensor) -> tuple[Tensor, Tensor]:
-    """The clips of each video side by side, in the order of the batch.
+    """Group the clips of each video, in the order of the batch.
 
-    int64 (B,), which video each is of, to rows of the batch int64 (V, U), and bool (V, U), which of them are some.
+    Videos of the clips, int64 (B,), to batch indices int64 (V, U), and their mask bool (V, U).
     """
     _, which = torch.unique(video, return_inverse=True)
     order = which.argsort(stable=True)
@@ -31,18 +31,18 @@ def by_video(video: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def attended(x: Tensor, y: Tensor, mask: Tensor) -> Tensor:
-    """What each clip of x attends to among those of y of its video, times itself: (V, U, d), (V, U, d) stays.
+    """Attention of each clip of x over the clips of y in its video, times x: keeps (V, U, d).
 
-    softmax(X Y^T) Y times X over the clips that are there: bool (V, U).
+    softmax(X Y^T) Y times X over the valid clips: bool (V, U).
     """
     weight = (x @ y.transpose(1, 2)).masked_fill(~mask.unsqueeze(1), -torch.inf).softmax(dim=2)
     return (weight @ y) * x
 
 
 class Context(FusionModel):
-    """Base of models of whole videos: clips as vectors, the means over their steps, in the order of their video.
+    """Base of models of whole videos: each clip is a vector, the mean over its steps, in the order of its video.
 
-    Clips that ``Batch.video`` gives one number are one video's; a batch without it holds a video a clip.
+    Clips with the same number in ``Batch.video`` belong to one video; without it, each clip is its own video.
     """
 
     by_video = True
@@ -51,10 +51,10 @@ class Context(FusionModel):
     limit: float
 
     def add_score(self, width: int, target: Target, limit: float, context: bool) -> None:
-        """The last layer over (B, width).
+        """Add the output layer on (B, width).
 
-        target "sign": two classes, and the score is the probability of the positive one between -limit and limit;
-        clips whose label is 0 are left out.   "label": the score itself.   context: false reads every clip by itself.
+        target "sign": two classes; the score is the probability of the positive one, scaled to -limit...limit; clips
+        with label 0 are left out.   "label": the score itself.   context: false reads every clip alone.
         """
         if limit <= 0:
             raise ConfigError(f"limit: found {limit}, expected more than 0")
@@ -65,7 +65,7 @@ class Context(FusionModel):
 
     @abstractmethod
     def in_context(self, clips: Mapping[str, Tensor], mask: Tensor) -> Tensor:
-        """Modality to (V, U, D_m), and bool (V, U), to what is scored (V, U, width)."""
+        """Modality to (V, U, D_m), and mask (V, U), to the input of the output layer (V, U, width)."""
 
     def forward(self, batch: Batch) -> Output:
         """Score a batch."""
@@ -82,43 +82,43 @@ class Context(FusionModel):
         return Output(score=self.said(raw), features={"fused": fused}, classes=classes)
 
     def raw_of(self, found: Tensor) -> Tensor:
-        """What the last layer says of what ``in_context`` found of each clip: (B, width) to (B, 1 or 2)."""
+        """The output layer on the result of ``in_context`` for each clip: (B, width) to (B, 1 or 2)."""
         return self.score(found)  # type: ignore[no-any-return]
 
     def said(self, raw: Tensor) -> Tensor:
-        """The score (B,) of what the last layer says (B, 1 or 2)."""
+        """The score (B,) from the output layer's (B, 1 or 2)."""
         if self.target == "label":
             return raw[:, 0]
-        # The same as the softmax of two numbers.
+        # Equal to the softmax of two logits.
         return self.limit * torch.tanh((raw[:, 1] - raw[:, 0]) / 2)
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
-        """Mean absolute error, or the cross-entropy of the two classes."""
+        """Mean absolute error, or cross-entropy of the two classes."""
         return self.error(output.score, batch.labels["M"])
 
     def error(self, score: Tensor, label: Tensor) -> Tensor:
-        """The same of any score (B,) against labels (B,)."""
+        """The same for any score (B,) and labels (B,)."""
         if self.target == "label":
             return absolute_error(score, label)
         known = label.isfinite() & (label != 0)
-        # log p of tanh(x) = 2 p - 1; close to its ends a score has no more digits than these.
+        # log p for tanh(x) = 2 p - 1; near its ends a score has no more digits than these.
         chance = ((1 + score / self.limit) / 2).clamp(1e-6, 1 - 1e-6)
         each = functional.binary_cross_entropy(chance, (label > 0).to(chance.dtype), reduction="none")
         return (each * known).sum() / known.sum().clamp(min=1)
 
     @property
     def monitor(self) -> str:
-        """What the best epoch is chosen by."""
+        """The metric that selects the best epoch."""
         return "acc2" if self.target == "sign" else "mae"
 
     @classmethod
     def params_of(cls, scale: tuple[float, float]) -> dict[str, Any]:
-        """The limit is that of the labels."""
+        """The limit is that of the label scale."""
         return {"limit": max(map(abs, scale))}
 
     @classmethod
     def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
-        """A video of one clip has no context."""
+        """Requires videos of more than one clip."""
         if params.get("context", True) and max(given.videos.values(), default=1) < 2:
             return (
                 "it reads a clip in its video, and every clip is a video of its own; name the videos in the column "

@@ -1,4 +1,4 @@
-"""Crossmodal transformers: every modality attends to every other one, then to itself; a vector each comes out.
+"""Crossmodal transformers: every modality attends to every other one, then to itself; one vector each is returned.
 
 Tsai et al., "Multimodal Transformer for Unaligned Multimodal Language Sequences" (2019), section 3.
 """
@@ -16,15 +16,15 @@ from msapipe.fusion._attention import NO_DROPOUT, Dropout, Encoder
 from msapipe.fusion._base import masked_mean, present
 from msapipe.fusion._checks import check_sizes
 
-# Layers of the transformers that attend to themselves, at least.
+# Minimum depth of the self-attention transformers.
 LEAST_DEPTH = 3
 
 
 class Neighbours(nn.Module):
     """A convolution without padding: (B, T, D), (B, T) to (B, N, width), (B, N) with N = T - kernel + 1.
 
-    A window is valid if it lies within its clip and something in it is valid; the first one also reaches past the end
-    of a clip that is shorter than the kernel.
+    A window is valid if it lies within its clip and contains a valid step; the first one is also valid if the clip is
+    shorter than the kernel.
     """
 
     def __init__(self, dim: int, width: int, kernel: int) -> None:
@@ -33,7 +33,7 @@ class Neighbours(nn.Module):
         self.conv = nn.Conv1d(dim, width, kernel, bias=False)
 
     def forward(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Values and mask of the windows."""
+        """Windowed values and their mask."""
         values = values.masked_fill(~mask.unsqueeze(-1), 0.0)
         ends = lengths(mask).unsqueeze(1)
         missing = max(0, self.kernel - mask.shape[1])
@@ -47,12 +47,12 @@ class Neighbours(nn.Module):
 class Crossmodal(nn.Module):
     """Sequences (B, T_m, D_m) of any rates to one vector (B, max(1, M - 1) * width) for each of M modalities.
 
-    Each modality is brought to ``width`` by a convolution, queries each other one in a transformer of ``depth``
-    layers, and what it found there, side by side, goes through a transformer of at least three layers over itself. A
-    single modality has only the latter. Its vector is the mean over the valid steps, in causal transformers, where the
-    last step has seen all, that step; zero where the modality is missing.
-    kernels: modality to the width of its convolution; it has none where D_m is ``width`` already.
-    attention: modality to the dropout of the attention to it.   memory_attention: and of that to itself afterwards.
+    A convolution maps each modality to ``width``; it queries each other modality in a transformer of ``depth`` layers,
+    and the concatenated results go through a self-attention transformer of at least three layers. A single modality has
+    only the latter. Its vector is the mean over the valid steps; in causal transformers the last step, which has seen
+    all others; zero if the modality is missing.
+    kernels: modality to the width of its convolution, which is omitted if D_m is already ``width``.
+    attention: modality to the dropout of attention to it.   memory_attention: dropout of the self-attention.
     """
 
     def __init__(

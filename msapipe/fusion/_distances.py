@@ -1,19 +1,19 @@
-"""Losses that say how far two batches of vectors are apart, or how much they share."""
+"""Losses for the distance or overlap of two batches of vectors."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-# Keeps the root of zero from a gradient without a number.
+# Avoids an infinite gradient of the square root at zero.
 EPS = 1e-12
 
 
 def cmd(x: Tensor, y: Tensor, moments: int = 5) -> Tensor:
     """Central moment discrepancy of two batches: (B, d), (B, d) to ().
 
-    Zellinger et al. (2017), for values in [0, 1]: the distance of the means plus those of the 2nd to the last central
-    moments.
+    Zellinger et al. (2017), for values in [0, 1]: the distance of the means plus those of the central moments from the
+    2nd on.
     """
     dx, dy = x - x.mean(dim=0), y - y.mean(dim=0)
     gaps = [x.mean(dim=0) - y.mean(dim=0)]
@@ -22,7 +22,7 @@ def cmd(x: Tensor, y: Tensor, moments: int = 5) -> Tensor:
 
 
 def overlap(x: Tensor, y: Tensor) -> Tensor:
-    """Mean squared entry of X^T Y of centred rows of length 1: (B, d), (B, d) to (); the lengths have no gradient."""
+    """Mean squared entry of X^T Y, rows centred and scaled to length 1 without gradient: (B, d), (B, d) to ()."""
     x, y = (part - part.mean(dim=0) for part in (x, y))
     x, y = (part / (part.detach().norm(dim=1, keepdim=True) + 1e-6) for part in (x, y))
     return (x.T @ y).square().mean()

@@ -1,6 +1,6 @@
-"""Gates that say how far each modality's vector is let through, by its entropy or by its importance.
+"""Gates that weight each modality's vector by its entropy or its importance.
 
-Wu et al., "Adaptive Gated Fusion Network" (AGFN), equations 4 to 6. Vectors stand side by side as (B, M, d).
+Wu et al., "Adaptive Gated Fusion Network" (AGFN), equations 4 to 6. Vectors are stacked as (B, M, d).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def entropy(h: Tensor, normalised: bool = True) -> Tensor:
 
 
 class EntropyGate(nn.Module):
-    """Weights that hang on a modality's entropy: w = softmax over m of z_m exp(-H_m / tau), fused = sum of w_m h_m.
+    """Weights by entropy: w = softmax over m of z_m exp(-H_m / tau), fused = sum of w_m h_m.
 
-    z is linear in all vectors.   normalised: H is divided by log d; as the paper writes it, H is near log d for most
-    vectors and w near 1 / M.   softplus: z is made positive, so that less entropy never lowers a weight.   tau:
-    where a learned number begins, or else a constant.
+    z is linear in all vectors.   normalised: H is divided by log d; as written in the paper, H is near log d for most
+    vectors and w near 1 / M.   softplus: z is made positive, so that lower entropy never lowers a weight.   tau:
+    initial value of a learned parameter, or a constant.
     """
 
     raw_tau: Tensor
@@ -42,7 +42,7 @@ class EntropyGate(nn.Module):
             raise ConfigError(f"tau: found {tau}, expected more than 0")
         self.normalised, self.softplus = normalised, softplus
         self.logits = nn.Linear(count * d, count)
-        raw = torch.tensor(tau + math.log(-math.expm1(-tau)))  # softplus of it is tau
+        raw = torch.tensor(tau + math.log(-math.expm1(-tau)))  # its softplus is tau
         if learn:
             self.raw_tau = nn.Parameter(raw)
         else:
@@ -53,7 +53,7 @@ class EntropyGate(nn.Module):
         return self.weigh(h, self.logits(h.flatten(start_dim=1)), there)
 
     def weigh(self, h: Tensor, z: Tensor, there: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same with z (B, M) given; what is missing has weight 0 where anything is there."""
+        """The same for a given z (B, M); missing modalities have weight 0 unless all are missing."""
         unsure = entropy(h, self.normalised)
         z = F.softplus(z) if self.softplus else z
         logits = z * torch.exp(-unsure / F.softplus(self.raw_tau))
@@ -63,10 +63,10 @@ class EntropyGate(nn.Module):
 
 
 class ImportanceGate(nn.Module):
-    """Modalities side by side, each let through as far as its gate g = sigmoid(z) is open, then a linear layer.
+    """Concatenated modalities, each multiplied by its gate g = sigmoid(z), then a linear layer.
 
-    kind "scalar": z is (B, M), a number per modality.   "vector": (B, M d), one per column.   "shared_vector": (B, d),
-    the same for every modality.   "open": there is no gate.   own_logits: z is linear in all vectors, else it is given.
+    kind "scalar": z is (B, M), one per modality.   "vector": (B, M d), one per column.   "shared_vector": (B, d),
+    shared by the modalities.   "open": no gate.   own_logits: z is linear in all vectors, otherwise it is passed in.
     """
 
     def __init__(self, count: int, d: int, kind: Kind = "scalar", own_logits: bool = True) -> None:
@@ -86,9 +86,9 @@ class ImportanceGate(nn.Module):
 
 
 class GatedFusion(nn.Module):
-    """Both gates: fused = alpha h_entropy + (1 - alpha) h_importance, alpha one learned number; or one gate by itself.
+    """Both gates: fused = alpha h_entropy + (1 - alpha) h_importance, with one learned alpha; or one gate alone.
 
-    share: the importance gate reads the entropy gate's z.
+    share: the importance gate uses the entropy gate's z.
     """
 
     def __init__(self, entropy_gate: EntropyGate | None, importance_gate: ImportanceGate | None, share: bool) -> None:
@@ -98,7 +98,7 @@ class GatedFusion(nn.Module):
             self.raw_alpha = nn.Parameter(torch.zeros(()))
 
     def forward(self, h: Tensor, there: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """(B, M, d), bool (B, M) to fused (B, d), and w, H, g (B, M) and alpha () of the gates there are."""
+        """(B, M, d), bool (B, M) to fused (B, d), and w, H, g (B, M) and alpha () of the existing gates."""
         said: dict[str, Tensor] = {}
         parts = []
         if self.entropy_gate is not None:

@@ -1,4 +1,4 @@
-"""What frozen networks said of the clips of a training split, so that they hear and see each of them once."""
+"""Cache of frozen networks' outputs for the training split, so that each clip is processed once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Seen = tuple[Tensor, Tensor, Tensor]
 class Kept:
     """States (T, d), mask (T,) and vector (d,) of each modality and clip, on the CPU.
 
-    names: the modalities whose networks are frozen.   sequences: whether states are wanted, else only vectors are kept.
+    names: the modalities with frozen networks.   sequences: whether states are kept, or only vectors.
     """
 
     def __init__(self, names: frozenset[str], sequences: bool) -> None:
@@ -22,7 +22,7 @@ class Kept:
         self._seen: dict[tuple[str, int], Seen] = {}
 
     def of(self, name: str, index: Tensor, see: Callable[[Tensor], Seen]) -> Seen:
-        """States (B, T, d), mask (B, T) and vectors (B, d) of clips (B,); ``see`` makes those of new ones, by place."""
+        """States (B, T, d), mask (B, T) and vectors (B, d) of clips (B,); ``see`` computes new ones, by batch index."""
         clips = index.tolist()
         new = [place for place, clip in enumerate(clips) if (name, clip) not in self._seen]
         if new:
@@ -30,7 +30,7 @@ class Kept:
                 found = see(torch.tensor(new, device=index.device))
             for place, states, mask, vector in zip(new, *found, strict=True):
                 steps = int(mask.nonzero().max()) + 1 if self.sequences and mask.any() else 1
-                # Clones: a view would hold the whole batch.
+                # Clones: a view would keep the whole batch in memory.
                 parts = (states[:steps].clone(), mask[:steps].clone(), vector.clone())
                 self._seen[name, clips[place]] = (parts[0].cpu(), parts[1].cpu(), parts[2].cpu())
         all_states, masks, vectors = zip(*(self._seen[name, clip] for clip in clips), strict=True)

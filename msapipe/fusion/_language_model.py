@@ -1,8 +1,8 @@
-"""The text branch of models that fine-tune a language model: a BERT or an XLNet, with room for a gate between layers.
+"""The text branch of models that fine-tune a language model: BERT or XLNet, with an optional gate between layers.
 
-The net is built from its configuration alone, and its numbers are read when training begins (``load``): a trained
-model is put together again without the checkpoint. The configurations of ``KNOWN`` are written here; that of any
-other checkpoint is the parameter ``language_config``, which is read from the checkpoint where it is left empty.
+The network is built from its configuration alone, and its weights are read when training begins (``load``), so a
+trained model is rebuilt without the checkpoint. The configurations of ``KNOWN`` are in this file; that of any other
+checkpoint is the parameter ``language_config``, read from the checkpoint if empty.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from msapipe.weights.encoders import BERT, CHINESE_BERT, MINILM, XLNET, quiet_tr
 
 Gate = Callable[[Tensor], Tensor]
 
-# Text features of which each row is a token: input id, token type, index of its word.
+# Text features with one token per row: input id, token type, word index.
 TOKEN_COLUMNS = 3
 
 
@@ -62,9 +62,9 @@ KNOWN = {
 
 
 class TextBranch(nn.Module, ABC):
-    """Words to states (B, steps, width), zero where there is no word, through ``depth`` layers.
+    """Words to states (B, steps, width), zero without a word, through ``depth`` layers.
 
-    most: how many steps it takes; later ones are cut off.   cls_last: the step that stands for the text is the last.
+    most: maximum number of steps; later ones are cut off.   cls_last: the summary token is the last step.
     """
 
     width: int
@@ -78,20 +78,20 @@ class TextBranch(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: Batch, steps: int, at: int = 0, gate: Gate | None = None) -> Tensor:
-        """Run ``at`` layers, the gate over (B, steps, width), and the other layers; shorter than ``steps``, padded."""
+        """Run ``at`` layers, the gate on (B, steps, width), and the other layers; pads to ``steps``."""
 
     def check_insertion(self, at: int) -> None:
-        """Refuse a place that is not between, before or behind the layers."""
+        """Reject a position outside 0...depth."""
         if not 0 <= at <= self.depth:
             raise ConfigError(f"insert_layer: found {at}, expected 0 to {self.depth}, the number of layers of the text")
 
     def summary(self, mask: Tensor) -> Tensor:
-        """Which step stands for the text: bool (B, L) to int64 (B,)."""
+        """Index of the summary token: bool (B, L) to int64 (B,)."""
         return (lengths(mask) - 1).clamp(min=0) if self.cls_last else mask.int().argmax(dim=1)
 
 
 class FeatureText(TextBranch):
-    """Text features through pre-norm transformer layers with sine positions, their first numbers random."""
+    """Text features through randomly initialised pre-norm transformer layers with sine positions."""
 
     def __init__(self, columns: int, width: int, depth: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -124,9 +124,9 @@ class FeatureText(TextBranch):
 class LanguageModel(TextBranch):
     """A BERT (without its pooler), an XLNet or another encoder over token ids.
 
-    Padding may be on either side: positions of an XLNet are relative, and other tokens come with their padding
-    behind them. what: the model that asked, for errors.   families: which kinds it takes; () is every encoder, of
-    which only a BERT and an XLNet have room for a gate.
+    Padding may be on either side: XLNet has relative positions, other tokens are padded on the right.
+    what: the model's name for errors.   families: accepted architectures; () is every encoder, of which only BERT and
+    XLNet support a gate.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class LanguageModel(TextBranch):
             self.most = config.max_position_embeddings
         elif isinstance(config, XLNetConfig) and config.attn_type == "bi":
             self.net = XLNetModel(config)
-            self.net.mask_emb = None  # only its own pre-training reads it
+            self.net.mask_emb = None  # used only in its pretraining
             self.most, self.cls_last = 2048, True
         elif _is_encoder(config):
             self.net = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
@@ -162,16 +162,16 @@ class LanguageModel(TextBranch):
 
     @property
     def config(self) -> str:
-        """What ``language_config`` must be for the same net."""
+        """The value of ``language_config`` that rebuilds the same network."""
         left_out = ("transformers_version", "_name_or_path", "architectures", "dtype")
         whole: dict[str, Any] = self.net.config.to_diff_dict()
         kept = {name: value for name, value in whole.items() if name not in left_out}
         return json.dumps({"model_type": self.net.config.model_type, **kept}, sort_keys=True)
 
     def load(self, pooler: nn.Linear | None = None) -> None:
-        """Take the numbers of the checkpoint that was named; raises MissingWeights when it is not on this machine.
+        """Load the weights of the named checkpoint; raises MissingWeights if it is not on this machine.
 
-        pooler: (width, width), takes those of a BERT's pooler.
+        pooler: (width, width), receives the weights of BERT's pooler.
         """
         if not self.named:
             return
@@ -204,7 +204,7 @@ class LanguageModel(TextBranch):
             raise WeightsError(f"{self.what}: {folder} does not fit the language model: {reason}") from error
 
     def mask(self, batch: Batch) -> Tensor:
-        """The valid tokens; none where the text is switched off."""
+        """The valid tokens; none if the text is switched off."""
         return self._tokens(batch)[:, 1, : self.most].bool() & present(batch.mask["text"]).unsqueeze(1)
 
     def forward(self, batch: Batch, steps: int, at: int = 0, gate: Gate | None = None) -> Tensor:
@@ -226,9 +226,9 @@ class LanguageModel(TextBranch):
 
 
 def with_tokens(batch: Batch) -> Batch:
-    """The batch with tokens (B, 3, L) from text features whose columns they are; any other batch as it is.
+    """The batch with tokens (B, 3, L), if its text features are token columns; otherwise unchanged.
 
-    To be called before features are standardised.
+    Call this before features are standardised.
     """
     rows = batch.values.get("text")
     if batch.tokens is not None or rows is None or rows.shape[2] != TOKEN_COLUMNS:
@@ -239,13 +239,13 @@ def with_tokens(batch: Batch) -> Batch:
 
 
 def fit(rows: Tensor, steps: int) -> Tensor:
-    """Cut or padded behind with zeros to ``steps``: (..., T) to (..., steps)."""
+    """Cut, or zero-pad on the right, to ``steps``: (..., T) to (..., steps)."""
     return functional.pad(rows[..., :steps], (0, max(0, steps - rows.shape[-1])))
 
 
 def _run_bert(net: Any, ids: Tensor, mask: Tensor, types: Tensor, at: int, gate: Gate | None) -> Tensor:
     states: Tensor = net.embeddings(input_ids=ids, token_type_ids=types)
-    # A finite number, so that a row without any token has no NaN.
+    # A finite value avoids NaN for a row without tokens.
     unseen = torch.finfo(states.dtype).min * (~mask).to(states.dtype).view(len(mask), 1, 1, -1)
     unseen = unseen.expand(-1, 1, mask.shape[1], -1)
     for layer in net.encoder.layer[:at]:
@@ -258,10 +258,10 @@ def _run_bert(net: Any, ids: Tensor, mask: Tensor, types: Tensor, at: int, gate:
 
 
 def _run_xlnet(net: Any, ids: Tensor, mask: Tensor, types: Tensor, at: int, gate: Gate | None) -> Tensor:
-    """Steps come before rows in this net: (L, B, width)."""
+    """XLNet has time first: (L, B, width)."""
     count, steps = ids.shape
     states = net.dropout(net.word_embedding(ids.T))
-    # A token sees itself even where it is padding: (L queries, L keys, B, 1).
+    # A token sees itself even if it is padding: (L queries, L keys, B, 1).
     itself = torch.eye(steps, dtype=torch.bool, device=ids.device).unsqueeze(-1)
     unseen = (~mask.T.unsqueeze(0) & ~itself).unsqueeze(-1).to(states.dtype)
     apart = (types.T.unsqueeze(1) != types.T.unsqueeze(0)).long()
@@ -281,10 +281,10 @@ def _run_xlnet(net: Any, ids: Tensor, mask: Tensor, types: Tensor, at: int, gate
 
 
 def _run_any(net: Any, ids: Tensor, mask: Tensor, types: Tensor, at: int, gate: Gate | None) -> Tensor:
-    """An encoder as a whole: there is no place for a gate in it."""
+    """An encoder as a whole, without a gate."""
     if gate is not None:
         raise ValueError(f"no gate fits into a {net.config.model_type}")
-    # A row without any token attends to its first step, so that it has no NaN.
+    # A row without tokens attends to its first step, which avoids NaN.
     first = torch.zeros_like(mask)
     first[:, 0] = ~mask.any(dim=1)
     more = {"token_type_ids": types} if getattr(net.config, "type_vocab_size", 0) > 1 else {}
@@ -293,14 +293,14 @@ def _run_any(net: Any, ids: Tensor, mask: Tensor, types: Tensor, at: int, gate: 
 
 
 def _is_encoder(config: Any) -> bool:
-    """Whether a configuration is of a network that reads text in both directions."""
+    """Whether a configuration is of a bidirectional encoder."""
     from transformers import MODEL_FOR_MASKED_LM_MAPPING
 
     return type(config) in MODEL_FOR_MASKED_LM_MAPPING and not config.is_encoder_decoder
 
 
 def _positions(config: Any) -> int:
-    """How many tokens an encoder takes; those whose positions begin behind the padding's take fewer."""
+    """Maximum number of tokens; fewer if position ids start after the padding id."""
     most = getattr(config, "max_position_embeddings", 0) or 512
     return int(most) - (getattr(config, "pad_token_id", 0) or 0) - 1
 
@@ -310,7 +310,7 @@ def _checkpoint(name: str, what: str) -> Weights:
 
 
 def _config(language_model: str, language_config: str, what: str) -> Any:
-    """The configuration given, else that of a known checkpoint, else that in the checkpoint's folder."""
+    """The given configuration, else that of a known checkpoint, else that in the checkpoint's folder."""
     quiet_transformers()
     from transformers import AutoConfig
 

@@ -1,6 +1,6 @@
-"""Late fusion in numpy, for scoring: importing torch takes longer than all that pocket does with a clip.
+"""Late fusion in numpy, for scoring: importing torch takes longer than all of pocket's work on a clip.
 
-The same numbers as ``late`` in eval mode, which is what is trained; a test holds both together.
+Equal to ``late`` in eval mode, which is used for training; a test compares both.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from msapipe.types import FeatureSequence
 
 Floats = NDArray[np.float32]
 
-# Bounds of logarithms: of a head's trust, and of what must be positive in the covariance.
+# Bounds of logarithms: of a head's trust, and of the positive values of the covariance.
 SUREST = 6.0
 LARGEST = 6.0
 
-# The part of the scale on which a score is what was reckoned; what lies beyond is drawn in towards the limit, which no
-# score reaches.
+# Share of the scale on which the score is linear; larger values are compressed towards the limit, which no score
+# reaches.
 STRAIGHT = 0.8
 
-# Of ``Late``, whose numbers it reads.
+# The version of ``Late`` whose parameters it reads.
 VERSION = 3
 
 
 class Scorer:
-    """A trained ``Late``, by the names of its numbers; dims, limit, calibrated: as there.
+    """A trained ``Late``, by parameter name; dims, limit, calibrated: as in ``Late``.
 
-    Raises ValueError for other numbers than those of this model, or of other shapes.
+    Raises ValueError for unexpected parameters or shapes.
     """
 
     by_video = False
@@ -54,7 +54,7 @@ class Scorer:
         self._covariance = factor @ factor.T
 
     def __call__(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Scores:
-        """Score, interval and what each modality says by itself."""
+        """Score, interval, and score from each modality alone."""
         said, trust, there = self._observed(clips, without)
         mean, covariance = self._numbers["mean"].astype(np.float64), self._covariance
         slope = covariance[0, 1:] / covariance.diagonal()[1:] * trust / (1 + trust)
@@ -72,7 +72,7 @@ class Scorer:
     def _observed(
         self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None
     ) -> tuple[Doubles, Doubles, NDArray[np.bool_]]:
-        """What the heads say, variance of a latent over that of its noise, what is there: (clips, modalities)."""
+        """Outputs of the heads, their signal-to-noise variance ratios, and which are present: (clips, modalities)."""
         said = np.zeros((len(clips), len(self._dims)))
         trust, there = said.copy(), np.zeros(said.shape, bool)
         for i, (name, width) in enumerate(self._dims.items()):
@@ -96,7 +96,7 @@ class Scorer:
 
 
 def _check(numbers: Mapping[str, NDArray[np.float32]], dims: Mapping[str, int]) -> None:
-    """Raise ValueError unless the numbers are those of a model that reads ``dims``."""
+    """Raise ValueError unless the parameters are those of a model with inputs ``dims``."""
     size = 1 + len(dims)
     wanted: dict[str, tuple[int, ...]] = {"log_trust": (len(dims),), "mean": (size,), "root": (size, size), "reach": ()}
     for name, width in dims.items():
@@ -110,14 +110,14 @@ def _check(numbers: Mapping[str, NDArray[np.float32]], dims: Mapping[str, int]) 
 
 
 def _pooled(values: Floats | None, width: int) -> Floats:
-    """Mean, deviation over time, and log(1 + valid steps), of the valid rows (T, D): (2 D + 1,)."""
+    """Mean, standard deviation over time, and log(1 + valid steps), of the valid rows (T, D): (2 D + 1,)."""
     if values is None or not len(values):
         return np.zeros(2 * width + 1, np.float32)
     return np.concatenate([values.mean(0), values.std(0), [np.log1p(len(values))]]).astype(np.float32)
 
 
 def _conditioned(covariance: Doubles, trust: Doubles, there: NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
-    """Weights of the observations in E[M | observations] and the variance of M given them: see ``late``."""
+    """Weights of the observations in E[M | observations], and the conditional variance of M: see ``late``."""
     scale = np.sqrt(trust / covariance.diagonal()[1:]) * there
     inner = scale[:, :, None] * covariance[1:, 1:] * scale[:, None] + np.eye(trust.shape[1])
     with_m = scale * covariance[0, 1:]

@@ -1,8 +1,8 @@
-"""An LSTM over packed steps that computes on a CPU what ``nn.LSTM`` does, in fewer passes over memory.
+"""An LSTM over packed steps, equal to ``nn.LSTM`` but with fewer memory passes on a CPU.
 
-Hochreiter and Schmidhuber, "Long Short-Term Memory" (1997), with the forget gate of Gers et al. (2000). One product
-for all inputs before the first step and one for all weights' gradients after the last; tanh as a sigmoid, which on a
-CPU is many times faster. ``benchmarks/train.py`` shows what that brings.
+Hochreiter and Schmidhuber, "Long Short-Term Memory" (1997), with the forget gate of Gers et al. (2000). It computes all
+input products before the first step and all weight gradients after the last one; tanh is computed as a sigmoid, which
+is many times faster on a CPU. ``benchmarks/train.py`` measures the gain.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class LastState(nn.LSTM):
         super().__init__(width, hidden, batch_first=True)
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
-        """Clips without a valid step get the state after their first one."""
-        # Packed: most clips are much shorter than the longest of their batch.
+        """A clip without a valid step gets the state after its first step."""
+        # Packed, since most clips are much shorter than the longest in their batch.
         steps = lengths(mask).clamp(min=1).cpu()
         packed = pack_padded_sequence(values, steps, batch_first=True, enforce_sorted=False)
         if values.device.type != "cpu":
@@ -36,23 +36,23 @@ class LastState(nn.LSTM):
 
 
 def _last_rows(packed: PackedSequence, steps: Tensor) -> Tensor:
-    """Where the last step of each clip lies in the packed rows: int64 (B,)."""
+    """Index of each clip's last step in the packed rows: int64 (B,)."""
     before = packed.batch_sizes.cumsum(0) - packed.batch_sizes
     place = packed.unsorted_indices if packed.unsorted_indices is not None else torch.arange(len(steps))
     return before[steps - 1] + place
 
 
 class _Lstm(torch.autograd.Function):
-    """Packed rows (N, D), clips at each step, the four parameters of a layer, to the packed states (N, H).
+    """Packed rows (N, D), batch sizes per step and the four parameters of a layer, to packed states (N, H).
 
-    gates: i, f, g, o side by side, (N, 4 H), after their sigmoid or tanh.
+    gates: i, f, g, o concatenated, (N, 4 H), after their sigmoid or tanh.
     """
 
     @staticmethod
     def forward(
         ctx: Any, rows: Tensor, sizes: list[int], w_in: Tensor, w_state: Tensor, b_in: Tensor, b_state: Tensor
     ) -> Tensor:
-        """All steps, the longest clips first."""
+        """Run all steps, longest clips first."""
         gates = torch.addmm(b_in + b_state, rows, w_in.t())
         width = w_state.shape[1]
         states, cells, squashed = (rows.new_empty(len(rows), width) for _ in range(3))
@@ -85,7 +85,7 @@ class _Lstm(torch.autograd.Function):
         sizes: list[int] = ctx.sizes
         width = w_state.shape[1]
         enter, keep, new, out = gates.chunk(4, dim=1)
-        # What does not depend on later steps, for all steps at once: by how much a gate's input moves cell or state.
+        # For all steps at once, independent of later ones: derivatives of cell or state by each gate's input.
         by_enter, by_new = new * enter * (1 - enter), enter * (1 - new * new)
         by_keep, by_out = keep * (1 - keep), squashed * out * (1 - out)
         by_cell = out * (1 - squashed * squashed)

@@ -18,16 +18,16 @@ from msapipe.fusion._text_states import TextFusion
 
 
 class Mag(TextFusion):
-    """(B, T_m, D_m) per modality on the text's N steps to text states (B, N, d), shifted by audio and vision once, to
+    """(B, T_m, D_m) per modality on the text's N steps to text states (B, N, d), shifted once by audio and vision, to
     one vector (B, d) and to scores (B,).
 
-    language_model: to fine-tune over token ids; "": text features go through ``text_layers`` random transformer layers
-    of ``text_width`` columns instead, which is not the paper.   language_config: see ``_language_model``.
-    insert_layer: layers before the gate; 0: behind the embedding, -1: where the paper has it.   strength: how long
-    a shift may be, as a share of what it shifts; fixed.   gate_dropout: behind the gate's norm.   pooler: a layer
-    and tanh over the step that stands for the text, a BERT's own; else the state itself.   aligned: step k of audio
-    and vision belongs to step k of the text; false averages them over windows, which is not the paper.   A clip
-    without text has the mean of its steps.
+    language_model: fine-tuned on token ids; "": text features go through ``text_layers`` random transformer layers
+    of ``text_width`` columns instead, unlike the paper.   language_config: see ``_language_model``.
+    insert_layer: layers before the gate; 0: after the embedding, -1: as in the paper.   strength: maximum length of a
+    shift relative to the shifted state; fixed.   gate_dropout: after the gate's norm.   pooler: a linear layer
+    and tanh on the summary token, as in BERT; otherwise the state itself.   aligned: step k of audio
+    and vision belongs to step k of the text; false averages them over windows, unlike the paper.   A clip
+    without text is represented by the mean of its steps.
     """
 
     family: ClassVar[str]
@@ -102,7 +102,7 @@ class Mag(TextFusion):
         )
 
     def _pooled(self, states: Tensor, words: Tensor) -> Tensor:
-        """(B, N, d) to (B, d): what stands for the clip."""
+        """(B, N, d) to the clip's vector (B, d)."""
         at = self.text.summary(words)
         found = states[torch.arange(len(states), device=states.device), at]
         if self.pooler is not None:
@@ -115,18 +115,18 @@ class Mag(TextFusion):
         return (Phase(groups=groups, batch=32, clip=None),)
 
     def begin(self, phase: str, batches: Batches) -> None:
-        """Read the numbers of the language model, with its pooler."""
+        """Load the weights of the language model, including its pooler."""
         if self.language_model is not None:
             self.language_model.load(self.pooler)
 
     @classmethod
     def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
-        """The gate shifts a word by what was heard and seen at that word."""
+        """Requires alignment: the gate shifts a word by audio and vision at that word."""
         return why_unaligned(given, params) or super().unfit(given, params)
 
 
 def why_unaligned(given: Given, params: Mapping[str, Any]) -> str | None:
-    """Why a model that is aligned to the text's steps cannot read features that are not."""
+    """Why a model aligned to the text's steps cannot read unaligned features."""
     if params.get("aligned", True) and given.unaligned:
         return (
             f"audio and vision must be aligned to the steps of the text, and clip {given.unaligned} has more of them; "

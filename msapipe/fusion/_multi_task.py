@@ -1,4 +1,4 @@
-"""Models that score the clip and each modality by itself, and learn the latter from labels that they guess."""
+"""Models that score the clip and each modality, with pseudo-labels for the modalities."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from msapipe.fusion._pseudo_labels import FUSED, PseudoLabels, given_errors
 from msapipe.fusion._task_head import TaskHead
 from msapipe.fusion._text_states import TextFusion
 
-# Of language model, audio, vision and all the rest; or of text, audio, vision and the clip.
+# Values for language model, audio, vision and the rest; or for text, audio, vision and the clip.
 Four = tuple[float, float, float, float]
 Unimodal = Literal["pseudo", "labels"]
 
 
 class MultiTask(TextFusion):
-    """A vector a modality to a score each, and one of all of them to the clip's.
+    """One vector and score per modality, and a fused vector for the clip's score.
 
-    The learning rates and weight decays are those of the language model ("text."), of what ``nets.audio.`` and
-    ``nets.vision.`` hold, and of all the rest.
+    Learning rates and weight decays are those of the language model ("text."), ``nets.audio.``, ``nets.vision.`` and
+    the rest.
     """
 
     nets: nn.ModuleDict
@@ -42,7 +42,7 @@ class MultiTask(TextFusion):
         decays: Four,
         accumulate: int,
     ) -> None:
-        """Heads over vectors of these widths and over the fused one; see ``self_mm`` for the parameters."""
+        """Add heads on vectors of these widths and on the fused one; see ``self_mm`` for the parameters."""
         check_sizes(units=units, fusion_units=fusion_units, accumulate=accumulate)
         self.rates, self.decays, self.accumulate, self.unimodal = rates, decays, accumulate, unimodal
         sizes = dict(zip(("text", "audio", "vision"), units, strict=True))
@@ -52,7 +52,7 @@ class MultiTask(TextFusion):
         self.pseudo = PseudoLabels({**{name: sizes[name] for name in widths}, FUSED: fusion_units}, label_bound)
 
     def scored(self, vectors: Mapping[str, Tensor], fused: Tensor) -> Output:
-        """What is said of modalities (B, d_m) each, and of the clip (B, d)."""
+        """Scores from the modalities' vectors (B, d_m), and from the fused one (B, d)."""
         whole = self.fusion(fused)
         own = {name: self.heads[name](vector) for name, vector in vectors.items()}
         return Output(
@@ -62,7 +62,7 @@ class MultiTask(TextFusion):
         )
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
-        """Mean absolute error, and in training what the modalities err by, each against its own label."""
+        """Mean absolute error, plus in training the errors of the modalities against their own labels."""
         total = absolute_error(output.score, batch.labels["M"])
         if self.unimodal == "labels":
             return total + given_errors(output.unimodal, batch.labels, self.pseudo.names)
@@ -76,24 +76,24 @@ class MultiTask(TextFusion):
         return (Phase(groups=groups, batch=self.batch_size, accumulate=self.accumulate, clip=None),)
 
     def begin(self, phase: str, batches: Batches) -> None:
-        """Read the language model; every pseudo-label begins as the clip's own."""
+        """Load the language model; initialise every pseudo-label with the clip's label."""
         super().begin(phase, batches)
         if self.unimodal == "pseudo":
             self.pseudo.start(batches)
 
     def after_step(self, output: Output, batch: Batch, phase: str, epoch: int) -> None:
-        """Move the pseudo-labels of the batch."""
+        """Update the pseudo-labels of the batch."""
         if self.unimodal == "pseudo" and batch.index is not None:
             self.pseudo.follow(output.features, batch.index, epoch)
 
     @classmethod
     def params_of(cls, scale: tuple[float, float]) -> dict[str, Any]:
-        """Pseudo-labels stay where labels are."""
+        """Pseudo-labels are bounded by the label scale."""
         return {"label_bound": max(map(abs, scale))}
 
     @classmethod
     def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
-        """Without labels of modalities there is none to learn by."""
+        """Training on labels of modalities requires them."""
         if params.get("unimodal") == "labels" and not given.labels & {"T", "A", "V"}:
             return "no clip has a label T, A or V of a modality by itself; take unimodal=pseudo, which guesses them"
         return super().unfit(given, params)

@@ -1,4 +1,4 @@
-"""Batch normalisation that knows what is padding."""
+"""Batch normalisation with padding masks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class MaskedNorm(nn.Module):
     """Batch normalisation over the valid steps: (B, T, D), (B, T) to (B, T, D), zero elsewhere.
 
     per "column": each of the ``size`` columns over clips and time, as in ``nn.BatchNorm1d``.   "step": each of the
-    first ``size`` time steps over clips and columns. In training, what has less than two values to learn from is
-    normalised by the running statistics; so is everything in eval mode, where no clip depends on another.
+    first ``size`` time steps over clips and columns. The running statistics are used in eval mode, where clips do not
+    affect each other, and in training where there are fewer than two values.
     """
 
     running_mean: Tensor
@@ -31,7 +31,7 @@ class MaskedNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(size))
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """Normalise; per step no more than ``size`` steps fit."""
+        """Normalise; with "step", at most ``size`` steps are allowed."""
         used = values.shape[2] if self.per == "column" else values.shape[1]
         mean, var = self.running_mean[:used], self.running_var[:used]
         if self.training:
@@ -41,7 +41,7 @@ class MaskedNorm(nn.Module):
         return normal.masked_fill(~mask.unsqueeze(-1), 0.0)
 
     def _learned(self, values: Tensor, mask: Tensor, used: int) -> tuple[Tensor, Tensor]:
-        """Statistics of this batch, each (used,); the running ones move towards them."""
+        """Statistics of this batch, each (used,); updates the running ones."""
         over = (0, 1) if self.per == "column" else (0, 2)
         weight = mask.unsqueeze(-1).to(values.dtype).expand_as(values)
         count = weight.sum(over)
@@ -59,5 +59,5 @@ class MaskedNorm(nn.Module):
         )
 
     def _wide(self, part: Tensor) -> Tensor:
-        """(used,) to the shape that fits (B, T, D)."""
+        """Reshape (used,) to broadcast against (B, T, D)."""
         return part.view(1, 1, -1) if self.per == "column" else part.view(1, -1, 1)

@@ -1,4 +1,4 @@
-"""Recurrent layers over clips of unequal lengths, without their padding."""
+"""Recurrent layers over clips of different lengths, without their padding."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from msapipe.fusion._base import present
 
 
 def packed(rnn: nn.Module, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """An LSTM or GRU of one layer over each clip up to its last valid step.
+    """A one-layer LSTM or GRU over each clip up to its last valid step.
 
-    (B, T, D), (B, T) to states (B, T, H), zero behind a clip's end, and the last state of each direction (B, H). A
-    clip without a valid step has its first one.
+    (B, T, D), (B, T) to states (B, T, H), zero after a clip's end, and the last state of each direction (B, H). A clip
+    without a valid step uses its first step.
     """
     ends = lengths(mask).clamp(min=1).cpu()
     rows = pack_padded_sequence(values, ends, batch_first=True, enforce_sorted=False)
@@ -25,9 +25,9 @@ def packed(rnn: nn.Module, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor
 
 
 class TwoBiLstms(nn.Module):
-    """A bidirectional LSTM, a norm, and another one: (B, T, D), (B, T) to (B, 4 hidden), zero where missing.
+    """A bidirectional LSTM, a norm, and another one: (B, T, D), (B, T) to (B, 4 hidden), zero if missing.
 
-    The last states of both: those of the first and second LSTM forward, then backward.
+    The last states of both: forward of the first and second LSTM, then backward.
     """
 
     def __init__(self, width: int, hidden: int) -> None:

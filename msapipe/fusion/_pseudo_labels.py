@@ -1,4 +1,4 @@
-"""A label for each modality of each clip, guessed from where the clip lies between the positive and the negative ones.
+"""Pseudo-labels of modalities, derived from a clip's position between the positive and negative class centres.
 
 Yu et al., "Learning Modality-Specific Representations with Self-Supervised Multi-Task Learning for Multimodal
 Sentiment Analysis" (2021), the unimodal label generation module.
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, Batches, absolute_error
 
-# Keeps a quotient from dividing by zero.
+# Avoids division by zero.
 EPS = 1e-8
 
 FUSED = "fused"
 
 
 class PseudoLabels(nn.Module):
-    """Tables over the training split, and what a batch's unimodal errors weigh.
+    """Pseudo-label tables over the training split, and the loss weights of unimodal errors.
 
-    The tables live as long as a training: they are buffers that no model file keeps. Before the second epoch every
-    label is the clip's own. A class without a clip keeps its centre.
-    widths: modality, and "fused", to the columns of its feature.   bound: labels stay within it on both sides.
+    The tables exist only during training: they are buffers that are not saved. Before the second epoch, every
+    pseudo-label is the clip's label. The centre of an empty class stays unchanged.
+    widths: modality, and "fused", to the width of its feature.   bound: largest absolute label.
     """
 
     def __init__(self, widths: Mapping[str, int], bound: float) -> None:
@@ -36,7 +36,7 @@ class PseudoLabels(nn.Module):
         self.names = tuple(name for name in widths if name != FUSED)
 
     def start(self, batches: Batches) -> None:
-        """Make the tables for a training split: every label is the clip's own, no feature is known."""
+        """Create the tables for a training split: every label is the clip's, no feature is known."""
         parts = [(batch.index, batch.labels["M"]) for batch in batches() if batch.index is not None]
         if not parts:
             raise ValueError("the batches of a training split have an index")
@@ -51,7 +51,7 @@ class PseudoLabels(nn.Module):
             self._table(f"centers_{name}", own.new_zeros(2, width))
 
     def of(self, name: str) -> Tensor:
-        """The labels of a modality, or of "fused", over the training split: (N,)."""
+        """The labels of a modality, or of "fused", in the training split: (N,)."""
         return self.get_buffer(f"label_{name}")
 
     def errors(self, said: Mapping[str, Tensor], batch: Batch) -> Tensor:
@@ -66,7 +66,7 @@ class PseudoLabels(nn.Module):
         return total
 
     def follow(self, features: Mapping[str, Tensor], index: Tensor, epoch: int) -> None:
-        """After a step: move the labels of these clips, from the second epoch on, then features and centres."""
+        """After a step: update the labels of these clips (from the second epoch on), then features and centres."""
         with torch.no_grad():
             if epoch > 1:
                 whole = leaning(features[FUSED], self.get_buffer(f"centers_{FUSED}"))
@@ -81,7 +81,7 @@ class PseudoLabels(nn.Module):
                 self._center(name)
 
     def _center(self, name: str) -> None:
-        """Mean features of the positive and of the negative clips seen so far."""
+        """Update the mean features of positive and negative clips seen so far."""
         label, feature = self.of(name), self.get_buffer(f"feature_{name}")
         known = self.get_buffer("known")
         for side, there in enumerate((known & (label > 0), known & (label < 0))):
@@ -93,17 +93,17 @@ class PseudoLabels(nn.Module):
 
 
 def leaning(feature: Tensor, centers: Tensor) -> Tensor:
-    """How much nearer a feature is to the positive centre than to the negative one: (B, d), (2, d) to (B,)."""
+    """(d_neg - d_pos) / d_pos for a feature's distances to the two class centres: (B, d), (2, d) to (B,)."""
     plus, minus = ((feature - center).norm(dim=1) for center in centers)
     lean: Tensor = (minus - plus) / (plus + EPS)
     return lean
 
 
 def moved(before: Tensor, label: Tensor, lean: Tensor, whole: Tensor, epoch: int, bound: float) -> Tensor:
-    """A modality's label after another look: all (B,).
+    """Update a modality's label: all (B,).
 
-    label: of the clip.   lean, whole: of the modality's feature and of the fused one.   The new guess, half of it
-    the label times lean / whole and half the label plus lean - whole, counts 2 in epoch + 1.
+    label: of the clip.   lean, whole: of the modality's feature and of the fused one.   The new estimate is the mean of
+    label * lean / whole and label + lean - whole; its weight is 2 / (epoch + 1).
     """
     guess = 0.5 * lean / (whole + EPS) * label + 0.5 * (label + lean - whole)
     guess = guess.clamp(-bound, bound)
@@ -111,6 +111,6 @@ def moved(before: Tensor, label: Tensor, lean: Tensor, whole: Tensor, epoch: int
 
 
 def given_errors(said: Mapping[str, Tensor], labels: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
-    """Sum over modalities of the mean absolute error to the labels that people gave each: ()."""
+    """Sum over modalities of the mean absolute error to human labels: ()."""
     errors = [absolute_error(said[name], labels[name[0].upper()]) for name in names]
     return torch.stack(errors).sum()

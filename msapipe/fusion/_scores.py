@@ -1,4 +1,4 @@
-"""What a fusion model says of clips, as plain arrays: models in torch and those that need none are asked alike."""
+"""Scores of clips as plain arrays, a common interface of models with and without torch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from msapipe.types import FeatureSequence
 
 Doubles = NDArray[np.float64]
 
-# Standardised columns stay within this many deviations: a wild value of one clip must not rule its score.
+# Standardised columns are clipped to this many standard deviations, so that an outlier cannot dominate a score.
 LIMIT = 20.0
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Of N clips: score (N,) and interval (N, 2), on the model's scale; unimodal: modality to (N,)."""
+    """For N clips: score (N,) and interval (N, 2), on the model's scale; unimodal: modality to (N,)."""
 
     score: Doubles
     interval: Doubles | None
@@ -27,7 +27,7 @@ class Scores:
 
     @classmethod
     def joined(cls, parts: Sequence[Scores]) -> Scores:
-        """Several, one behind the other."""
+        """Concatenate several Scores."""
         bounds = [part.interval for part in parts if part.interval is not None]
         return cls(
             np.concatenate([part.score for part in parts]),
@@ -36,18 +36,18 @@ class Scores:
         )
 
     def within(self, low: float, high: float) -> Scores:
-        """The same with scores and bounds between the ends of the scale."""
+        """Clip scores and bounds to the scale."""
         interval = None if self.interval is None else self.interval.clip(low, high)
         return Scores(self.score.clip(low, high), interval, self.unimodal)
 
 
 class Scorer(Protocol):
-    """Asked for the scores of clips, with one modality switched off or none.
+    """Scores clips, optionally with one modality switched off.
 
-    by_video: the clips that it is given at a time are those of one video.
+    by_video: each call gets the clips of one video.
     """
 
     by_video: bool
 
     def __call__(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Scores:
-        """What it says of each clip."""
+        """Score each clip."""

@@ -1,7 +1,7 @@
-"""A gate that shifts one modality's states by what others say at the same step.
+"""A gate that shifts one modality's states by the other modalities at the same step.
 
-Rahman et al., "Integrating Multimodal Information in Large Pretrained Transformers" (2020): the adaptation gate, MAG,
-is this with ``norm`` and dropout. Lin and Hu (2023): the shifting gate, MSG, is this without.
+Rahman et al., "Integrating Multimodal Information in Large Pretrained Transformers" (2020): the adaptation gate MAG
+uses ``norm`` and dropout. Lin and Hu (2023): the shifting gate MSG does not.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from msapipe.fusion._checks import check_dropouts
 
 GateBias = Literal["vector", "scalar"]
 
-# Keeps the length of a shift of zeros from dividing by zero.
+# Avoids division by the length of a zero shift.
 EPS = 1e-6
 
 
 class ShiftGate(nn.Module):
     """States x (B, N, width) and helpers (B, N, d_p) to shifted states and the shift h, both (B, N, width).
 
-    h is the sum over helpers of ReLU(W [x; p] + b) * (V p), plus a bias; x* = x + eta h, where h is never longer than
-    ``strength`` times x. helpers: name to width.   gate_bias: b is a vector, or one number.   strength: learned from
-    this first value, always positive, or fixed.   bias "values": each V p has its own in place of the sum's, as in the
-    code of MAG.   norm: normalise the shifted states, then drop some of them.
+    h is the sum over helpers of ReLU(W [x; p] + b) * (V p), plus a bias; x* = x + eta h, with the length of eta h at
+    most ``strength`` times that of x. helpers: name to width.   gate_bias: b is a vector, or a scalar.   strength:
+    initial value of a positive learned parameter, or a constant.   bias "values": each V p has its own bias instead of
+    a common one, as in the code of MAG.   norm: normalise the shifted states, then apply dropout.
     """
 
     raw_strength: Tensor
@@ -56,7 +56,7 @@ class ShiftGate(nn.Module):
         own = bias == "values"
         self.values = nn.ModuleDict({name: nn.Linear(d, width, bias=own) for name, d in helpers.items()})
         self.bias = None if own else nn.Parameter(torch.zeros(width))
-        raw = torch.tensor(strength + math.log(-math.expm1(-strength)))  # softplus of it is the strength
+        raw = torch.tensor(strength + math.log(-math.expm1(-strength)))  # its softplus is the strength
         if learn:
             self.raw_strength = nn.Parameter(raw)
         else:
@@ -65,11 +65,11 @@ class ShiftGate(nn.Module):
 
     @property
     def strength(self) -> Tensor:
-        """How long a shift may be, as a share of what it shifts: ()."""
+        """Maximum length of a shift relative to the shifted state: ()."""
         return functional.softplus(self.raw_strength)
 
     def forward(self, x: Tensor, helpers: Mapping[str, Tensor], mask: Tensor) -> tuple[Tensor, Tensor]:
-        """mask: bool (B, N), the steps to shift; the others stay, and their h is zero."""
+        """mask: bool (B, N), the steps to shift; others stay, with h zero."""
         h = torch.zeros_like(x) if self.bias is None else self.bias.expand_as(x)
         for name, values in self.values.items():
             gate = self.gates[name](torch.cat([x, helpers[name]], dim=2))
@@ -93,6 +93,6 @@ def share(x: Tensor, h: Tensor, strength: Tensor) -> Tensor:
 
 
 def shift_huber(h: Tensor, mask: Tensor, delta: float) -> Tensor:
-    """Huber's loss of the shifts' entries, their mean over the valid steps: (B, N, D), (B, N) to (), 0 without any."""
+    """Huber loss of the shifts' entries, averaged over the valid steps: (B, N, D), (B, N) to (), 0 without any."""
     each = functional.huber_loss(h, torch.zeros_like(h), reduction="none", delta=delta)
     return (each * mask.unsqueeze(-1)).sum() / (mask.sum() * h.shape[2]).clamp(min=1)

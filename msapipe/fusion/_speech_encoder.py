@@ -1,8 +1,8 @@
-"""The audio branch of models that fine-tune a speech network: a HuBERT or wav2vec 2.0 over the sound itself.
+"""The audio branch of models that fine-tune a speech network: HuBERT or wav2vec 2.0 on raw sound.
 
-The net is built from its configuration alone, and its numbers are read when training begins (``load``): a trained
-model is put together again without the checkpoint. The configuration is the parameter ``speech_config``; where that is
-left empty, it is read from the checkpoint.
+The network is built from its configuration alone, and its weights are read when training begins (``load``), so a
+trained model is rebuilt without the checkpoint. The configuration is the parameter ``speech_config``, read from the
+checkpoint if empty.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from msapipe.fusion._base import present
 from msapipe.weights import Weights, choose
 from msapipe.weights.encoders import CHINESE_HUBERT, HUBERT, quiet_transformers
 
-# Audio features of which each row is 20 ms of sound at 16 kHz.
+# Audio features whose rows are 20 ms of sound at 16 kHz.
 SAMPLE_COLUMNS = 320
 
 
@@ -31,16 +31,16 @@ KNOWN = (HUBERT, CHINESE_HUBERT)
 
 
 class SpeechEncoder(nn.Module):
-    """Sound (B, T, 320) to the last hidden states (B, T', width), a row every 20 ms.
+    """Sound (B, T, 320) to the last hidden states (B, T', width), one row every 20 ms.
 
-    T' is T less one or two, at least 1: a row is made of 25 ms, none of them padding. Rows are those of the stage
-    hubert for sound of up to 20 s, there heard whole, but that here quiet ones are valid too.
+    T' is T minus one or two, at least 1: a row covers 25 ms without padding. Rows equal those of the stage hubert for
+    sound up to 20 s, which it processes whole, except that quiet rows are valid too.
 
-    The convolutions never learn, as usual. They hear one clip at a time, without padding: the group norm of base
-    checkpoints takes its statistics over the whole of its input. Layers are never left out and no step is masked
-    (layerdrop, SpecAugment): those are for learning by much more sound.
+    The convolutions are always frozen, as usual. They process one clip at a time, unpadded: the group norm of base
+    checkpoints takes its statistics over its whole input. Layerdrop and SpecAugment are not used: they are meant for
+    training on much more sound.
 
-    what: the model that asked, for errors.
+    what: the model's name for errors.
     """
 
     learning: ClassVar[tuple[str, ...]] = ("net.feature_projection.", "net.encoder.")
@@ -66,13 +66,13 @@ class SpeechEncoder(nn.Module):
 
     @property
     def config(self) -> str:
-        """What ``speech_config`` must be for the same net."""
+        """The value of ``speech_config`` that rebuilds the same network."""
         left_out = ("transformers_version", "_name_or_path", "architectures", "dtype")
         whole: dict[str, Any] = self.net.config.to_diff_dict()
         return json.dumps({name: value for name, value in whole.items() if name not in left_out}, sort_keys=True)
 
     def load(self) -> None:
-        """Take the numbers of the checkpoint that was named; raises MissingWeights when it is not on this machine."""
+        """Load the weights of the named checkpoint; raises MissingWeights if it is not on this machine."""
         if not self.named:
             return
         folder = _checkpoint(self.named, self.what).path()
@@ -106,7 +106,7 @@ class SpeechEncoder(nn.Module):
         counts = torch.tensor([len(part) for part in frames], device=rows.device)
         there = torch.arange(int(counts.max()), device=rows.device) < counts.unsqueeze(1)
         projected = self.net.feature_projection(pad_sequence(frames, batch_first=True))
-        # Of wav2vec 2.0 the projection gives its input too.
+        # In wav2vec 2.0, the projection also returns its input.
         projected = projected[0] if isinstance(projected, tuple) else projected
         found = self.net.encoder(projected, attention_mask=there).last_hidden_state * there.unsqueeze(-1)
         states = found.new_zeros(len(rows), *found.shape[1:])
@@ -115,10 +115,10 @@ class SpeechEncoder(nn.Module):
         return states, seen
 
     def _sound(self, rows: Tensor, mask: Tensor) -> Tensor:
-        """The samples of one clip (T, 320) as its checkpoint wants them (N,), without the padding of the last row."""
+        """Samples of one clip (T, 320), normalised for its checkpoint (N,), without the padding of the last row."""
         last = int(mask.nonzero().max())
         sound = rows[: last + 1].masked_fill(~mask[: last + 1].unsqueeze(1), 0.0).flatten()
-        # Zeros at its end: padding, or less than 20 ms of silence. One that is nothing else is a row of silence.
+        # Trailing zeros are padding, or less than 20 ms of silence. A row of zeros only is silence.
         ending = sound[-SAMPLE_COLUMNS:].nonzero()
         if len(ending):
             sound = sound[: len(sound) - SAMPLE_COLUMNS + int(ending.max()) + 1]
@@ -128,7 +128,7 @@ class SpeechEncoder(nn.Module):
 
 
 def _field(kernels: Sequence[int], strides: Sequence[int]) -> int:
-    """Samples that one row is made of."""
+    """Receptive field of a row in samples."""
     field, hop = 1, 1
     for kernel, stride in zip(kernels, strides, strict=True):
         field += (kernel - 1) * hop
@@ -141,7 +141,7 @@ def _checkpoint(name: str, what: str) -> Weights:
 
 
 def _config(speech_model: str, speech_config: str, what: str) -> Any:
-    """The configuration given, else that in the checkpoint's folder, with ``do_normalize`` of its preprocessor."""
+    """The given configuration, else that in the checkpoint's folder, with ``do_normalize`` of its preprocessor."""
     quiet_transformers()
     from transformers import AutoConfig
 
@@ -158,6 +158,6 @@ def _config(speech_model: str, speech_config: str, what: str) -> Any:
 
 
 def _normalizes(folder: Path) -> bool:
-    """Whether the checkpoint's own preprocessor gives every sound mean 0 and deviation 1."""
+    """Whether the checkpoint's preprocessor normalises sound to mean 0 and standard deviation 1."""
     found = read_json((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
     return bool(found.get("do_normalize", True))

@@ -1,8 +1,8 @@
-"""Unimodal sub-networks and the decision network of the models that fuse one vector per modality.
+"""Unimodal sub-networks and the decision network of models that fuse one vector per modality.
 
-Zadeh et al., "Tensor Fusion Network for Multimodal Sentiment Analysis" (2017), section 4.1; layer sizes as in the
-MMSA collection. Unlike there, dropout acts on the text's state too, audio and vision are means over the valid steps
-only, and a missing modality's vector is zero, so that in a product its constant 1 alone remains.
+Zadeh et al., "Tensor Fusion Network for Multimodal Sentiment Analysis" (2017), section 4.1; layer sizes as in the MMSA
+collection. Unlike MMSA, dropout also acts on the text's state, audio and vision are means over the valid steps only,
+and a missing modality's vector is zero, so that only its constant 1 remains in a product.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from msapipe.fusion._norm import MaskedNorm
 
 
 class ClipNet(nn.Module):
-    """Three layers over the mean of a clip: (B, T, D), (B, T) to (B, hidden)."""
+    """Three layers on the mean of a clip: (B, T, D), (B, T) to (B, hidden)."""
 
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class ClipNet(nn.Module):
         )
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """The clip's vector, zero where the modality is missing."""
+        """The clip's vector, zero if the modality is missing."""
         there = present(mask).unsqueeze(1)
         normal = self.norm(masked_mean(values, mask).unsqueeze(1), there)
         vector: Tensor = self.layers(normal[:, 0])
@@ -41,7 +41,7 @@ class ClipNet(nn.Module):
 
 
 class SequenceNet(nn.Module):
-    """An LSTM's last state through a layer: (B, T, D), (B, T) to (B, out)."""
+    """A linear layer on an LSTM's last state: (B, T, D), (B, T) to (B, out)."""
 
     def __init__(self, width: int, hidden: int, out: int, dropout: float) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class SequenceNet(nn.Module):
         self.layers = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, out))
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """The clip's vector, zero where the modality is missing."""
+        """The clip's vector, zero if the modality is missing."""
         vector: Tensor = self.layers(self.lstm(values, mask))
         return vector.masked_fill(~present(mask).unsqueeze(1), 0.0)
 
@@ -57,8 +57,8 @@ class SequenceNet(nn.Module):
 class Subnets(nn.Module):
     """One vector per modality: a standardised batch to {"audio": (B, h_a), "vision": (B, h_v), "text": (B, text_out)}.
 
-    hidden: units of text, audio and vision.   widths: modality to the columns of its vector; modalities that ``dims``
-    has not are left out.
+    hidden: units of text, audio and vision.   widths: modality to the width of its vector; modalities not in ``dims``
+    are left out.
     """
 
     def __init__(self, dims: Mapping[str, int], hidden: tuple[int, int, int], text_out: int, dropout: float) -> None:
@@ -98,5 +98,5 @@ class Decision(nn.Module):
 
 
 def joined(vectors: Mapping[str, Tensor]) -> Tensor:
-    """Side by side: (B, d_m) each to (B, sum of d_m)."""
+    """Concatenate: (B, d_m) each to (B, sum of d_m)."""
     return torch.cat(list(vectors.values()), dim=1)

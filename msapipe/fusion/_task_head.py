@@ -1,4 +1,4 @@
-"""One task's layers over a vector, for models that score the clip and each modality by itself."""
+"""A task's layers on a vector, for models that score the clip and each modality."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Said(NamedTuple):
 class TaskHead(nn.Module):
     """Dropout, two layers of ``units`` and a score: (B, width) to Said.
 
-    relu: whether the two layers have one behind them.
+    relu: whether both layers are followed by ReLU.
     """
 
     def __init__(self, width: int, units: int, dropout: float, relu: bool = True) -> None:
@@ -33,7 +33,7 @@ class TaskHead(nn.Module):
         self.act = nn.ReLU() if relu else nn.Identity()
 
     def forward(self, vector: Tensor) -> Said:
-        """What is said of each row."""
+        """Score each row."""
         first = self.act(self.first(self.drop(vector)))
         second = self.act(self.second(first))
         return Said(self.score(second)[:, 0], first, second)

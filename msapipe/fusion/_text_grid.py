@@ -1,4 +1,4 @@
-"""Audio and vision on the steps of the text, one vector a word or token."""
+"""Audio and vision on the steps of the text, one vector per word or token."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from msapipe.fusion._aligned import lengths, window_means
 from msapipe.fusion._base import Batch
 from msapipe.fusion._language_model import TOKEN_COLUMNS
 
-# How many steps a clip without text has at most; the corpora that were aligned to words have as many.
+# Maximum number of steps of a clip without text, as in the word-aligned corpora.
 MOST_WITHOUT_TEXT = 50
 
 
 def on_text_grid(
     batch: Batch, text: Tensor | None, names: Sequence[str], aligned: bool, most: int
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Modalities of a standardised batch at the text's steps: name to (B, N, D_m), and bool (B, N).
+    """Modalities of a standardised batch at the text's steps: name to (B, N, D_m), and mask (B, N).
 
-    text: bool (B, L), the words, of which the last valid one is the last step.   aligned: step k of a modality
-    belongs to step k of the text, unless it has more steps than the text; that, and everything when not aligned, is
-    averaged over as many even windows as the text has steps.   A clip without text has as many steps as the shortest
-    of its other modalities, but no more than ``most`` and MOST_WITHOUT_TEXT. What nothing valid falls into is zero.
+    text: bool (B, L), the words; the last valid one is the last step.   aligned: step k of a modality belongs to step k
+    of the text, unless it has more steps than the text; such modalities, and all if not aligned, are averaged over as
+    many even windows as the text has steps.   A clip without text has as many steps as its shortest modality, but at
+    most ``most`` and MOST_WITHOUT_TEXT. A step without valid input is zero.
     """
     ends = {name: lengths(batch.mask[name]) for name in names}
     count = _steps(text, ends, most)
     step = torch.arange(int(count.max()), device=count.device)
     values = {}
     for name, end in ends.items():
-        # A sequence that ends before its text is read as one that goes on, unseen, to the text's end.
+        # A sequence that ends before its text is continued by masked steps.
         last = torch.maximum(end, count) if aligned else end
         values[name] = window_means(batch.values[name], batch.mask[name], last, count, step)
     return values, step < count.unsqueeze(1)
 
 
 def by_words(batch: Batch, names: Sequence[str]) -> Batch:
-    """The batch with what each word's pieces hear and see replaced by its mean over that word, valid steps only.
+    """Replace audio and vision at a word's tokens by their mean over the word's valid steps.
 
-    A special token ([CLS], [SEP]), which is no word, has nothing. Only where the text is made of token ids that name
-    their word, and for modalities on the same steps; everything else stays as it is.
+    Special tokens ([CLS], [SEP]) are not words and get nothing. Applies only if the text is token ids with word
+    indices, and to modalities on the same steps; everything else is unchanged.
     """
     text = batch.values.get("text")
     if text is None or text.shape[2] != TOKEN_COLUMNS:
@@ -58,7 +58,7 @@ def by_words(batch: Batch, names: Sequence[str]) -> Batch:
 
 
 def _steps(text: Tensor | None, ends: dict[str, Tensor], most: int) -> Tensor:
-    """How many steps each clip has, at least 1: int64 (B,)."""
+    """Number of steps of each clip, at least 1: int64 (B,)."""
     count = lengths(text) if text is not None else torch.zeros_like(next(iter(ends.values())))
     if ends:
         bound = min(most, MOST_WITHOUT_TEXT)

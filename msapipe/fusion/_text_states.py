@@ -1,7 +1,7 @@
-"""Text of models that fine-tune a language model over token ids, or read the states of one that were extracted.
+"""Text of models that fine-tune a language model on token ids, or read extracted states.
 
-With ``language_model`` (and ``language_config``, see ``_language_model``) the text is tokens; without, the features
-themselves stand for the states: those of a frozen BERT in MMSA's files, GloVe, or any others.
+With ``language_model`` (and ``language_config``, see ``_language_model``) the text is tokens; without, the features are
+used as the states: those of a frozen BERT in MMSA's files, GloVe, or any others.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from torch import Tensor, nn
 from msapipe.fusion._base import Batch, Batches, FusionModel, masked_mean, present
 from msapipe.fusion._language_model import LanguageModel, with_tokens
 
-# Steps of features, of which any number can be read.
+# Maximum number of feature steps, practically unlimited.
 MOST = 1_000_000
 
 TextPool = Literal["auto", "cls", "mean"]
 
 
 class TextStates(nn.Module):
-    """Text as states of every step: (B, N, width), (B, N), from token ids or from features of ``columns`` columns.
+    """Text as a state per step: (B, N, width), (B, N), from token ids or from features of ``columns`` columns.
 
-    pool: what stands for a clip: the state at [CLS] (of features: at the first valid step), or the mean; "auto" is
-    [CLS] with a language model and the mean without, where the first step may be any word.   what: the model that
-    asked, for errors.   most: how many steps it takes.
+    pool: the clip's vector: the state at [CLS] (for features: at the first valid step), or the mean; "auto" is [CLS]
+    with a language model, else the mean, since the first step may be any word.   what: the model's name for errors.
+    most: maximum number of steps.
     """
 
     model: LanguageModel | None
@@ -42,14 +42,14 @@ class TextStates(nn.Module):
         self.at_cls = pool == "cls" or (pool == "auto" and named)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """States, zero where masked out, and their mask; ``batch`` is standardised."""
+        """States, zero where masked, and their mask; ``batch`` is standardised."""
         if self.model is None:
             return batch.values["text"], batch.mask["text"]
         mask = self.model.mask(batch)
         return self.model(batch, mask.shape[1]), mask
 
     def pooled(self, states: Tensor, mask: Tensor) -> Tensor:
-        """One vector a clip, zero where the text is missing: (B, N, width), (B, N) to (B, width)."""
+        """One vector per clip, zero if the text is missing: (B, N, width), (B, N) to (B, width)."""
         if not self.at_cls:
             return masked_mean(states, mask)
         at = mask.int().argmax(dim=1) if self.model is None else self.model.summary(mask)
@@ -59,41 +59,41 @@ class TextStates(nn.Module):
 def states_of(
     dims: Mapping[str, int], language_model: str, language_config: str, what: str, pool: TextPool = "auto"
 ) -> TextStates | None:
-    """The text of a model with these widths of inputs, None where it has none."""
+    """The text branch of a model with these input widths; None without text."""
     return TextStates(dims["text"], language_model, language_config, what, pool) if "text" in dims else None
 
 
 class TextFusion(FusionModel):
-    """A fusion model whose text goes through ``TextStates`` or a branch like it, in ``text``.
+    """A fusion model whose text goes through ``TextStates`` or a similar branch, in ``text``.
 
-    Its numbers are read from the checkpoint when training begins, and its configuration is kept with a trained model,
-    so that this is built without the checkpoint.
+    Weights are read from the checkpoint when training begins; the configuration is saved with a trained model, so that
+    it is rebuilt without the checkpoint.
     """
 
     reads_tokens = True
     text: Any
 
     def read_text(self, text: nn.Module | None) -> None:
-        """Take ``text`` as the model's branch; ids of a language model are not standardised."""
+        """Set ``text`` as the text branch; ids of a language model are not standardised."""
         self.text = text
         if self.language_model is not None:
             self.raw = frozenset({"text"})
 
     @property
     def language_model(self) -> LanguageModel | None:
-        """The language model in the branch, or None."""
+        """The branch's language model, or None."""
         found = getattr(self.text, "model", self.text)
         return found if isinstance(found, LanguageModel) else None
 
     def seen(self, batch: Batch) -> Batch:
-        """``batch`` as ``forward`` should read it: with tokens where its text features are some, and standardised."""
+        """``batch`` prepared for ``forward``: with tokens if its text features are token columns, and standardised."""
         return self.standardized(with_tokens(batch))
 
     def begin(self, phase: str, batches: Batches) -> None:
-        """Read the numbers of the language model."""
+        """Load the weights of the language model."""
         if self.language_model is not None:
             self.language_model.load()
 
     def kept_params(self) -> dict[str, str]:
-        """Parameters to keep with a trained model, so that it is built without the checkpoint."""
+        """Parameters to save with a trained model, so that it is rebuilt without the checkpoint."""
         return {"language_config": self.language_model.config} if self.language_model is not None else {}

@@ -1,6 +1,6 @@
-"""Virtual adversarial training: a head's answer must not change along the direction in which it changes most.
+"""Virtual adversarial training: penalises the change of a head's output along its most sensitive direction.
 
-Miyato et al., "Virtual Adversarial Training" (2019); over fused vectors as in Wu et al., AGFN, equation 7.
+Miyato et al., "Virtual Adversarial Training" (2019); on fused vectors as in Wu et al., AGFN, equation 7.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# How far from a vector the slope is taken.
+# Distance of the finite difference for the gradient.
 XI = 0.1
 
 Head = Callable[[Tensor], Tensor]
 
 
 def worst_direction(head: Head, h: Tensor, steps: int) -> Tensor:
-    """Unit vectors along which the head's answer changes most, by power iteration: (B, d) to (B, d), detached.
+    """Unit vectors along which the head's output changes most, by power iteration: (B, d) to (B, d), detached.
 
-    Where the head is flat, the direction stays the random one that it began with.
+    Where the head is flat, the direction stays at its random start.
     """
     h = h.detach()
     answer = head(h).detach()
@@ -35,10 +35,10 @@ def worst_direction(head: Head, h: Tensor, steps: int) -> Tensor:
 
 
 def adversarial_loss(head: Head, h: Tensor, steps: int, rel_eps: float) -> Tensor:
-    """Mean squared change of the head's answer at h + ``rel_eps`` ||h|| along the worst direction: (B, d) to ().
+    """Mean squared change of the head's output at h + ``rel_eps`` ||h|| along the worst direction: (B, d) to ().
 
-    The step is a share of the vector's length, since of a fixed one the model frees itself by longer vectors. The
-    gradient reaches ``h`` through the moved answer only. The head must have no dropout, else that is what is measured.
+    The step is relative to the vector's length: longer vectors would evade a fixed one. The gradient reaches ``h`` only
+    through the perturbed output. The head must not use dropout, which would be measured instead.
     """
     moved = h + rel_eps * h.norm(dim=-1, keepdim=True) * worst_direction(head, h, steps)
     return F.mse_loss(head(moved), head(h).detach())

@@ -1,8 +1,8 @@
-"""The visual branch of models that fine-tune a video network: a Video Swin Transformer over pictures of the face.
+"""The visual branch of models that fine-tune a video network: a Video Swin Transformer on face crops.
 
-The net is built from its sizes alone, and its numbers are read when training begins (``load``): a trained model is put
-together again without the checkpoint. The sizes of ``KNOWN`` are written here; those of any other checkpoint are the
-parameter ``video_config``, without which they are those of swin3d_t.
+The network is built from its sizes alone, and its weights are read when training begins (``load``), so a trained model
+is rebuilt without the checkpoint. The sizes of ``KNOWN`` are in this file; those of any other checkpoint are the
+parameter ``video_config`` (default: those of swin3d_t).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from msapipe.weights import Download, Weights, choose
 from msapipe.weights.encoders import SWIN_BASE, SWIN_TINY
 from msapipe.weights.torch_file import load_tensors
 
-# Colours of Kinetics-400, as torchvision normalises them.
+# Colour statistics of Kinetics-400, as in torchvision.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-# Pictures, lines and columns of a token.
+# Frames, rows and columns per token.
 PATCH = [2, 4, 4]
 
 
@@ -47,13 +47,13 @@ KNOWN = {known.checkpoint.name: known for known in (_TINY, _BASE)}
 
 
 class VideoEncoder(nn.Module):
-    """Pictures (B, T, 3 S S) in [0, 1] to (B, ceil(T / 2), width): the last feature map, averaged over space.
+    """Face crops (B, T, 3 S S) in [0, 1] to (B, ceil(T / 2), width): the last feature map, averaged over space.
 
-    Rows are those of the stage video_swin for up to 64 pictures without a second in which no face is seen; here a clip
-    is always seen whole. One clip is seen at a time: windows that reach beyond its end would attend to the padding.
-    In place of a picture without a face stands the nearest one with a face.
+    Rows equal those of the stage video_swin for up to 64 frames without a gap of a second; longer clips are processed
+    whole too. Clips are processed one at a time: windows beyond a clip's end would attend to padding. A frame without a
+    face is replaced by the nearest one with a face.
 
-    what: the model that asked, for errors.
+    what: the model's name for errors.
     """
 
     learning: ClassVar[tuple[str, ...]] = ("net.",)
@@ -73,7 +73,7 @@ class VideoEncoder(nn.Module):
             )
         self.named, self.what = video_model, what
         if not video_config:
-            self._checkpoint()  # refuses a name that nobody knows
+            self._checkpoint()  # rejects an unknown name
         self.config = video_config or KNOWN.get(video_model, _TINY).config
         try:
             self.net: Any = SwinTransformer3d(PATCH, **read_json(self.config))
@@ -85,7 +85,7 @@ class VideoEncoder(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
     def load(self) -> None:
-        """Take the numbers of the checkpoint that was named; raises MissingWeights when it is not on this machine."""
+        """Load the weights of the named checkpoint; raises MissingWeights if it is not on this machine."""
         if not self.named:
             return
         file = self._checkpoint().path()
@@ -122,5 +122,5 @@ class VideoEncoder(nn.Module):
 
 
 def _nearest(rows: Tensor, faces: Tensor) -> Tensor:
-    """Of each row the nearest of those with a face, the earlier of two: int64 (n,), (f,) to (n,)."""
+    """The nearest row with a face for each row, the earlier one in a tie: int64 (n,), (f,) to (n,)."""
     return faces[(rows.unsqueeze(1) - faces).abs().argmin(dim=1)]

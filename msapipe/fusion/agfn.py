@@ -1,4 +1,4 @@
-"""Adaptive Gated Fusion Network: one gate trusts what is certain, another what matters, and the head withstands attack.
+"""Adaptive Gated Fusion Network: an entropy gate, an importance gate, and adversarial training of the head.
 
 Wu, Sun, Yang and Wong, "Beyond Simple Fusion: Adaptive Gated Fusion for Robust Multimodal Sentiment Analysis" (2025).
 AGFN.
@@ -23,7 +23,7 @@ from msapipe.fusion._vat import adversarial_loss
 
 
 class Recurrent(nn.Module):
-    """A layer and a bidirectional LSTM over it: (B, T, D), (B, T) to (B, T, d); zero steps stand for unseen ones."""
+    """A linear layer and a bidirectional LSTM: (B, T, D), (B, T) to (B, T, d); masked steps are zero."""
 
     def __init__(self, width: int, d: int, layers: int, dropout: float) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Recurrent(nn.Module):
         self.lstm = nn.LSTM(d, d // 2, layers, batch_first=True, bidirectional=True, dropout=between)
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """States of both directions; a clip ends at its last valid step."""
+        """States of both directions up to a clip's last valid step."""
         steps = self.enter(values).masked_fill(~mask.unsqueeze(-1), 0.0)
         ends = lengths(mask).clamp(min=1).cpu()
         packed = nn.utils.rnn.pack_padded_sequence(steps, ends, batch_first=True, enforce_sorted=False)
@@ -43,9 +43,9 @@ class Recurrent(nn.Module):
 
 
 class Refine(nn.Module):
-    """A modality's steps look at the others', pre-norm: (B, T, d) stays.
+    """Pre-norm cross-attention of a modality to the others: keeps (B, T, d).
 
-    shared: one attention over all others in a row; else one attention for each of ``others``, summed.
+    shared: one attention over the concatenated others; otherwise one attention for each of ``others``, summed.
     """
 
     def __init__(self, d: int, heads: int, others: int, shared: bool, dropout: float) -> None:
@@ -86,20 +86,20 @@ class Head(nn.Module):
 class Agfn(FusionModel):
     """(B, T_m, D_m) per modality to sequences (B, T_m, d), to vectors h_m (B, d), through two gates to scores (B,).
 
-    Audio and vision pass a bidirectional LSTM, text a linear layer; each looks at the others and is pooled over time.
-    h_fused = alpha h_entropy + (1 - alpha) h_importance, alpha one learned number. In training the loss has a virtual
-    adversarial part over the head.
+    Audio and vision go through a bidirectional LSTM, text through a linear layer; each attends to the others and is
+    pooled over time. h_fused = alpha h_entropy + (1 - alpha) h_importance, with one learned alpha. The training loss
+    includes a virtual adversarial loss of the head.
 
-    fusion: "full"; "ieg" or "mig", one gate only; "none", a linear layer over [h_T; h_A; h_V].   entropy_norm,
-    ieg_logits, tau, learn_tau: see EntropyGate.   mig: see ImportanceGate.   share_gate_projection: both gates read the
-    same z.   cross_attn: over all others in a row, over each by itself, or not at all.   fused_layernorm: h_fused has
-    the length sqrt(d).   vat_weight: 0 switches it off.   language_model: a BERT or XLNet to fine-tune over token ids;
-    "": the text comes as features.   language_config: see ``_language_model``.   text_pool: "auto" is [CLS] with a
-    language model and the mean without, where the first step may be any word.
+    fusion: "full"; "ieg" or "mig", one gate only; "none", a linear layer on [h_T; h_A; h_V].   entropy_norm,
+    ieg_logits, tau, learn_tau: see EntropyGate.   mig: see ImportanceGate.   share_gate_projection: both gates use the
+    same z.   cross_attn: over the concatenated others, over each one separately, or off.   fused_layernorm: h_fused has
+    length sqrt(d).   vat_weight: 0 switches it off.   language_model: BERT or XLNet, fine-tuned on token ids; "": the
+    text is features.   language_config: see ``_language_model``.   text_pool: "auto" is [CLS] with a language model and
+    the mean without, where the first step may be any word.
 
-    The paper leaves open the widths, the cross-modal attention, the head, and how a real vector has an entropy (here:
-    of its softmax; divided by log d, without which all gates begin alike). A negative z turns the entropy gate round:
-    ieg_logits "softplus" forbids that. The paper has language_model "google-bert/bert-base-uncased". A missing
+    The paper does not specify the widths, the cross-modal attention, the head, and the entropy of a real vector (here:
+    of its softmax; divided by log d, without which all gates start alike). A negative z reverses the entropy gate;
+    ieg_logits "softplus" prevents that. The paper's language_model is "google-bert/bert-base-uncased". A missing
     modality's vector is zero and its weight goes to the others.
     """
 
@@ -167,7 +167,7 @@ class Agfn(FusionModel):
         self.words = None
         if "text" in dims and (language_model or language_config):
             self.words = LanguageModel(language_model, language_config, "agfn")
-            self.raw = frozenset({"text"})  # ids
+            self.raw = frozenset({"text"})  # token ids
         self.at_cls = text_pool == "cls" or (text_pool == "auto" and self.words is not None)
         self.encoders = nn.ModuleDict(
             {name: Recurrent(width, d, layers, dropout) for name, width in dims.items() if name != "text"}
@@ -202,7 +202,7 @@ class Agfn(FusionModel):
         )
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
-        """Mean absolute error, and in training ``vat_weight`` times the adversarial loss of the head."""
+        """Mean absolute error, plus in training ``vat_weight`` times the adversarial loss of the head."""
         total = super().loss(output, batch, phase)
         if self.training and torch.is_grad_enabled() and self.vat_weight:
             fused = output.features["fused"]
@@ -219,16 +219,16 @@ class Agfn(FusionModel):
         return (Phase(groups=groups, epochs=50, optimizer="adamw", schedule="cosine"),)
 
     def begin(self, phase: str, batches: Batches) -> None:
-        """Read the numbers of the language model."""
+        """Load the weights of the language model."""
         if self.words is not None:
             self.words.load()
 
     def kept_params(self) -> dict[str, str]:
-        """Parameters to keep with a trained model, so that it is built without the checkpoint."""
+        """Parameters to save with a trained model, so that it is rebuilt without the checkpoint."""
         return {"language_config": self.words.config} if self.words is not None else {}
 
     def _seen(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        """Sequences (B, T_m, d) and masks (B, T_m), each modality by itself, in the order of ``dims``."""
+        """Sequences (B, T_m, d) and masks (B, T_m) of each modality alone, in the order of ``dims``."""
         seen = {}
         for name in self.dims:
             values, mask, encoder = batch.values[name], batch.mask[name], self.encoders[name]
@@ -242,14 +242,14 @@ class Agfn(FusionModel):
         return seen
 
     def _refined(self, name: str, seen: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
-        """A modality's sequence (B, T, d) after it has looked at the others."""
+        """A modality's sequence (B, T, d) after attending to the others."""
         steps, _ = seen[name]
         if name not in self.refine:
             return steps
         return self.refine[name](steps, [seen[other] for other in seen if other != name])  # type: ignore[no-any-return]
 
     def _pooled(self, name: str, steps: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, d), (B, T) to (B, d), zero where the modality is missing."""
+        """(B, T, d), (B, T) to (B, d), zero if the modality is missing."""
         if name != "text" or not self.at_cls:
             return masked_mean(steps, mask)
         at = mask.int().argmax(dim=1) if self.words is None else self.words.summary(mask)

@@ -1,4 +1,4 @@
-"""Each modality learns its own label, and audio and vision learn mixtures of clips too.
+"""Each modality is trained on its own label, and audio and vision also on mixtures of clips.
 
 Liu et al., "Make Acoustic and Visual Cues Matter: CH-SIMS v2.0 Dataset and AV-Mixup Consistent Module" (2022). AV-MC.
 """
@@ -19,13 +19,14 @@ from msapipe.fusion._text_states import TextPool, states_of
 
 
 class AvMc(AvMcBase):
-    """(B, T_m, D_m) per modality to vectors (B, h_m), to a score of its own each and of the clip, all (B,).
+    """(B, T_m, D_m) per modality to vectors (B, h_m), to a score for each and for the clip, all (B,).
 
-    Text is a frozen language model's [CLS] through a layer, audio and vision the means over time. In training the audio
-    of two clips is mixed, and so is the vision apart from it; what is said of a mixture is held to both clips' labels.
-    hidden: of text, audio and vision; units: of their heads; fusion_units: of the clip's.   tasks: weights of the
-    errors of the clip, text, audio and vision.   concentration: of the mixture's share, a draw of Beta's distribution.
-    output_range: the clip's scores lie in it.   language_model, language_config, text_pool: see ``_text_states``.
+    Text is a frozen language model's [CLS] through a linear layer, audio and vision are means over time. In training,
+    the audio of two clips is mixed, and separately their vision; the scores of a mixture are trained on both clips'
+    labels.
+    hidden: of text, audio and vision; units: of their heads; fusion_units: of the clip's.   tasks: loss weights of the
+    clip, text, audio and vision.   concentration: of the Beta distribution of the mixing coefficient.
+    output_range: range of the clip's score.   language_model, language_config, text_pool: see ``_text_states``.
     """
 
     version = 1
@@ -91,7 +92,7 @@ class AvMc(AvMcBase):
         return self.nets[name](mean.unsqueeze(1), there.unsqueeze(1))  # type: ignore[no-any-return]
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
-        """The weighted errors, and in training the same of clips with mixed audio, and with mixed vision."""
+        """The weighted errors, plus in training those of clips with mixed audio, and with mixed vision."""
         total = self.errors(output, batch.labels)
         for name in self.nets if self.training else ():
             order = torch.randperm(len(batch), device=output.score.device)
@@ -99,9 +100,9 @@ class AvMc(AvMcBase):
         return total
 
     def mixed_error(self, name: str, output: Output, batch: Batch, share: Tensor, order: Tensor) -> Tensor:
-        """The weighted errors where one modality is mixed with that of other clips: ().
+        """The weighted errors if one modality is mixed with that of other clips: ().
 
-        What the modality says and what is said of the clip is held to the labels of both.
+        The modality's and the clip's scores are compared with the labels of both.
         """
         there = present(batch.mask[name])
         mean = mixed(output.features[f"mean_{name}"], share, order)

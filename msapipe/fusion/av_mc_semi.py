@@ -1,4 +1,4 @@
-"""AV-MC that learns from clips without a label too: what it says of a mixture must be the mixture of what it says.
+"""AV-MC with unlabelled clips: the score of a mixture must equal the mixture of the scores.
 
 Liu et al., "Make Acoustic and Visual Cues Matter: CH-SIMS v2.0 Dataset and AV-Mixup Consistent Module" (2022), the
 semi-supervised AV-MC.
@@ -20,7 +20,7 @@ from msapipe.fusion._text_states import TextPool, states_of
 
 
 class Entered(nn.Module):
-    """A layer and two bidirectional LSTMs: (B, T, D), (B, T) to (B, 4 hidden)."""
+    """A linear layer and two bidirectional LSTMs: (B, T, D), (B, T) to (B, 4 hidden)."""
 
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -28,16 +28,16 @@ class Entered(nn.Module):
         self.lstms = TwoBiLstms(hidden, hidden)
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """The clip's vector, zero where the modality is missing."""
+        """The clip's vector, zero if the modality is missing."""
         return self.lstms(self.enter(values), mask)  # type: ignore[no-any-return]
 
 
 class AvMcSemi(AvMcBase):
-    """(B, T_m, D_m) per modality to vectors (B, h_t) and (B, 4 h_m), to a score of its own each and of the clip (B,).
+    """(B, T_m, D_m) per modality to vectors (B, h_t) and (B, 4 h_m), to a score for each and for the clip (B,).
 
-    Every epoch first goes over all clips: those with labels learn them, and of all of them the vectors of audio, and
-    apart from them of vision, are mixed; what is said of a mixture is held to the mixture of what was said. Then it
-    goes over the clips with labels. For the parameters see ``av_mc``.
+    Every epoch first passes over all clips: labelled ones are trained on their labels, and for all clips, the vectors
+    of audio, and separately those of vision, are mixed; the score of a mixture is compared with the mixture of the
+    scores. Then it passes over the labelled clips. For the parameters see ``av_mc``.
     """
 
     version = 1
@@ -99,7 +99,7 @@ class AvMcSemi(AvMcBase):
         )
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
-        """The weighted errors; in the pass over all clips also those of mixtures."""
+        """The weighted errors; in the pass over all clips, plus those of mixtures."""
         total = self.errors(output, batch.labels)
         for name in self.nets if phase.endswith("_mixed") else ():
             order = torch.randperm(len(batch), device=output.score.device)
@@ -107,7 +107,7 @@ class AvMcSemi(AvMcBase):
         return total
 
     def mixed_error(self, name: str, output: Output, share: Tensor, order: Tensor) -> Tensor:
-        """How far what a modality says of mixed vectors is from the mixture of what it said: ()."""
+        """Distance between a modality's score for mixed vectors and the mixture of its scores: ()."""
         said: Tensor = self.heads[name](mixed(output.features[f"vector_{name}"], share, order)).score
         wanted = mixed(output.unimodal[name].detach(), share, order)
         return (said - wanted).abs().mean()

@@ -1,4 +1,4 @@
-"""An LSTM over the clips of a video for each modality, and another one over what these say side by side.
+"""One LSTM per modality over the clips of a video, and another one over their concatenated states.
 
 Poria et al., "Context-Dependent Sentiment Analysis in User-Generated Videos" (2017), the hierarchical bc-LSTM; and the
 deep fusion of Nojavanasghari et al., "Deep Multimodal Fusion for Persuasiveness Prediction" (2016).
@@ -20,12 +20,12 @@ from msapipe.fusion._packed import packed
 
 
 class BcLstm(Context):
-    """Clips (B, D_m) as vectors, in their videos, to states of an LSTM each (B, hidden), to those of a bidirectional
-    one over all of them, to scores (B,).
+    """Clips (B, D_m) as vectors, in their videos, to states of one LSTM each (B, hidden), to those of a joint
+    bidirectional one, to scores (B,).
 
-    The modalities learn first, by a score of their own; then they are frozen, and what lies above them learns.
-    fusion "context": the above.   "deep": the papers' DF, without videos: two layers to a score each, and two layers
-    over the scores side by side.   target, limit, context: see ``_context.Context``.
+    The modalities are trained first, each with its own score; then they are frozen, and the layers above are trained.
+    fusion "context": as above.   "deep": the papers' DF, without videos: two layers to one score each, and two layers
+    on the concatenated scores.   target, limit, context: see ``_context.Context``.
     """
 
     version = 1
@@ -68,7 +68,7 @@ class BcLstm(Context):
         self.add_score(hidden if self.deep else 2 * hidden, target, limit, context and not self.deep)
 
     def in_context(self, clips: Mapping[str, Tensor], mask: Tensor) -> Tensor:
-        """What lies above the modalities, and what they say by themselves behind it: (V, U, width + M)."""
+        """The joint layers' output, followed by the modalities' own scores: (V, U, width + M)."""
         states = {name: self._states(name, part, mask) for name, part in clips.items()}
         own = torch.stack([self.said(self.own[n](self.drop(s)).flatten(0, 1)) for n, s in states.items()], dim=1)
         own = own.view(*mask.shape, -1)
@@ -81,7 +81,7 @@ class BcLstm(Context):
         return self.nets[name](clips) if self.deep else packed(self.nets[name], clips, mask)[0]
 
     def raw_of(self, found: Tensor) -> Tensor:
-        """Of what ``in_context`` gives only the first part is scored."""
+        """Only the first part of ``in_context``'s result is scored."""
         return super().raw_of(found[:, : -len(self.dims)])
 
     def forward(self, batch: Batch) -> Output:
@@ -93,14 +93,14 @@ class BcLstm(Context):
         return replace(output, unimodal=own, features={"fused": fused[:, :cut]})
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
-        """The error of the score, or of the modalities' own where these learn."""
+        """The error of the score, or of the modalities' own scores in their phase."""
         if phase == "unimodal":
             errors = [self.error(said, batch.labels["M"]) for said in output.unimodal.values()]
             return torch.stack(errors).sum()
         return super().loss(output, batch, phase)
 
     def phases(self) -> tuple[Phase, ...]:
-        """The modalities by themselves, then what lies above them; rates and batches are ours."""
+        """First the modalities alone, then the layers above; rates and batches are ours."""
         below, above = ("nets.", "own."), ("upper.", "score.")
         plan = Phase(batch=10, epochs=100, labels=(), monitor=self.monitor)
         return (
@@ -110,7 +110,7 @@ class BcLstm(Context):
 
     @classmethod
     def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
-        """Deep fusion asks for no videos."""
+        """Deep fusion does not require videos."""
         return None if params.get("fusion") == "deep" else super().unfit(given, params)
 
 

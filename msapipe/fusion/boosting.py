@@ -1,4 +1,4 @@
-"""Pre-trained extractors, a simple fusion of what they say, and one task a modality beside the common one.
+"""Pretrained extractors, a simple fusion of their outputs, and one task per modality beside the common one.
 
 Hai, Liu and Elhilali, "Boosting Modality Representation with Pre-trained Models and Multi-task Training for Multimodal
 Sentiment Analysis" (2023).
@@ -32,7 +32,7 @@ LETTERS = {"text": "T", "audio": "A", "vision": "V"}
 NAMES = {"text": "language_model", "audio": "speech_model", "vision": "video_model"}
 CONFIGS = {"text": "language_config", "audio": "speech_config", "vision": "video_config"}
 
-# Columns that a vector is reduced to before the outer product, and sizes of the crossmodal transformers.
+# Width of a vector before the outer product, and sizes of the crossmodal transformers.
 REDUCED = {"text": 32, "audio": 16, "vision": 16}
 WIDTH, HEADS, LAYERS = 40, 8, 4
 
@@ -41,7 +41,7 @@ Network = LanguageModel | SpeechEncoder | VideoEncoder
 
 
 class SubNet(nn.Module):
-    """An LSTM's states through a layer, for features made by hand: (B, T, D), (B, T) to (B, T, units)."""
+    """A linear layer on an LSTM's states, for handcrafted features: (B, T, D), (B, T) to (B, T, units)."""
 
     def __init__(self, columns: int, units: int, dropout: float) -> None:
         super().__init__()
@@ -49,13 +49,13 @@ class SubNet(nn.Module):
         self.layers = nn.Sequential(nn.Dropout(dropout), nn.Linear(units, units))
 
     def forward(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The states and their mask; padding behind a clip does not reach them, unseen steps are zeros."""
+        """The states and their mask; padding does not affect them, masked steps are zero."""
         states, _ = self.lstm(values)
         return self.layers(states) * mask.unsqueeze(-1), mask
 
 
 class Sequences(nn.Module):
-    """MulT: (B, T_m, D_m) per modality to vectors side by side (B, M max(1, M - 1) WIDTH)."""
+    """MulT: (B, T_m, D_m) per modality to concatenated vectors (B, M max(1, M - 1) WIDTH)."""
 
     def __init__(self, widths: Mapping[str, int], dropout: float) -> None:
         super().__init__()
@@ -73,12 +73,12 @@ class Sequences(nn.Module):
     def forward(
         self, states: Mapping[str, Tensor], mask: Mapping[str, Tensor], vectors: Mapping[str, Tensor]
     ) -> Tensor:
-        """It reads the sequences and their masks."""
+        """Uses the sequences and their masks."""
         return torch.cat(list(self.crossmodal(states, mask).values()), dim=1)
 
 
 class Product(nn.Module):
-    """TFN: each vector reduced by a layer, a 1 before it, all multiplied out: (B, D_m) to (B, product of r_m + 1)."""
+    """TFN: outer product of the vectors, each reduced and prefixed by 1: (B, D_m) to (B, product of r_m + 1)."""
 
     def __init__(self, widths: Mapping[str, int]) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Product(nn.Module):
     def forward(
         self, states: Mapping[str, Tensor], mask: Mapping[str, Tensor], vectors: Mapping[str, Tensor]
     ) -> Tensor:
-        """It reads the vectors."""
+        """Uses the vectors."""
         longer = [functional.pad(layer(vectors[name]), (1, 0), value=1.0) for name, layer in self.reduce.items()]
         product = longer[0]
         for entries in longer[1:]:
@@ -97,7 +97,7 @@ class Product(nn.Module):
 
 
 class SideBySide(nn.Module):
-    """SF: the vectors of all modalities (B, sum of D_m)."""
+    """SF: the concatenated vectors of all modalities (B, sum of D_m)."""
 
     def __init__(self, widths: Mapping[str, int]) -> None:
         super().__init__()
@@ -106,34 +106,34 @@ class SideBySide(nn.Module):
     def forward(
         self, states: Mapping[str, Tensor], mask: Mapping[str, Tensor], vectors: Mapping[str, Tensor]
     ) -> Tensor:
-        """It reads the vectors."""
+        """Uses the vectors."""
         return torch.cat(list(vectors.values()), dim=1)
 
 
 class Boosting(FusionModel):
     """(B, T_m, D_m) per modality, through extractors, to sequences and one vector (B, d_m) each; fused; to scores (B,).
 
-    fusion: "sf", vectors side by side; "tfn", their outer product, each reduced to 32 or 16 columns before; "mult",
-    crossmodal transformers over the sequences.   regime: "single" learns the common label alone; "joint" all labels
-    at once; "two_step" first each extractor with its modality's own label, by itself, then fusion and the common
-    head over frozen extractors. The latter two need labels T, A, V, and are refused without them.   alphas: of M, T,
-    A, V in "joint"; normalise_alpha: divided by their sum.   freeze: extractors that never learn.
+    fusion: "sf", concatenated vectors; "tfn", their outer product after reduction to 32 or 16 columns; "mult",
+    crossmodal transformers on the sequences.   regime: "single" learns only the common label; "joint" all labels at
+    once; "two_step" first each extractor with its modality's label, separately, then fusion and the common head on
+    frozen extractors. "joint" and "two_step" require labels T, A, V.   alphas: loss weights of M, T, A, V in "joint";
+    normalise_alpha: divide them by their sum.   freeze: extractors that are never trained.
 
-    Extractors: features are "pretrained", as BERT, HuBERT and Video Swin gave them, standardised by the training split
-    (``--set standardize=false`` reads them as they are), the clip's vector their mean; or "handcrafted": audio and
+    Extractors: features are "pretrained", from BERT, HuBERT and Video Swin, standardised by the training split
+    (``--set standardize=false`` turns that off), with their mean as the clip's vector; or "handcrafted": audio and
     vision go through an LSTM of ``units``.
 
-    Fine-tuned, as in the paper, they read what a network does in place of what it gave; without one of these a
-    modality begins with the paper's second step, over frozen features.
-    language_model: google-bert/bert-base-chinese ..., over the text of the stage tokens; the vector is [CLS].
-    speech_model: facebook/hubert-base-ls960 ..., over the audio of the stage samples; the vector is the mean.
-    video_model: swin3d_t ..., over the vision of the stage pixels; the vector is the mean.
-    Each is a name, a folder or file (./own), or org/name@COMMIT. language_config, speech_config, video_config: see
-    ``_language_model``, ``_speech_encoder``, ``_video_encoder``. Sound and pictures of a whole split lie in memory,
-    pictures as bytes. A phase runs only the extractor that it learns; what frozen networks say of a clip of the
-    training split is computed once and kept.
+    Fine-tuned, as in the paper, the extractors are networks instead of features; without a network, a modality starts
+    at the paper's second step, on frozen features.
+    language_model: google-bert/bert-base-chinese ..., on the text of the stage tokens; the vector is [CLS].
+    speech_model: facebook/hubert-base-ls960 ..., on the audio of the stage samples; the vector is the mean.
+    video_model: swin3d_t ..., on the vision of the stage pixels; the vector is the mean. Each is a name, a folder or
+    file (./own), or org/name@COMMIT. language_config, speech_config, video_config: see ``_language_model``,
+    ``_speech_encoder``, ``_video_encoder``. Sound and frames of a whole split are in memory, frames as bytes. A phase
+    runs only the extractor that it trains; outputs of frozen networks on the training split are computed once and
+    cached.
 
-    The paper reports a product without parameters of vectors of 768, which no layer could read: hence the reduction.
+    The paper reports a product of unreduced vectors of 768, which no layer could read: hence the reduction.
     """
 
     version = 1
@@ -199,18 +199,18 @@ class Boosting(FusionModel):
 
     @property
     def networks(self) -> dict[str, Network]:
-        """The extractors that were trained before, by modality."""
+        """The pretrained networks, by modality."""
         return {name: part for name, part in self.extractors.items() if isinstance(part, Network)}
 
     def forward(self, batch: Batch) -> Output:
-        """Score a batch, by each modality alone too where those are tasks."""
+        """Score a batch, also by each modality alone if those are tasks."""
         batch = self.standardized(with_tokens(batch))
         states: dict[str, Tensor] = {}
         mask: dict[str, Tensor] = {}
         vectors: dict[str, Tensor] = {}
         for name in self.reads:
             states[name], mask[name], vectors[name] = self._seen(name, batch)
-        if self.reads != tuple(self.dims):  # a phase that learns one extractor runs no other
+        if self.reads != tuple(self.dims):  # a phase that trains one extractor runs no other
             alone = {name: self.heads[name](vectors[name])[:, 0] for name in self.reads}
             return Output(
                 score=torch.full((len(batch),), torch.nan, device=vectors[self.reads[0]].device), unimodal=alone
@@ -220,7 +220,7 @@ class Boosting(FusionModel):
         return Output(score=scores.pop("M"), unimodal=scores, features={"fused": fused})
 
     def _seen(self, name: str, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """What ``_extracted`` gives; of a network that is frozen it is remembered for clips of the training split."""
+        """As ``_extracted``; outputs of a frozen network are cached for clips of the training split."""
         if not self.training or name not in self.kept.names or batch.index is None:
             return self._extracted(name, batch)
         return self.kept.of(name, batch.index, lambda rows: self._extracted(name, batch.some(rows)))
@@ -240,14 +240,14 @@ class Boosting(FusionModel):
         return states, mask, masked_mean(states, mask)
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
-        """Mean absolute error of the phase's tasks; clips without a task's label do not count in it."""
+        """Mean absolute error of the phase's tasks, each over the clips with its label."""
         said = {"M": output.score, **{LETTERS[name]: score for name, score in output.unimodal.items()}}
         alphas = self.alphas if phase == "joint" else {LETTERS.get(phase, "M"): 1.0}
         parts = [alpha * absolute_error(said[task], batch.labels[task]) for task, alpha in alphas.items()]
         return torch.stack(parts).sum()
 
     def phases(self) -> tuple[Phase, ...]:
-        """The paper's rates; batches, epochs and patience are not stated there."""
+        """The paper's rates; it does not state batches, epochs and patience."""
         if self.regime == "two_step":
             steps = tuple(self._unimodal(name) for name in self.dims)
             return (
@@ -260,34 +260,34 @@ class Boosting(FusionModel):
         return (Phase(self.regime, groups, epochs=30, batch=16, labels=labels),)
 
     def _unimodal(self, name: str) -> Phase:
-        """One extractor and its head, by the labels of its modality."""
+        """One extractor and its head, trained on the labels of its modality."""
         own = () if name in self.freeze or name not in self.extractors else (self._group(name),)
         letter = LETTERS[name]
         groups = (Group((f"heads.{name}.",), lr=1e-4, name="heads"), *own)
         return Phase(name, groups, epochs=30, batch=16, labels=(letter,), monitor=f"mae_{letter}")
 
     def _group(self, name: str) -> Group:
-        """An extractor's parameters that learn: slowly where they were trained before."""
+        """An extractor's trainable parameters, with a lower rate if it is pretrained."""
         learning = getattr(self.extractors[name], "learning", ("",))
         prefixes = tuple(f"extractors.{name}.{prefix}" for prefix in learning)
         lr = 1e-5 if name in self.networks else 1e-4
         return Group(prefixes, lr=lr, name=NAMES[name] if name in self.networks else name)
 
     def choose(self, phase: str, labels: Mapping[str, Tensor], rows: Tensor) -> Tensor:
-        """All rows; from here on the phase runs what it needs, and what frozen networks say is remembered."""
+        """All rows; sets which extractors the phase runs, and starts caching frozen outputs."""
         self.reads = (phase,) if phase in self.dims else tuple(self.dims)
         frozen = self.raw if self.regime == "two_step" and phase == "fusion" else self.raw & set(self.freeze)
         self.kept = Kept(frozen, self.sequences)
         return rows
 
     def begin(self, phase: str, batches: Batches) -> None:
-        """Before the first phase, read the numbers of the networks."""
+        """Before the first phase, load the weights of the networks."""
         if phase == self.phases()[0].name:
             for network in self.networks.values():
                 network.load()
 
     def kept_params(self) -> dict[str, str]:
-        """Parameters to keep with a trained model, so that it is built without the checkpoints."""
+        """Parameters to save with a trained model, so that it is rebuilt without the checkpoints."""
         return {CONFIGS[name]: network.config for name, network in self.networks.items()}
 
 
@@ -303,7 +303,7 @@ def _head(entries: int, hidden: int, dropout: float) -> nn.Sequential:
 
 
 def _alphas(alphas: Mapping[str, float], tasks: Iterable[str], normalise: bool) -> dict[str, float]:
-    """Weights of the tasks that there are."""
+    """Loss weights of the existing tasks."""
     mine = {task: alphas[task] for task in tasks}
     if min(mine.values()) < 0 or not sum(mine.values()):
         raise ConfigError(f"alphas: found {list(alphas.values())}, expected none below 0 and one above")

@@ -1,4 +1,4 @@
-"""Words attend to each other by what is alike in the text and in the sound.
+"""Self-attention of words by similarities in text and audio.
 
 Yang, Xu and Gao, "CM-BERT: Cross-Modal BERT for Text-Audio Sentiment Analysis" (2020).
 """
@@ -22,13 +22,13 @@ from msapipe.fusion._text_states import TextFusion, TextPool, TextStates
 
 
 class CmBert(TextFusion):
-    """Text states X (B, N, d) and audio on the same steps to X + W X through a layer, at [CLS] to scores (B,).
+    """Text states X (B, N, d) and audio on the same steps to X + W X through a linear layer, at [CLS] to scores (B,).
 
-    W = softmax of w_t ReLU(t t^T) + w_a ReLU(a a^T) + b over the valid words, t and a convolutions of one step over
-    text and audio, and t divided by the root of its norm over the clip. Vision is not read.
-    width: of t and a.   attention_dropout: of W.   language_model: to fine-tune over token ids; "": the text comes as
-    features.   aligned: step k of the audio belongs to step k of the text; false averages it over windows.
-    The paper's code takes the norm over the whole batch; here batch mates change nothing.
+    W = softmax of w_t ReLU(t t^T) + w_a ReLU(a a^T) + b over the valid words, with t and a convolutions of kernel 1 on
+    text and audio, and t divided by the root of its norm over the clip. Vision is not used.
+    width: of t and a.   attention_dropout: on W.   language_model: fine-tuned on token ids; "": the text is features.
+    aligned: step k of the audio belongs to step k of the text; false averages it over windows.
+    The paper's code takes the norm over the whole batch; here, clips do not affect each other.
     """
 
     version = 1
@@ -87,7 +87,7 @@ class CmBert(TextFusion):
         )
 
     def _attention(self, states: Tensor, words: Tensor, batch: Batch) -> Tensor:
-        """Weights over the valid words, 0 for others: (B, N, N)."""
+        """Attention weights over the valid words, 0 for others: (B, N, N)."""
         text = scaled(_convolved(self.alike, states), words)
         logits = self.weights[0] * _products(text)
         if self.heard is not None:
@@ -95,7 +95,7 @@ class CmBert(TextFusion):
             steps = words.shape[1]
             audio = fit((values["audio"] * mask.unsqueeze(2)).transpose(1, 2), steps).transpose(1, 2)
             logits = logits + self.weights[1] * _products(_convolved(self.heard, audio))
-        # A finite number, so that a clip without text has no NaN.
+        # A finite value avoids NaN for a clip without text.
         logits = (logits + self.bias).masked_fill(~words.unsqueeze(1), torch.finfo(logits.dtype).min)
         return logits.softmax(dim=2) * (words.unsqueeze(1) & words.unsqueeze(2))
 
@@ -110,7 +110,7 @@ class CmBert(TextFusion):
 
     @classmethod
     def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
-        """A word is alike another one by what was heard at both."""
+        """Requires alignment: attention compares the audio at two words."""
         return why_unaligned(given, params) or super().unfit(given, params)
 
 

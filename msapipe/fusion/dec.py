@@ -1,4 +1,4 @@
-"""Semi-supervised deep embedded clustering: clips without a label shape the latent space that a classifier reads.
+"""Semi-supervised deep embedded clustering: unlabelled clips shape the latent space that a classifier reads.
 
 Saadatinia, Ahmadi and Abdollahi, "Enhancing Multi-Modal Video Sentiment Classification Through Semi-Supervised
 Clustering" (2025). DEC.
@@ -28,13 +28,13 @@ from msapipe.fusion._clustering import (
 )
 from msapipe.fusion._norm import MaskedNorm
 
-# Weights of the losses, as in the paper: of the auto-encoder, and beside the clusters.
+# Loss weights from the paper: of the autoencoder, and during clustering.
 RECON, RECON_IN_CLUSTER, SUPERVISED_IN_CLUSTER = 1.0, 0.1, 0.5
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Of the transformers: width, heads, units of the feed-forward nets, layers and dropout."""
+    """Of the transformers: width, heads, feed-forward units, layers and dropout."""
 
     d: int
     heads: int
@@ -43,13 +43,13 @@ class Shape:
     dropout: float
 
     def encoder(self, layers: int) -> Encoder:
-        """A post-norm transformer with sine positions: (B, T, d) stays."""
+        """A post-norm transformer with sine positions: keeps (B, T, d)."""
         dropout = Dropout(attention=self.dropout, hidden=self.dropout, residual=self.dropout)
         return Encoder(self.d, self.heads, layers, self.hidden, norm="post", dropout=dropout)
 
 
 class Reader(nn.Module):
-    """A modality's transformer and its mean over time: (B, T, D), (B, T) to (B, d), zero where it is missing."""
+    """A modality's transformer, averaged over time: (B, T, D), (B, T) to (B, d), zero if it is missing."""
 
     def __init__(self, width: int, shape: Shape) -> None:
         super().__init__()
@@ -73,15 +73,15 @@ class ClassifierHead(nn.Module):
         )
 
     def forward(self, z: Tensor) -> Tensor:
-        """The logit; in training a batch of one clip is normalised by the running statistics."""
+        """The logit; in training, a batch of one clip is normalised by the running statistics."""
         every = torch.ones(len(z), 1, dtype=torch.bool, device=z.device)
         return self.layers(self.norm(z.unsqueeze(1), every)[:, 0])[:, 0]  # type: ignore[no-any-return]
 
 
 class Classifier(nn.Module):
-    """Transformers side by side, their means joined to a latent vector, and, where ``head``, a head.
+    """One transformer per modality, their means mapped to a latent vector, and a head if ``head``.
 
-    For text, vision and audio of 300, 35 and 5 columns it has the 851,713 parameters that the paper states.
+    With text, vision and audio of 300, 35 and 5 columns it has the paper's 851,713 parameters.
     """
 
     def __init__(self, dims: Mapping[str, int], shape: Shape, z_dim: int, dropout: float, head: bool) -> None:
@@ -98,7 +98,7 @@ class Classifier(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latent vectors back to what the encoder read.
+    """Reconstructs the encoder's input from latent vectors.
 
     target "sequence": every step, by one transformer layer over the repeated vector.   "mean": the mean over time.
     """
@@ -110,7 +110,7 @@ class Decoder(nn.Module):
         self.leave = nn.ModuleDict({name: nn.Linear(shape.d, width) for name, width in dims.items()})
 
     def loss(self, z: Tensor, batch: Batch) -> Tensor:
-        """Mean squared error over the valid elements of a standardised batch, the mean over modalities."""
+        """Mean squared error over the valid elements of a standardised batch, averaged over modalities."""
         hidden = self.enter(z).relu().chunk(len(self.leave), dim=1)
         errors = [self._error(name, part, batch) for name, part in zip(self.leave, hidden, strict=True)]
         return torch.stack(errors).mean()
@@ -128,22 +128,22 @@ class Decoder(nn.Module):
 class Dec(FusionModel):
     """(B, T_m, D_m) per modality to latent vectors z (B, z_dim) to a logit (B,), mapped to scores (B,).
 
-    score = limit tanh(logit / 2), which is the probability p of a positive label as limit (2 p - 1): the paper has
-    classes only. Labels are positive (M > 0) or negative (M < 0); a clip without one, or with 0, is unlabelled.
+    score = limit tanh(logit / 2), which maps the probability p of a positive label to limit (2 p - 1): the paper has
+    classes only. Labels are positive (M > 0) or negative (M < 0); a clip without a label, or with 0, is unlabelled.
 
-    stages: "0", the classifier alone; "1,3", an auto-encoder over all clips first; "1,2,3", clusters between them: z is
-    drawn to centroids that begin as those of k-means, while the decoder and the labels hold it; "1,2" ends there, and
-    the clusters' own head scores. Parameters of stages that are left out do not exist.   clusters: the paper does not
-    say how many.   labelled_fraction: of the clips with a label that training sees, rounded to a whole number of them
-    and drawn by the seed: 0.4 in the paper, which hides the others of a corpus that has them all. Stages 0 and 3
-    learn from these clips alone.   cluster_fraction: the same of stage 2; those of the smaller share are among those
-    of the larger one; None: as labelled_fraction.   limit: in training the largest label of the scale.
-    target "graded": the head learns the probability (1 + M / limit) / 2, so that the score is M, not its side only.
-    recon_target: see Decoder.   disentangle_weight: of the covariances of z, in stage 1.   steps: what comes after so
-    many of a clip is cut off, 30 in the paper, whose steps are words; 0: nothing is.
+    stages: "0", the classifier alone; "1,3", an autoencoder over all clips first; "1,2,3", clustering in between: z is
+    pulled to centroids initialised by k-means, constrained by the decoder and the labels; "1,2" ends there, and the
+    clusters' own head scores. Parameters of omitted stages do not exist.   clusters: number, not in the paper.
+    labelled_fraction: share of the labelled clips whose labels training uses, rounded to a whole number of clips and
+    drawn by the seed: 0.4 in the paper, which hides the other labels of a fully labelled corpus. Stages 0 and 3 use
+    these clips only.   cluster_fraction: the same for stage 2; the smaller set is a subset of the larger one;
+    None: as labelled_fraction.   limit: in training, the largest label of the scale. target "graded": the head learns
+    the probability (1 + M / limit) / 2, so that the score is M, not only its sign.
+    recon_target: see Decoder.   disentangle_weight: of the covariances of z, in stage 1.   steps: clips are cut to this
+    many steps, 30 in the paper, whose steps are words; 0: not cut.
 
-    Departures. Widths, decoder, clusters and batch norm's place are not in the paper; the sizes here are those that
-    give its number of parameters. Scaling to [0, 1] before centring and scaling would change nothing, and is left out.
+    Departures: the paper does not state widths, decoder, clusters and the position of the batch norm; the sizes here
+    give its number of parameters. Its scaling to [0, 1] before standardisation has no effect and is omitted.
     """
 
     version = 2
@@ -215,15 +215,15 @@ class Dec(FusionModel):
 
     @classmethod
     def params_of(cls, scale: tuple[float, float]) -> dict[str, Any]:
-        """Scores reach as far as labels do."""
+        """The limit is that of the label scale."""
         return {"limit": max(abs(bound) for bound in scale)}
 
     def counts(self) -> dict[str, int]:
-        """The classifier, whose size the paper states; decoder and centroids are there for training alone."""
+        """The classifier, whose size the paper states; decoder and centroids are used only in training."""
         return {"classifier": sum(part.numel() for part in self.classifier.parameters())}
 
     def forward(self, batch: Batch) -> Output:
-        """Score a batch; ``features`` has the latent vectors as "fused" and the logit (B, 1)."""
+        """Score a batch; ``features`` has the latent vectors as "fused", and the logit (B, 1)."""
         z = self.classifier.encode(self._read(batch))
         logit = self._logit(z)
         said = {"probability": torch.sigmoid(logit).detach()}
@@ -234,14 +234,14 @@ class Dec(FusionModel):
         return Output(score, features={"fused": z, "logit": logit.unsqueeze(1)}, diagnostics=said, classes=classes)
 
     def _logit(self, z: Tensor) -> Tensor:
-        """Of a positive label, (B,)."""
+        """Logit of a positive label, (B,)."""
         if not self.by_clusters:
             return self.classifier.head(z)  # type: ignore[no-any-return]
         negative, positive = self.class_head(z).unbind(dim=1)
         return positive - negative  # type: ignore[no-any-return]
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
-        """Of the stage: reconstruction, clusters, or cross-entropy over the clips whose label is known."""
+        """The stage's loss: reconstruction, clustering, or cross-entropy over the clips with a known label."""
         z = output.features["fused"]
         if phase == "pretrain":
             recon = self.decoder.loss(z, self._read(batch))
@@ -255,9 +255,9 @@ class Dec(FusionModel):
         return _mean(error, known)
 
     def choose(self, phase: str, labels: Mapping[str, Tensor], rows: Tensor) -> Tensor:
-        """Of stages 0 and 3 the clips whose label is known and not hidden; of the others all."""
+        """In stages 0 and 3, the clips with a known label that is not hidden; otherwise all clips."""
         usable = self._usable(labels["M"]).nonzero()[:, 0]
-        # By the seed that the model was made with, and nothing that was drawn since: a resumed run draws the same.
+        # Depends only on the model's seed, so that a resumed run draws the same clips.
         drawn = torch.randperm(len(usable), generator=torch.Generator().manual_seed(self.seed))
         self.order = torch.full((len(labels["M"]),), len(labels["M"]), dtype=torch.int64)
         self.order[usable[drawn]] = torch.arange(len(usable))
@@ -267,14 +267,14 @@ class Dec(FusionModel):
         return rows
 
     def begin(self, phase: str, batches: Batches) -> None:
-        """The clusters begin as those of k-means."""
+        """Initialise the clusters by k-means."""
         if phase == "cluster":
             z = torch.cat([part for _, part in self._latents(batches)])
             with torch.no_grad():
                 self.centroids.copy_(kmeans(z, self.clusters))
 
     def begin_epoch(self, phase: str, epoch: int, batches: Batches) -> None:
-        """What the clusters are drawn to in this epoch, over the whole split, kept by the position in it."""
+        """Compute this epoch's target assignment over the whole split, indexed by position in it."""
         if phase == "cluster":
             rows, parts = zip(*self._latents(batches), strict=True)
             row, z = torch.cat(rows), torch.cat(parts)
@@ -283,7 +283,7 @@ class Dec(FusionModel):
             self.target = found.new_zeros(int(row.max()) + 1, self.clusters).index_copy(0, row, found)
 
     def _read(self, batch: Batch) -> Batch:
-        """The batch centred and scaled, and no longer than ``steps``."""
+        """The batch standardised and cut to ``steps``."""
         batch = self.standardized(batch)
         if not self.steps:
             return batch
@@ -291,7 +291,7 @@ class Dec(FusionModel):
         return replace(batch, values=values, mask={name: part[:, : self.steps] for name, part in batch.mask.items()})
 
     def phases(self) -> tuple[Phase, ...]:
-        """The paper's stages; the last one keeps the epoch of the best accuracy, the others their last epoch."""
+        """The paper's stages; the last one keeps the epoch of best accuracy, the others their last epoch."""
         encoder = ("classifier.readers", "classifier.latent")
         found = {
             "0": Phase("baseline", (Group(("classifier",), lr=4e-5, weight_decay=0.01),), 500, monitor="acc2"),
@@ -318,7 +318,7 @@ class Dec(FusionModel):
             return [(_rows(batch), self.classifier.encode(self._read(batch))) for batch in batches()]
 
     def _drawn(self, z: Tensor, batch: Batch) -> Tensor:
-        """How far the clusters are from their target, which only rows of the training split have."""
+        """Clustering loss; only rows of the training split have a target."""
         q = soft_assignment(z, self.centroids)
         return clustering_loss(q, self.target[_rows(batch)]) if self.training else 0.0 * q.sum()
 
@@ -328,7 +328,7 @@ class Dec(FusionModel):
         return _mean(F.cross_entropy(self.class_head(z), (label > 0).long(), reduction="none"), known)
 
     def _labels(self, batch: Batch, phase: str) -> tuple[Tensor, Tensor]:
-        """Labels (B,) without NaN, and bool (B,), which of them count; hidden ones count outside training."""
+        """Labels (B,) without NaN, and their mask (B,); hidden ones are masked only in training."""
         known = self._usable(batch.labels["M"])
         if self.training and len(self.order):
             order = self.order.to(known.device)
@@ -336,7 +336,7 @@ class Dec(FusionModel):
         return batch.labels["M"].nan_to_num(), known
 
     def _usable(self, label: Tensor) -> Tensor:
-        """Which labels (B,) say a class, or, where the target is graded, anything: bool (B,)."""
+        """Labels (B,) with a class, or, with the target "graded", any label: bool (B,)."""
         return label.isfinite() & (self.graded | (label != 0))
 
 
@@ -348,5 +348,5 @@ def _rows(batch: Batch) -> Tensor:
 
 
 def _mean(errors: Tensor, known: Tensor) -> Tensor:
-    """Mean over what is known, zero when nothing is: both of one shape, to ()."""
+    """Mean over known entries, zero if there are none: two tensors of equal shape to ()."""
     return errors.masked_fill(~known, 0.0).sum() / known.sum().clamp(min=1)

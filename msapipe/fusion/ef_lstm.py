@@ -1,4 +1,4 @@
-"""Early fusion: all modalities side by side at every step, through one LSTM.
+"""Early fusion: the modalities are concatenated at every step and go through one LSTM.
 
 Williams et al., "Recognizing Emotions in Video Using Multimodal DNN Feature Fusion" (2018); layers and sizes of the
 MMSA collection.
@@ -21,10 +21,10 @@ from msapipe.fusion._norm import MaskedNorm
 class EfLstm(FusionModel):
     """(B, T_m, D_m) per modality, on one grid (B, N, sum of D_m) by ``_aligned.one_grid``, to scores (B,).
 
-    norm: "step" is MMSA's, a batch norm with a mean, a deviation, a weight and a bias for each of ``steps`` time steps;
-    a clip of more steps is averaged into ``steps`` windows, and unlike there padding takes no part, nor is the last
-    state that of a padded step. "column" normalises columns instead and bears any length.
-    hidden: units.   layers: LSTMs on one another.   dropout: between these and around the layer after them.
+    norm: "step" is MMSA's, a batch norm with a mean, standard deviation, weight and bias for each of ``steps`` time
+    steps; a longer clip is averaged into ``steps`` windows. Unlike MMSA, padding is masked, and the last state is that
+    of a valid step. "column" normalises columns instead and accepts any length.
+    hidden: units.   layers: number of LSTM layers.   dropout: between these and around the linear layer after them.
     """
 
     version = 1

@@ -1,4 +1,4 @@
-"""Hybrid-modal attention: gates shift each modality by the others, inside the language model for the text.
+"""Hybrid-modal attention: gates shift each modality by the others, inside the text's language model.
 
 Lin and Hu's hybrid-modal attention network (2023), HMA: shifting gates (MSG), masked bimodal adjustment (MBA) and a
 Huber loss of the shifts.
@@ -41,7 +41,7 @@ Route = Literal["matched", "crossed"]
 
 
 class States(nn.Module):
-    """An RNN's state at every step, as wide as its input in each direction: (B, N, D), (B, N) to (B, N, D or 2 D)."""
+    """An RNN with states as wide as its input in each direction: (B, N, D), (B, N) to (B, N, D or 2 D)."""
 
     def __init__(self, width: int, rnn: Rnn) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class States(nn.Module):
         self.width = width * (2 if rnn.startswith("b") else 1)
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """The states; ``mask`` is True up to a clip's end, unseen steps before it are zeros."""
+        """The states; ``mask`` is True up to a clip's end, masked steps before it are zero."""
         ends = lengths(mask).clamp(min=1).cpu()
         packed = nn.utils.rnn.pack_padded_sequence(values, ends, batch_first=True, enforce_sorted=False)
         states, _ = nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=mask.shape[1])
@@ -59,23 +59,23 @@ class States(nn.Module):
 
 class Hma(FusionModel):
     """(B, T_m, D_m) per modality on the text's N steps: text states (B, N, d) and RNN states (B, N, D_m) of the others,
-    each shifted by the others, side by side through a layer (B, N, d), at [CLS] to scores (B,).
+    each shifted by the others, concatenated through a layer (B, N, d), at [CLS] to scores (B,).
 
-    language_model: a BERT or XLNet to fine-tune over token ids: google-bert/bert-base-uncased, a folder, or
-    org/name@COMMIT. "": text features go through ``text_layers`` random transformer layers of ``text_width`` columns
-    instead, which is not the paper.   language_config: see ``_language_model``.   insert_layer: layers before the
-    text's gate.   msg: which modalities are shifted.   msg_strength: how long a shift may be at first, as a share of
-    what it shifts.   msg_norm: normalise what was shifted, as MAG does.   mba: text meets a modality before it shifts
-    it; mba_route "crossed" shifts audio by the text that met vision, as the paper's sentence has it.   mba_steps: of
-    mba_weight "matrix".   huber: keep shifts small; huber_weights: of text, audio, vision.   aligned: step k of audio
-    and vision belongs to step k of the text; when not aligned, they are averaged over windows, which is not the paper's
-    setting.   word_exact: where text, aligned, is made of token ids, the pieces of a word share the
-    word's mean of audio and vision, as in the paper, and [CLS] and [SEP] have none; else each has its own time's.
-    summary: "cls" is the first step, of an XLNet the last; a clip without text has the
-    mean.   lr_other: of all but the language model; 0: as that, and 1e-3 where there is none.
+    language_model: BERT or XLNet, fine-tuned on token ids: google-bert/bert-base-uncased, a folder, or org/name@COMMIT.
+    "": text features go through ``text_layers`` random transformer layers of ``text_width`` columns instead, unlike the
+    paper.   language_config: see ``_language_model``.   insert_layer: layers before the text's gate.   msg: the shifted
+    modalities.   msg_strength: initial maximum length of a shift relative to the shifted state.   msg_norm: normalise
+    shifted states, as MAG does.   mba: apply MBA to the text and a modality before the text shifts it; mba_route
+    "crossed" shifts audio by the text adjusted to vision, as the paper's wording says.   mba_steps: for mba_weight
+    "matrix".   huber: keep shifts small; huber_weights: of text, audio, vision.
+    aligned: step k of audio and vision belongs to step k of the text; if false, they are averaged over windows, unlike
+    the paper.   word_exact: if the aligned text is token ids, the tokens of a word share the word's mean of audio and
+    vision, as in the paper, and [CLS] and [SEP] have none; otherwise each token uses its own time.
+    summary: "cls" is the first step, of XLNet the last; a clip without text uses the mean.
+    lr_other: of all but the language model; 0: the same, or 1e-3 without a language model.
 
-    What the paper leaves open: gates have a vector as bias, the norm in MBA is one clip's, without gradient, and the
-    weights of Huber's loss are 0.1.
+    Not specified in the paper: the gates' bias is a vector, the norm in MBA is per clip and has no gradient, and the
+    weights of the Huber loss are 0.1.
     """
 
     version = 2
@@ -141,7 +141,7 @@ class Hma(FusionModel):
         by_features = partial(FeatureText, width=text_width, depth=text_layers, heads=text_heads, dropout=dropout)
         self.text = _branch(dims, language_model, language_config, by_features)
         if isinstance(self.text, LanguageModel):
-            self.raw = frozenset({"text"})  # ids
+            self.raw = frozenset({"text"})  # token ids
         self.states = nn.ModuleDict({name: States(width, rnn) for name, width in dims.items() if name != "text"})
         widths = self._widths()
         gate = partial(ShiftGate, strength=msg_strength, gate_bias=gate_bias, norm=msg_norm, dropout=dropout)
@@ -155,14 +155,14 @@ class Hma(FusionModel):
         self.score = nn.Linear(fused, 1)
 
     def _widths(self) -> dict[str, int]:
-        """Columns of each modality's states; refuses a place for the text's gate that is none."""
+        """Columns of each modality's states; rejects an invalid position of the text's gate."""
         widths = {} if self.text is None else {"text": self.text.width}
         if self.text is not None:
             self.text.check_insertion(self.insert_layer)
         return widths | {name: cast(int, states.width) for name, states in self.states.items()}
 
     def _meetings(self, route: Route) -> dict[str, str]:
-        """Shifted modality to the one that the text meets before it shifts that; none without text."""
+        """Shifted modality to the modality of the MBA applied before; empty without text."""
         shifted = [name for name in self.gates if name != "text" and self.text is not None]
         crossed = {"audio": "vision", "vision": "audio"} if route == "crossed" else {}
         found = {name: crossed.get(name, name) for name in shifted}
@@ -200,7 +200,7 @@ class Hma(FusionModel):
         )
 
     def _text(self, batch: Batch, low: Mapping[str, Tensor], mask: Tensor, shifts: dict[str, Tensor]) -> Tensor:
-        """Text states (B, N, d), shifted between two layers; the shift is put into ``shifts``."""
+        """Text states (B, N, d), shifted between two layers; adds the shift to ``shifts``."""
 
         def gate(states: Tensor) -> Tensor:
             states, shifts["text"] = self.gates["text"](states, low, mask)
@@ -217,9 +217,9 @@ class Hma(FusionModel):
         there: Mapping[str, Tensor],
         shifts: dict[str, Tensor],
     ) -> dict[str, Tensor]:
-        """Replace audio and vision in ``high`` by their shifted states; the shifts are put into ``shifts``.
+        """Replace audio and vision in ``high`` by their shifted states; adds the shifts to ``shifts``.
 
-        Returns how the text attended to itself where it met a modality: name to (B, N, N).
+        Returns the text's attention weights in each MBA: name to (B, N, N).
         """
         met, looks = {}, {}
         for name, bridge in self.bridges.items():
@@ -233,7 +233,7 @@ class Hma(FusionModel):
         return looks
 
     def _summary(self, states: Tensor, mask: Tensor, words: Tensor | None) -> Tensor:
-        """(B, N, d) to (B, d): the step that stands for the clip, or the mean where there is no text."""
+        """(B, N, d) to (B, d): the summary token, or the mean without text."""
         mean = masked_mean(states, mask)
         if self.text is None or words is None or not self.at_cls:
             return mean
@@ -242,14 +242,14 @@ class Hma(FusionModel):
         return torch.where(present(words).unsqueeze(1), cls, mean)
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
-        """Mean squared error over the clips that have a label, plus the weighted losses of the shifts."""
+        """Mean squared error over the labelled clips, plus the weighted losses of the shifts."""
         error = squared_error(output.score, batch.labels["M"])
         for part in output.losses.values():
             error = error + part
         return error
 
     def phases(self) -> tuple[Phase, ...]:
-        """The paper's settings for MOSI: the epoch with the smallest loss; weight decay is that of MAG."""
+        """The paper's settings for MOSI, keeping the epoch with the smallest loss; weight decay is that of MAG."""
         other = self.lr_other or (self.lr if isinstance(self.text, LanguageModel) else 1e-3)
         groups = (
             Group(lr=other, weight_decay=0.01, name="other"),
@@ -270,21 +270,21 @@ class Hma(FusionModel):
 
     @classmethod
     def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
-        """A word is shifted by what was heard and seen at that word."""
+        """Requires alignment: a word is shifted by audio and vision at that word."""
         return why_unaligned(given, params) or super().unfit(given, params)
 
     def begin(self, phase: str, batches: Batches) -> None:
-        """Read the numbers of the language model."""
+        """Load the weights of the language model."""
         if isinstance(self.text, LanguageModel):
             self.text.load()
 
     def kept_params(self) -> dict[str, str]:
-        """Parameters to keep with a trained model, so that it is built without the checkpoint."""
+        """Parameters to save with a trained model, so that it is rebuilt without the checkpoint."""
         return {"language_config": self.text.config} if isinstance(self.text, LanguageModel) else {}
 
 
 def _gates(names: Iterable[str], widths: Mapping[str, int], make: Callable[..., ShiftGate]) -> nn.ModuleDict:
-    """A gate for each, helped by all other modalities; a modality by itself has none."""
+    """One gate per modality, with all others as helpers; none for a single modality."""
     gates = nn.ModuleDict()
     for name in names:
         helpers = {other: width for other, width in widths.items() if other != name}
@@ -296,7 +296,7 @@ def _gates(names: Iterable[str], widths: Mapping[str, int], make: Callable[..., 
 def _branch(
     dims: Mapping[str, int], named: str, config: str, by_features: Callable[[int], FeatureText]
 ) -> TextBranch | None:
-    """A language model where one is named or configured, else layers over text features; None without text."""
+    """A language model if one is named or configured, otherwise layers on text features; None without text."""
     if "text" not in dims:
         return None
     return LanguageModel(named, config, "hma") if named or config else by_features(dims["text"])

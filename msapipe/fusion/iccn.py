@@ -1,4 +1,4 @@
-"""Text times sound and text times face, made as correlated as can be, beside the text.
+"""Outer products of text with audio and with vision, trained to be maximally correlated, beside the text.
 
 Sun et al., "Learning Relationships between Text, Audio, and Video via Deep Canonical Correlation for Multimodal
 Language Analysis" (2020). ICCN.
@@ -18,12 +18,12 @@ from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._subnet import Decision, SequenceNet
 from msapipe.fusion._text_states import TextFusion, TextPool, TextStates
 
-# Places of the map that a convolution ends with.
+# Output size of the adaptive pooling after the convolutions.
 GRID = (4, 4)
 
 
 class Correlated(nn.Module):
-    """The outer product of the text and another modality through two convolutions: (B, D_t), (B, d) to (B, out)."""
+    """Two convolutions on the outer product of text and another modality: (B, D_t), (B, d) to (B, out)."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
@@ -41,14 +41,14 @@ class Correlated(nn.Module):
 
 
 class Iccn(TextFusion):
-    """Text (B, D_t), audio and vision as vectors (B, width) to k_1, k_2 (B, outs), beside the text to scores (B,).
+    """Text (B, D_t), audio and vision as vectors (B, width) to k_1, k_2 (B, outs), with the text to scores (B,).
 
-    First the convolutions learn to make k_1 and k_2 as correlated as can be, which needs no label, then all of it
-    learns the score. width: of the LSTMs of audio and vision.   channels, outs: of the convolutions and of k.
-    units: of the layers before the score.   correlation: weight of the correlation beside the score's error.   ridge:
-    added to the covariances.   language_model, language_config, text_pool: see ``_text_states``.
-    Correlations are those of a batch, which must be much larger than ``outs``. Without audio or vision there is one k,
-    and nothing to correlate. All sizes but these are ours.
+    First the convolutions are trained to maximise the correlation of k_1 and k_2, which needs no label, then all
+    parameters on the score. width: of the LSTMs of audio and vision.   channels, outs: of the convolutions and of k.
+    units: of the layers before the score.   correlation: weight of the correlation relative to the score's error.
+    ridge: added to the covariances.   language_model, language_config, text_pool: see ``_text_states``. Correlations
+    are computed per batch, which must be much larger than ``outs``. Without audio or vision there is only one k and no
+    correlation. All sizes but these are ours.
     """
 
     version = 1
@@ -107,7 +107,7 @@ class Iccn(TextFusion):
         return Output(score=score, features={"fused": last, **k}, losses=losses)
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
-        """The correlation alone, or mean absolute error and the weighted correlation."""
+        """The correlation alone, or mean absolute error plus the weighted correlation."""
         correlation = output.losses.get("correlation", output.score.new_zeros(()))
         if phase == "correlation":
             return correlation
@@ -125,10 +125,10 @@ class Iccn(TextFusion):
 
 
 def canonical_correlations(x: Tensor, y: Tensor, ridge: float) -> Tensor:
-    """Of two batches of vectors, largest first: (B, d), (B, e) to (min(d, e),), in double precision.
+    """Canonical correlations, largest first: (B, d), (B, e) to (min(d, e),), in double precision.
 
-    The singular values of S_xx^-1/2 S_xy S_yy^-1/2 with ``ridge`` added to the diagonals of S_xx and S_yy; by
-    triangular roots, which have the same ones and, unlike symmetric roots, a gradient where eigenvalues coincide.
+    The singular values of S_xx^-1/2 S_xy S_yy^-1/2 with ``ridge`` added to the diagonals of S_xx and S_yy; computed by
+    Cholesky factors, which give the same values and, unlike symmetric roots, a gradient if eigenvalues coincide.
     """
     x, y = (part.double() - part.double().mean(dim=0) for part in (x, y))
     count = max(1, len(x) - 1)

@@ -1,4 +1,4 @@
-"""Late fusion: what each modality says by itself is weighed by how sure it is of it, and the rest is arithmetic.
+"""Late fusion: the score from each modality is weighted by its confidence, by Gaussian conditioning.
 
 Baltrusaitis, Ahuja and Morency, "Multimodal Machine Learning: A Survey and Taxonomy" (2019), section 5.1, call it
 model-agnostic late fusion. The weights are those of conditioning a Gaussian: Bishop, "Pattern Recognition and Machine
@@ -28,21 +28,21 @@ from msapipe.fusion._base import (
 from msapipe.fusion._late_numpy import LARGEST, STRAIGHT, SUREST, VERSION
 from msapipe.fusion._scores import LIMIT
 
-# Nine in ten of a normal variable lie within so many deviations; what the reach of the interval begins as.
+# Half-width of a 90% interval of a normal distribution, in standard deviations; initial reach of the interval.
 NINE_IN_TEN = 1.6449
 
-# How much likelihoods count in the loss beside the absolute error, which is what scores are judged by.
+# Weight of the likelihoods in the loss relative to the absolute error, which is the evaluation metric.
 LIKELIHOOD = 0.3
 
-# How sentiment and what a modality says are related before anything was learned.
+# Assumed correlation of sentiment and each modality before training.
 ASSUMED_CORRELATION = 0.7
 
 
 class Head(nn.Module):
-    """What one modality says, and how far to trust that: (B, T, D), (B, T) to (B,), (B,).
+    """The score from one modality, and its confidence: (B, T, D), (B, T) to (B,), (B,).
 
-    Both are linear over mean and standard deviation over time of every column and the logarithm of the number of
-    valid steps, 2 D + 1 numbers, centred and scaled by the head's own statistics.
+    Both are linear in mean and standard deviation over time of every column and the log of the number of valid steps,
+    2 D + 1 values, standardised by the head's own statistics.
     """
 
     center: Tensor
@@ -57,7 +57,7 @@ class Head(nn.Module):
         self.register_buffer("std", torch.ones(2 * width + 1))
 
     def forward(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """What is said, and what to add to the modality's ``log_trust``."""
+        """The score, and an offset to the modality's ``log_trust``."""
         scaled = ((pooled(values, mask) - self.center) / self.std).clamp(-LIMIT, LIMIT)
         said: Tensor = self.linear(scaled)[:, 0]
         trust: Tensor = self.trust(scaled)[:, 0]
@@ -65,22 +65,22 @@ class Head(nn.Module):
 
 
 class Late(FusionModel):
-    """Expected sentiment given the modalities that are there, and how far off that may be.
+    """Expected sentiment given the available modalities, and its uncertainty.
 
-    (B, T_m, D_m) per modality to scores (B,) and intervals (B, 2) in [-limit, limit]. The sentiment M of a clip and
-    what its text, voice and face by themselves express are jointly Gaussian, with learned means and covariance, in
-    which M is positively related to each. The head of a modality observes its latent with noise whose variance is
-    the latent's divided by exp(``log_trust`` + a linear function of the clip's features, together within +-6). The
-    score is E[M | what the heads of this clip observed]: exact, in closed form; beyond four fifths of the limit it is
-    drawn in, so that strong scores still differ. A missing modality is an observation
-    without any precision; a clip without any modality scores the mean.
+    (B, T_m, D_m) per modality to scores (B,) and intervals (B, 2) in [-limit, limit]. The sentiment M of a clip and the
+    latents expressed by its text, voice and face alone are jointly Gaussian, with learned means and covariance, in
+    which M correlates positively with each. The head of a modality observes its latent with noise whose variance is the
+    latent's divided by exp(``log_trust`` + a linear function of the clip's features, bounded together to +-6). The
+    score is E[M | the observations of this clip's heads], exact, in closed form; beyond four fifths of the limit it is
+    compressed, so that strong scores still differ. A missing modality is an observation of precision zero; a clip
+    without any modality scores the mean.
 
-    calibrated: modalities whose head already says E[M | its features], whatever its noise (a text model that was
-    trained on M is one); alone it is the score, unchanged up to four fifths of the limit.   limit: the largest score.
-    Output.unimodal is E[M | this head alone].   interval: score -+ ``reach`` deviations of M given the heads; the
-    wider, the less is known.   features: "fused", what each modality moves the score by (B, modalities); "belief"
-    and one a modality, mean and deviation of M (B, 2) given all of them and given this one.   diagnostics: "share",
-    how far the score follows each modality's own score (B, modalities); "deviation" (B,).
+    calibrated: modalities whose head already gives E[M | its features], whatever its noise (such as a text model
+    trained on M); alone, it is the score, unchanged up to four fifths of the limit.   limit: the largest score.
+    Output.unimodal is E[M | this head alone].   interval: score -+ ``reach`` standard deviations of M given the heads;
+    fewer observations widen it.   features: "fused", the change of the score by each modality (B, modalities); "belief"
+    and one per modality, mean and standard deviation of M (B, 2) given all of them and given this one.
+    diagnostics: "share", the dependence of the score on each modality's own score (B, modalities); "deviation" (B,).
     Raises ConfigError for a limit that is not positive, or a modality in ``calibrated`` that the model does not read.
     """
 
@@ -99,7 +99,7 @@ class Late(FusionModel):
 
     @classmethod
     def params_of(cls, scale: tuple[float, float]) -> dict[str, float]:
-        """The largest score is that of the scale."""
+        """The limit is that of the label scale."""
         return {"limit": max(abs(bound) for bound in scale)}
 
     def __init__(self, dims: Mapping[str, int], limit: float = 3.0, calibrated: tuple[str, ...] = ()) -> None:
@@ -123,7 +123,7 @@ class Late(FusionModel):
         said, trust, there = self._observed(batch)
         mean, covariance = self.mean.double(), self.covariance()
         own = covariance.diagonal()[1:]
-        slope = covariance[0, 1:] / own * trust / (1 + trust)  # of E[M | one head] over what that head observed
+        slope = covariance[0, 1:] / own * trust / (1 + trust)  # regression slope of M on one head's observation
         ready = torch.tensor([name in self.calibrated for name in self.dims], device=said.device)
         seen = torch.where(ready, (said - mean[0]) / slope, said - mean[1:]) * there
         weight, variance = _conditioned(covariance, trust, there)
@@ -148,7 +148,7 @@ class Late(FusionModel):
         )
 
     def _observed(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """What the heads say, variance of a latent over that of its noise, what is there: float64 (B, modalities)."""
+        """Heads' outputs, their signal-to-noise variance ratios, and which are present: float64 (B, modalities)."""
         found = [self.heads[name](batch.values[name], batch.mask[name]) for name in self.dims]
         said = torch.stack([part[0] for part in found], dim=1).double()
         trust = self.log_trust + torch.stack([part[1] for part in found], dim=1)
@@ -172,7 +172,7 @@ class Late(FusionModel):
 
     @torch.no_grad()
     def assume(self, mean: Tensor, covariance: Tensor) -> None:
-        """Set what is known without seeing anything: (1 + modalities,) and its square, M first, positive definite."""
+        """Set the prior mean (1 + modalities,) and covariance (its square), M first, positive definite."""
         factor = torch.linalg.cholesky(covariance.double())
         root = factor.clone()
         root[:, 0] = factor[:, 0].clamp(min=math.exp(-LARGEST)).log()
@@ -181,9 +181,9 @@ class Late(FusionModel):
         self.mean.copy_(mean)
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
-        """Mean absolute error, plus how unlikely the labels are by all modalities and by each alone.
+        """Mean absolute error, plus the labels' negative log likelihood given all modalities and given each alone.
 
-        The label of a modality (T, A or V), where there is one, counts as its latent.
+        A modality's label (T, A or V), if there is one, is the value of its latent.
         """
         label = batch.labels["M"]
         believed = output.features["belief"]
@@ -194,11 +194,11 @@ class Late(FusionModel):
             parts.append(_unlikeliness(alone, label.masked_fill(~there, math.nan)))
             if (own := batch.labels.get(name[0].upper())) is not None:
                 parts.append(_unlikeliness(self._of_latent(alone, i), own.masked_fill(~there, math.nan)))
-        error = absolute_error(believed[:, 0], label)  # before the limit, beyond which no gradient would lead back
+        error = absolute_error(believed[:, 0], label)  # before limiting, beyond which there is no gradient
         return error + LIKELIHOOD * (_unlikeliness(believed, label) + torch.stack(parts).mean())
 
     def _of_latent(self, alone: Tensor, i: int) -> Tensor:
-        """From what a head alone says of M, mean and deviation (B, 2), to what it says of its own latent ``i``."""
+        """From a single head's estimate of M, mean and standard deviation (B, 2), to that of its latent ``i``."""
         covariance = self.covariance()
         steeper = covariance[i, i] / covariance[0, i]
         mean = self.mean[i] + steeper * (alone[:, 0] - self.mean[0])
@@ -206,7 +206,7 @@ class Late(FusionModel):
         return _belief(mean, covariance[i, i] - steeper**2 * explained).to(alone.dtype)
 
     def begin(self, phase: str, batches: Batches) -> None:
-        """Centre and scale what the heads read by the training split; means and covariance begin as its labels'."""
+        """Initialise the heads' standardisation by the training split, and means and covariance by its labels."""
         letters = ["M", *(name[0].upper() for name in self.dims)]
         labels = torch.cat([_labels(batch, letters) for batch in batches()])
         known, overall = (labels[part.isfinite()] for part in (labels.sum(dim=1), labels[:, 0]))
@@ -224,7 +224,7 @@ class Late(FusionModel):
                 head.get_buffer("std").copy_(torch.where(std > 1e-3, std, 1.0))
 
     def begin_epoch(self, phase: str, epoch: int, batches: Batches) -> None:
-        """Let the interval hold nine in ten of the training split's labels."""
+        """Set the interval to cover 90% of the training split's labels."""
         far: list[Tensor] = []
         with torch.no_grad():
             for batch in batches():
@@ -237,17 +237,17 @@ class Late(FusionModel):
 
 
 def pooled(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean, deviation over time, and log(1 + valid steps) side by side: (B, T, D), (B, T) to (B, 2 D + 1)."""
+    """Concatenate mean, standard deviation over time, and log(1 + valid steps): (B, T, D), (B, T) to (B, 2 D + 1)."""
     steps = mask.sum(dim=1, keepdim=True).to(values.dtype).log1p()
     return torch.cat([masked_mean(values, mask), masked_std(values, mask), steps], dim=1)
 
 
 def _conditioned(covariance: Tensor, trust: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights (B, n) of the observations in E[M | observations] and variance (B,) of M given them.
+    """Weights (B, n) of the observations in E[M | observations] and conditional variance (B,) of M.
 
     covariance: (1 + n, 1 + n), M first.   trust: (B, n), variance of a latent over that of its noise.   there: (B, n),
-    0 where nothing was observed.   The matrix that is inverted is the identity plus a covariance: no trust, however
-    large or small, makes it singular.
+    0 without an observation.   The inverted matrix is the identity plus a covariance, so no trust, however large or
+    small, makes it singular.
     """
     scale = (trust / covariance.diagonal()[1:]).sqrt() * there
     inner = scale.unsqueeze(2) * covariance[1:, 1:] * scale.unsqueeze(1)
@@ -258,12 +258,12 @@ def _conditioned(covariance: Tensor, trust: Tensor, there: Tensor) -> tuple[Tens
 
 
 def _belief(mean: Tensor, variance: Tensor) -> Tensor:
-    """Mean and deviation side by side: (B,), (B,) to (B, 2)."""
+    """Stack mean and standard deviation: (B,), (B,) to (B, 2)."""
     return torch.stack([mean, variance.clamp(min=1e-8).sqrt()], dim=1)
 
 
 def _unlikeliness(belief: Tensor, label: Tensor) -> Tensor:
-    """Negative log likelihood of labels (B,) under normals (B, 2), the mean over those that are not NaN."""
+    """Mean negative log likelihood of labels (B,) under normal distributions (B, 2), without NaN labels."""
     there = label.isfinite()
     mean, deviation = belief.T
     each = ((label.nan_to_num() - mean) / deviation) ** 2 / 2 + deviation.log()
@@ -272,11 +272,11 @@ def _unlikeliness(belief: Tensor, label: Tensor) -> Tensor:
 
 
 def _alike(size: int) -> Tensor:
-    """A correlation matrix in which everything is related alike, and strongly."""
+    """A correlation matrix with equal, strong correlations."""
     return ASSUMED_CORRELATION + (1 - ASSUMED_CORRELATION) * torch.eye(size)
 
 
 def _labels(batch: Batch, letters: list[str]) -> Tensor:
-    """Labels side by side, NaN where there are none: (B, letters), on the CPU."""
+    """Stack labels, NaN if missing: (B, letters), on the CPU."""
     none = torch.full((len(batch),), math.nan)
     return torch.stack([batch.labels.get(letter, none).cpu() for letter in letters], dim=1)

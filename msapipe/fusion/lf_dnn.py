@@ -1,4 +1,4 @@
-"""Late fusion by a deep network: a sub-network per modality, their vectors side by side through three layers.
+"""Late fusion by a deep network: one sub-network per modality, their concatenated vectors through three layers.
 
 Williams et al., "DNN Multimodal Fusion Techniques for Predicting Video Sentiment" (2018); sub-networks and sizes of the
 MMSA collection.
@@ -14,11 +14,11 @@ from msapipe.fusion._subnet import Decision, Subnets, joined
 
 
 class LfDnn(FusionModel):
-    """(B, T_m, D_m) per modality to vectors (B, h_a), (B, h_v), (B, text_out), side by side to scores (B,).
+    """(B, T_m, D_m) per modality to vectors (B, h_a), (B, h_v), (B, text_out), concatenated to scores (B,).
 
     hidden: units of text, audio and vision.   text_out: columns of the text's vector.   units: of the layers after
-    fusion.   Where it departs from MMSA's code: see ``_subnet``. Weight decay spares biases, which it does not there:
-    on five folds of CMU-MOSI neither this nor the rest makes a difference (docs/results.md).
+    fusion.   Departures from MMSA's code: see ``_subnet``; also, weight decay spares biases. On five folds of CMU-MOSI,
+    none of them makes a difference (docs/results.md).
     """
 
     version = 1

@@ -1,4 +1,4 @@
-"""Low-rank Multimodal Fusion: the outer product of the modalities, read by a weight tensor of low rank.
+"""Low-rank Multimodal Fusion: the modalities' outer product with a low-rank weight tensor.
 
 Liu et al., "Efficient Low-rank Multimodal Fusion with Modality-Specific Factors" (2018).
 """
@@ -18,14 +18,15 @@ from msapipe.fusion._subnet import Subnets
 
 
 class Lmf(FusionModel):
-    """(B, T_m, D_m) per modality to vectors h_m, to one product a rank (B, rank), to scores (B,).
+    """(B, T_m, D_m) per modality to vectors h_m, to one product per rank (B, rank), to scores (B,).
 
-    score = sum over r of w_r times the product over m of ([1; h_m] . W_m^r), plus a bias; with two modalities or one
-    it is the product of what there is. hidden: units of text, audio and vision; the text's vector has half of its
-    units.   lr, factor_lr: learning rates of the rest and of the factors.
+    score = sum over r of w_r times the product over m of ([1; h_m] . W_m^r), plus a bias; fewer modalities give a
+    product of fewer factors.
+    hidden: units of text, audio and vision; the text's vector has half of its units.   factor_lr: learning rate of the
+    factors.   lr: of the rest.
 
-    ``fusion_weights`` and ``fusion_bias`` learn: in MMSA's code no group of the optimiser has them. Nothing is dropped
-    after fusion, as there. Where the sub-networks depart from it: see ``_subnet``.
+    ``fusion_weights`` and ``fusion_bias`` are trained; MMSA's code has them in no optimiser group. As there, no dropout
+    follows fusion. Other departures: see ``_subnet``.
     """
 
     version = 1

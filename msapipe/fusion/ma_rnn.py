@@ -1,7 +1,7 @@
-"""Attention over the modalities of a clip, then over the clips of its video: a reconstruction, not verified.
+"""Attention over the modalities of a clip, then over the clips of its video: an unverified reconstruction.
 
-Kim and Lee, "Multi-Attention Multimodal Sentiment Analysis" (2020), MA-RNN; some tables print MARNN. The layers are
-made after its abstract: the paper's own sizes are not known here, nor does its number of parameters come out.
+Kim and Lee, "Multi-Attention Multimodal Sentiment Analysis" (2020), MA-RNN; some tables print MARNN. The layers follow
+its abstract: the paper's sizes are unknown, and its number of parameters is not reproduced.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from msapipe.fusion._packed import packed
 
 
 class MaRnn(Context):
-    """Clips (B, D_m) as vectors to (B, M, units), which attend to each other, to (B, units), in their videos through a
-    GRU to (B, 2 units), which attend over their video, to scores (B,).
+    """Clips (B, D_m) as vectors to (B, M, units), with attention over modalities, to (B, units), in their videos
+    through a GRU to (B, 2 units), with attention over the video, to scores (B,).
 
-    What a clip attends to, times its state, lies beside that state before the score.
+    The attended vector times the clip's state is concatenated with that state before the score.
     target, limit, context: see ``_context.Context``.   All sizes and rates are ours.
     """
 

@@ -1,4 +1,4 @@
-"""BERT whose words are shifted, between two layers, by what was heard and seen at them.
+"""BERT whose word states are shifted, between two layers, by audio and vision at the words.
 
 Rahman et al., "Integrating Multimodal Information in Large Pretrained Transformers" (2020). MAG-BERT.
 """
@@ -13,7 +13,7 @@ from msapipe.fusion._mag import Mag
 
 
 class MagBert(Mag):
-    """``_mag.Mag`` with a BERT, the gate behind its embedding."""
+    """``_mag.Mag`` with a BERT, and the gate after its embedding."""
 
     version = 1
     facts: ClassVar[Mapping[str, str | int]] = {

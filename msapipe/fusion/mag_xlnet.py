@@ -1,4 +1,4 @@
-"""XLNet whose words are shifted, between two layers, by what was heard and seen at them.
+"""XLNet whose word states are shifted, between two layers, by audio and vision at the words.
 
 Rahman et al., "Integrating Multimodal Information in Large Pretrained Transformers" (2020). MAG-XLNet.
 """
@@ -13,7 +13,7 @@ from msapipe.fusion._mag import Mag
 
 
 class MagXlnet(Mag):
-    """``_mag.Mag`` with an XLNet, the gate behind its first layer."""
+    """``_mag.Mag`` with an XLNet, and the gate after its first layer."""
 
     version = 1
     facts: ClassVar[Mapping[str, str | int]] = {

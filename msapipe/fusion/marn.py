@@ -1,4 +1,4 @@
-"""Several attentions at once over the states of all modalities, put back into each of them at the next step.
+"""Several attentions over the states of all modalities, fed back into each of them at the next step.
 
 Zadeh et al., "Multi-attention Recurrent Network for Human Communication Comprehension" (2018). MARN.
 """
@@ -22,7 +22,7 @@ Sizes = tuple[int, int, int]
 class HybridCell(nn.Module):
     """A step of an LSTM that also reads z: long-short term hybrid memory.
 
-    entered (B, 4 hidden), what the input brings; state and cell (B, hidden); z (B, width).
+    entered (B, 4 hidden), the projected input; state and cell (B, hidden); z (B, width).
     """
 
     def __init__(self, width: int, hidden: int, z: int) -> None:
@@ -39,7 +39,7 @@ class HybridCell(nn.Module):
 
 
 class MultiAttention(nn.Module):
-    """States of all modalities (B, H) to z (B, sum of compressed), by ``heads`` attentions over their H numbers."""
+    """States of all modalities (B, H) to z (B, sum of compressed), by ``heads`` attentions over their H units."""
 
     def __init__(
         self, hidden: Mapping[str, int], compressed: Mapping[str, int], heads: int, units: int, dropout: float
@@ -53,7 +53,7 @@ class MultiAttention(nn.Module):
         )
 
     def forward(self, states: Tensor) -> Tensor:
-        """Each head's weights sum to 1; a modality's part of all heads is made smaller together."""
+        """Each head's weights sum to 1; a modality's parts of all heads are compressed together."""
         weight = self.attend(states).view(len(states), self.heads, -1).softmax(dim=2)
         parts = (weight * states.unsqueeze(1)).split(self.sizes, dim=2)
         small = [reduce(part.flatten(1)) for reduce, part in zip(self.reduce.values(), parts, strict=True)]
@@ -63,10 +63,10 @@ class MultiAttention(nn.Module):
 class Marn(FusionModel):
     """(B, T_m, D_m) per modality, on one grid (B, N, D_m) by ``_aligned.one_grid``, to scores (B,).
 
-    At each step every modality's memory reads its input, its own state and z, and z is made anew from all states by
+    At each step, every modality's memory reads its input, its own state and z; then z is recomputed from all states by
     several attentions. The score reads states and z at the last valid step.
     hidden, compressed: units of text, audio and vision in the memories, and of their parts of z.   heads: attentions.
-    units: of all hidden layers.   softmax: z enters the next step as weights that sum to 1, as some code has it.
+    units: of all hidden layers.   softmax: normalise z to sum to 1 before the next step, as some code does.
     """
 
     version = 1
@@ -123,7 +123,7 @@ class Marn(FusionModel):
         return Output(score=self.score(fused)[:, 0], features={"fused": fused})
 
     def phases(self) -> tuple[Phase, ...]:
-        """Ours: the paper states none."""
+        """Ours: the paper states no settings."""
         return (Phase(groups=(Group(lr=self.lr),)),)
 
 

@@ -1,4 +1,4 @@
-"""Text is translated into vision and back, and what that needs into audio: at test time text alone is read.
+"""Cyclic translation of text to vision, and on to audio; at test time only text is read.
 
 Pham et al., "Found in Translation: Learning Robust Joint Representations by Cyclic Translations Between Modalities"
 (2019). MCTN.
@@ -19,16 +19,16 @@ from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Prese
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._packed import packed
 
-# The order of translation: the first also back, the second from what the first needs.
+# Targets in order of translation: the first one is also translated back, the second one uses the first one's states.
 TARGETS = ("vision", "audio")
 
 
 class Translator(nn.Module):
-    """A sequence into others, step by step, with attention to its states: (B, N, width) to (B, N, D) each.
+    """Translates a sequence step by step, with attention to its states: (B, N, width) to (B, N, D) each.
 
-    The encoder's states, the sum of both directions, are (B, N, hidden). Each step of the decoder reads what was
-    said before it, padded with zeros to ``said`` columns, and what it attends to.
-    outs: name to the columns of a target.
+    The encoder's states, the sum of both directions, are (B, N, hidden). Each decoder step reads the previous output,
+    zero-padded to ``said`` columns, and the attended state.
+    outs: target name to its columns.
     """
 
     def __init__(self, width: int, said: int, hidden: int, outs: Mapping[str, int], dropout: float) -> None:
@@ -44,16 +44,16 @@ class Translator(nn.Module):
         self.outs = nn.ModuleDict({name: nn.Linear(2 * hidden, out) for name, out in outs.items()})
 
     def encode(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """States (B, N, hidden), and the first state of a decoder (B, hidden)."""
+        """States (B, N, hidden), and the decoder's initial state (B, hidden)."""
         states, last = packed(self.encoder, values, mask)
         joint = self.drop(states[..., : self.hidden] + states[..., self.hidden :])
         state: Tensor = torch.tanh(self.begin(last[:, : self.hidden] + last[:, self.hidden :]))
         return joint, state
 
     def decode(self, joint: Tensor, state: Tensor, mask: Tensor, name: str, target: Tensor, forced: float) -> Tensor:
-        """What is said of ``target`` (B, N, D), whose first step is given: (B, N, D), zero in that step.
+        """Decode ``target`` (B, N, D), whose first step is given: (B, N, D), zero in that step.
 
-        forced: share of the steps that read the target in place of what was said before.
+        forced: share of steps with teacher forcing, which read the target instead of the previous output.
         """
         said = [torch.zeros_like(target[:, 0])]
         before = target[:, 0]
@@ -68,7 +68,7 @@ class Translator(nn.Module):
         return torch.stack(said, dim=1)
 
     def _attended(self, joint: Tensor, state: Tensor, mask: Tensor) -> Tensor:
-        """The mean of the states that a decoder's state attends to: (B, hidden)."""
+        """Attention of a decoder's state over the encoder's states: (B, hidden)."""
         wide = state.unsqueeze(1).expand(-1, joint.shape[1], -1)
         energy: Tensor = self.likeness(torch.cat([wide, joint], dim=2))[:, :, 0]
         weight: Tensor = energy.masked_fill(~mask, -torch.inf).softmax(dim=1)
@@ -76,14 +76,14 @@ class Translator(nn.Module):
 
 
 class Mctn(FusionModel):
-    """Text (B, N, D_t) to joint states (B, N, hidden), to scores (B,); audio and vision are read in training only.
+    """Text (B, N, D_t) to joint states (B, N, hidden), to scores (B,); audio and vision are read only in training.
 
-    Clips are put on one grid (``_aligned.one_grid``). In training one translator says vision from text and, with the
-    same weights, text from that vision; another one says audio from the first one's states.
+    Clips are put on one grid (``_aligned.one_grid``). In training, one translator translates text to vision and, with
+    the same weights, that vision back to text; another one translates the first one's states to audio.
     outputs: "own", a layer with the columns of each target; "padded", MMSA's: every target has as many as the text.
-    teacher: share of the decoder's steps that read the target; 0: it always reads what it said.   steps: of a clip, at
-    most.   cycle: weight of the translations' squared errors.   At test time the targets are not asked for.
-    Unlike MMSA's code, padding is neither read nor to be said, and forcing is not always on.
+    teacher: share of decoder steps with teacher forcing; 0: none.   steps: maximum number of steps of a clip.
+    cycle: weight of the translations' squared errors.   At test time the targets are not needed. Unlike MMSA's code,
+    padding is masked in input and targets, and teacher forcing is not always on.
     """
 
     version = 1
@@ -152,7 +152,7 @@ class Mctn(FusionModel):
         one: tuple[Tensor, Tensor],
         two: tuple[Tensor, Tensor],
     ) -> dict[str, Tensor]:
-        """Squared errors of the translations: target to ()."""
+        """Squared errors of the translations: target name to ()."""
         target = self.targets[0]
         said = self._said(self.first, one, mask, target, values)
         back = self.first.encode(functional.pad(said, (0, self.width - said.shape[2])), mask)
@@ -168,7 +168,7 @@ class Mctn(FusionModel):
     def _said(
         self, by: Translator, states: tuple[Tensor, Tensor], mask: Tensor, name: str, values: Mapping[str, Tensor]
     ) -> Tensor:
-        """A target (B, N, D) as a translator says it from its states."""
+        """A target (B, N, D) translated from a translator's states."""
         columns = self.width if self.padded else self.dims[name]
         return by.decode(*states, mask, "any" if self.padded else name, values[name][..., :columns], self.teacher)
 
@@ -178,13 +178,13 @@ class Mctn(FusionModel):
         return error.sum() / (mask.sum() * said.shape[2])
 
     def _summary(self, joint: Tensor, mask: Tensor) -> Tensor:
-        """The weighted sum of an LSTM's states: (B, N, hidden), (B, N) to (B, hidden)."""
+        """Attention-weighted sum of an LSTM's states: (B, N, hidden), (B, N) to (B, hidden)."""
         states, _ = packed(self.read, joint, mask)
         energy = torch.tanh(self.weigh(states))[:, :, 0].masked_fill(~mask, -torch.inf)
         return (energy.softmax(dim=1).unsqueeze(2) * states).sum(dim=1)
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
-        """Mean absolute error, and in training the weighted errors of the translations."""
+        """Mean absolute error, plus in training the weighted errors of the translations."""
         total = super().loss(Output(output.score), batch, phase)
         for part in output.losses.values():
             total = total + self.cycle * part

@@ -1,4 +1,4 @@
-"""What tells the label and what only makes each modality are kept apart, and both together rebuild the input.
+"""Separates a discriminative factor from generative factors of the modalities; together they rebuild the input.
 
 Tsai et al., "Learning Factorized Multimodal Representations" (2019). MFM.
 """
@@ -39,7 +39,7 @@ class Factor(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A vector unrolled over time: (B, width) to (B, steps, out); each step's input is the state before it."""
+    """Unrolls a vector over time: (B, width) to (B, steps, out); each step's input is the previous state."""
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Decoder(nn.Module):
         self.out = nn.Linear(width, out)
 
     def forward(self, vector: Tensor, steps: int) -> Tensor:
-        """What was there, step by step."""
+        """The reconstructed steps."""
         state: tuple[Tensor, Tensor] | None = None
         states = []
         for _ in range(steps):
@@ -59,12 +59,12 @@ class Decoder(nn.Module):
 class Mfm(FusionModel):
     """(B, T_m, D_m) per modality, on one grid (B, N, D_m), to factors f_y (B, f_y) and f_m (B, f_m), to scores (B,).
 
-    z_y comes from a memory fusion network (``mfn``), z_m from an LSTM of each modality. In training every z is drawn
-    to a normal distribution, and f_y and f_m side by side rebuild the modality's steps.
-    z, z_y, f, f_y: columns of z_m (text, audio, vision), z_y, f_m, f_y.   dropouts: between z_m and f_m; y_dropout:
-    of z_y, and before the score.   rebuild: weights of the squared errors of text, audio and vision.   mmd: weight of
-    the distance from a normal distribution; kernel: its kernel is exp(-|x - y|^2 / d), or, as the paper's code has it,
-    / d^2.   hidden, memory and what follows: of the ``mfn``.   lr, decay: of everything.
+    z_y comes from a memory fusion network (``mfn``), z_m from one LSTM per modality. In training, every z is
+    regularised towards a normal distribution, and the concatenated f_y and f_m reconstruct the modality's steps.
+    z, z_y, f, f_y: columns of z_m (text, audio, vision), z_y, f_m, f_y.   dropouts: between z_m and f_m; y_dropout: of
+    z_y, and before the score.   rebuild: weights of the squared errors of text, audio and vision.   mmd: weight of the
+    distance from a normal distribution; kernel: its kernel is exp(-|x - y|^2 / d), or, as in the paper's code, / d^2.
+    hidden, memory and what follows: of the ``mfn``.   lr, decay: of all parameters.
     """
 
     version = 1
@@ -136,7 +136,7 @@ class Mfm(FusionModel):
             },
         ),
     }
-    # The last layers of the memory fusion network, whose own score is not asked for.
+    # Output layers of the memory fusion network, whose own score is not used.
     idle = ("memory.out.",)
 
     def __init__(
@@ -197,7 +197,7 @@ class Mfm(FusionModel):
         return Output(score=self.score(f_y)[:, 0], features={"fused": f_y}, losses=losses)
 
     def _losses(self, batch: Batch, z_y: Tensor, f_y: Tensor) -> dict[str, Tensor]:
-        """How far every z is from a normal distribution, and what was not rebuilt: () each."""
+        """Distance of every z from a normal distribution, and the reconstruction errors: () each."""
         values, mask = one_grid(batch, list(self.dims))
         z = {name: encoder(values[name], mask) for name, encoder in self.encoders.items()}
         found = {"mmd": torch.stack([self._distance(part) for part in (z_y, *z.values())]).sum()}
@@ -208,12 +208,12 @@ class Mfm(FusionModel):
         return found
 
     def _distance(self, z: Tensor) -> Tensor:
-        """The discrepancy of z (B, d) from as many rows of a normal distribution: ()."""
+        """MMD between z (B, d) and as many samples of a normal distribution: ()."""
         width = z.shape[1]
         return mmd(torch.randn_like(z), z, float(width if self.kernel == "d" else width**2))
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
-        """Mean absolute error, and in training the weighted losses of the factors."""
+        """Mean absolute error, plus in training the weighted losses of the factors."""
         total = super().loss(Output(output.score), batch, phase)
         for name, part in output.losses.items():
             total = total + part * (self.mmd if name == "mmd" else self.rebuild[name])

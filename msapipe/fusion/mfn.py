@@ -1,4 +1,4 @@
-"""Memory Fusion Network: an LSTM per modality, and a memory that watches how their cells change together.
+"""Memory Fusion Network: one LSTM per modality, and a memory that attends to joint changes of their cells.
 
 Zadeh et al., "Memory Fusion Network for Multi-view Sequential Learning" (2018).
 """
@@ -15,19 +15,19 @@ from msapipe.fusion._aligned import last_step, one_grid
 from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
 from msapipe.fusion._checks import check_dropouts, check_sizes
 
-# Units of a hidden layer and the share of them that is dropped.
+# Units and dropout of a hidden layer.
 Layer = tuple[int, float]
 
 
 class Mfn(FusionModel):
     """(B, T_m, D_m) per modality, on one grid (B, N, D_m) by ``_aligned.one_grid``, to scores (B,).
 
-    At each step c* is the cells of all modalities before and after it (B, 2 H); attended = softmax over c*, times c*;
+    At each step, c* is the cells of all modalities before and after it (B, 2 H); attended = softmax over c*, times c*;
     a proposal chat = tanh, two gates = sigmoid of [attended; memory]; memory = retain * memory + update * chat. The
     score reads states and memory (B, H + memory) at the last valid step.
-    hidden: units of text, audio and vision.   attention, proposal, retain, update, out: units and dropout of the hidden
-    layer of each (the paper's NN1, NN2, gamma 1, gamma 2 and the last one).
-    MMSA's code gives it audio and vision that are constant in time; here they are sequences.
+    hidden: units of text, audio and vision.   attention, proposal, retain, update, out: units and dropout of each
+    hidden layer (the paper's NN1, NN2, gamma 1, gamma 2 and the last one). MMSA's code uses audio and vision that are
+    constant in time; here they are sequences.
     """
 
     version = 1

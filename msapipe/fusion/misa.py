@@ -1,4 +1,4 @@
-"""Each modality in two subspaces: one that all share, and one of its own that overlaps with no other.
+"""Each modality in two subspaces: one shared by all, and a private one that overlaps with no other.
 
 Hazarika, Zimmermann and Poria, "MISA: Modality-Invariant and -Specific Representations for Multimodal Sentiment
 Analysis" (2020).
@@ -21,7 +21,7 @@ from msapipe.fusion._distances import cmd, overlap
 from msapipe.fusion._packed import TwoBiLstms
 from msapipe.fusion._text_states import TextFusion, TextPool, states_of
 
-# The order of the tokens, and how a token's attention is built in the paper's code.
+# Order of the tokens; heads and inner dropout of their attention in the paper's code.
 ORDER = ("text", "vision", "audio")
 HEADS, INNER_DROPOUT = 2, 0.1
 
@@ -29,12 +29,12 @@ HEADS, INNER_DROPOUT = 2, 0.1
 class Misa(TextFusion):
     """(B, T_m, D_m) per modality to u_m (B, d), to a private and a shared part each, in [0, 1], to scores (B,).
 
-    Text is the mean of a language model's states, audio and vision two bidirectional LSTMs as wide as their input.
-    The 2 M parts attend to each other once, and lie side by side before the score.
-    d: columns of every part.   feed: units of the layer behind the attention.   difference, similarity,
-    reconstruction: weights of the losses: parts that should not overlap, shared parts that should be alike
-    (``_distances.cmd``), and u_m from the sum of its parts.   clip: bound of a gradient's value.
-    language_model, language_config: see ``_text_states``.   lr, decay: of everything.
+    Text is the mean of a language model's states, audio and vision are two bidirectional LSTMs as wide as their input.
+    The 2 M parts attend to each other once and are concatenated before the score.
+    d: columns of every part.   feed: units of the layer after the attention.   difference, similarity,
+    reconstruction: loss weights: private parts should not overlap, shared parts should be alike
+    (``_distances.cmd``), and the sum of a modality's parts should reconstruct u_m.   clip: bound of gradient values.
+    language_model, language_config: see ``_text_states``.   lr, decay: of all parameters.
     """
 
     version = 1
@@ -98,7 +98,7 @@ class Misa(TextFusion):
             },
         ),
     }
-    # The paper's code has a discriminator whose answer no loss reads, and a norm for text that a BERT leaves unused.
+    # The paper's code has a discriminator used in no loss, and a norm for text that is unused with a BERT.
     idle = ("discriminator.", "text_norm.")
 
     def __init__(
@@ -171,7 +171,7 @@ class Misa(TextFusion):
     def _losses(
         self, whole: Mapping[str, Tensor], private: Mapping[str, Tensor], shared: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """What should not overlap, what should be alike, what should be rebuilt: () each."""
+        """The losses of difference, similarity and reconstruction: () each."""
         pairs = list(combinations(self.names, 2))
         apart = [overlap(private[name], shared[name]) for name in self.names]
         apart += [overlap(private[one], private[other]) for one, other in pairs]
@@ -186,7 +186,7 @@ class Misa(TextFusion):
         }
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
-        """Mean squared error, and in training the weighted losses of the parts."""
+        """Mean squared error, plus in training the weighted losses of the parts."""
         total = squared_error(output.score, batch.labels["M"])
         for name, part in output.losses.items():
             total = total + self.weights[name] * part

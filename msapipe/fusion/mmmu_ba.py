@@ -1,4 +1,4 @@
-"""Every two modalities of a video's clips attend to each other, clip by clip.
+"""Pairwise attention of modalities over the clips of a video.
 
 Ghosal et al., "Contextual Inter-modal Attention for Multi-modal Sentiment Analysis" (2018), multi-modal multi-utterance
 bimodal attention. MMMU-BA; some tables print MMUU-BA.
@@ -23,11 +23,11 @@ ORDER = ("vision", "text", "audio")
 
 
 class MmmuBa(Context):
-    """Clips (B, D_m) as vectors, in their videos, to (B, units) each, which meet in pairs, to scores (B,).
+    """Clips (B, D_m) as vectors, in their videos, to (B, units) each, through pairwise attention to scores (B,).
 
-    In a pair X, Y a clip attends over the clips of its video: softmax(X Y^T) Y times X, and the other way round; all
-    pairs and the modalities themselves lie side by side before the score.
-    hidden: of the GRU of each modality, a direction.   gru_dropout, dropout: before and behind the layer after it.
+    In a pair X, Y a clip attends over the clips of its video: softmax(X Y^T) Y times X, and vice versa; all pairs and
+    the modalities themselves are concatenated before the score.
+    hidden: of each modality's GRU, per direction.   gru_dropout, dropout: before and after the layer that follows it.
     target "sign" is the paper's.   target, limit, context: see ``_context.Context``.
     """
 
@@ -85,5 +85,5 @@ class MmmuBa(Context):
         return torch.cat([*pairs, *states.values()], dim=2)
 
     def phases(self) -> tuple[Phase, ...]:
-        """The paper's batch of 32 videos; it trains for 15 epochs and keeps the one that the test likes best."""
+        """The paper's batch of 32 videos; the paper trains for 15 epochs and selects the epoch on the test set."""
         return (Phase(groups=(Group(lr=self.lr),), batch=32, epochs=60, labels=(), monitor=self.monitor),)

@@ -26,17 +26,17 @@ Shares = tuple[float, float, float]
 
 class Mult(FusionModel):
     """(B, T_m, D_m) per modality, unaligned, to scores (B,): a vector per modality (``_crossmodal.Crossmodal``), one
-    residual block over them side by side (B, M (M - 1) width), and a linear score.
+    residual block on the concatenated vectors (B, M (M - 1) width), and a linear score.
 
     Two modalities have two crossmodal transformers, one has none. Defaults are those of the MMSA collection for MOSI.
-    width, heads, layers: of the crossmodal transformers; those over a modality itself are M - 1 times as wide and at
-    least 3 deep.   kernels: steps of the convolution over text, audio, vision.   attention_dropout: by whether text,
-    audio, vision is attended to; the first also for attention within a modality.   positions, causal: sine positions,
-    and a mask over what is later.   accumulate: batches a step.   clip: bound of the gradient's norm.
+    width, heads, layers: of the crossmodal transformers; the self-attention ones are M - 1 times as wide and at least 3
+    deep.   kernels: of the convolution on text, audio, vision.   attention_dropout: of attention to text, audio,
+    vision; the first also for self-attention.   positions, causal: sine positions, and a mask over later steps.
+    accumulate: batches per step.   clip: bound of the gradient norm.
 
     The paper's own code has positions and a causal mask, MMSA's only the mask (positions=false, causal=true). The
-    default here is not causal, since a clip is scored as a whole, and pools the mean over time, not the last step.
-    Unlike both, padding is masked, keys and values share their norm and dropout, dropout of attention is that of
+    default here is not causal, since a clip is scored as a whole, and pools by the mean over time, not the last step.
+    Unlike both, padding is masked, keys and values share their norm and dropout, attention dropout is that of
     ``_attention.Attention``, gradients are clipped by norm and not by value, and an epoch's last batches count.
     """
 
@@ -184,7 +184,7 @@ class Mult(FusionModel):
         return Output(score=score, features={"fused": fused, **vectors})
 
     def phases(self) -> tuple[Phase, ...]:
-        """MMSA's settings for MOSI: a tenth of the rate when five epochs bring nothing."""
+        """MMSA's settings for MOSI: a tenth of the rate after five epochs without improvement."""
         return (
             Phase(
                 groups=(Group(lr=2e-3),),

@@ -1,4 +1,4 @@
-"""Words, sounds and faces as quantum states: a clip is what measurements of their joint state say.
+"""Modalities as quantum states: a clip is represented by measurements of their joint state.
 
 Li et al., "Quantum-inspired Multimodal Fusion for Video Sentiment Analysis" (2021). QMF.
 """
@@ -15,15 +15,15 @@ from msapipe.fusion._aligned import one_grid
 from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, present
 from msapipe.fusion._checks import check_dropouts, check_sizes
 
-# Keeps a vector of zeros from dividing by zero.
+# Avoids division by the norm of a zero vector.
 EPS = 1e-8
 
 
 class Density(nn.Module):
-    """Steps (B, N, D), (B, N) to a density matrix: complex (B, n, n), Hermitian, of trace 1, no eigenvalue negative.
+    """Steps (B, N, D), (B, N) to a density matrix: complex (B, n, n), Hermitian, trace 1, positive semidefinite.
 
-    Each step is a unit vector r e^(i phi), both linear in it; the matrix is the mean of their outer products by
-    weights that sum to 1. Without a valid step every state is as likely: the identity divided by n.
+    Each step is a unit vector r e^(i phi), with r and phi linear in it; the matrix is the mean of their outer products
+    with weights that sum to 1. Without a valid step it is the identity divided by n.
     """
 
     def __init__(self, width: int, n: int) -> None:
@@ -42,17 +42,17 @@ class Density(nn.Module):
         mixed = torch.einsum("bt,btm,btn->bmn", weight, states, states.conj())
         known = present(mask).view(-1, 1, 1)
         nothing = torch.eye(self.n, dtype=mixed.dtype, device=mixed.device) / self.n
-        # The norm above is 1 but for EPS.
+        # The norm above is 1 except for EPS.
         trace = mixed.diagonal(dim1=1, dim2=2).sum(dim=1).real.clamp(min=EPS).view(-1, 1, 1)
         return torch.where(known, mixed / trace, nothing)
 
 
 class Qmf(FusionModel):
-    """(B, T_m, D_m) per modality, on one grid (B, N, D_m), to density matrices (B, n, n), to the chances of
+    """(B, T_m, D_m) per modality, on one grid (B, N, D_m), to density matrices (B, n, n), to probabilities of
     ``measurements`` outcomes in [0, 1], to scores (B,).
 
-    The joint state is the product of the modalities', turned by a learned unitary matrix, which entangles them; an
-    outcome's chance is <m| rho |m> for a learned unit vector m.
+    The joint state is the tensor product of the modalities' states, transformed by a learned unitary matrix, which
+    entangles them; the probability of an outcome is <m| rho |m> for a learned unit vector m.
     n: of each modality; the joint state has n^M rows.   units: of the layer before the score.   All sizes and rates
     are ours.
     """
@@ -83,7 +83,7 @@ class Qmf(FusionModel):
         self.n, self.lr = n, lr
         joint = n ** len(dims)
         self.density = nn.ModuleDict({name: Density(width, n) for name, width in dims.items()})
-        # Real and imaginary parts, of what becomes the unitary matrix, and of the vectors that are measured by.
+        # Real and imaginary parts of the unitary matrix's generator, and of the measurement vectors.
         self.turn = nn.Parameter(0.1 * torch.randn(2, joint, joint))
         self.outcomes = nn.Parameter(torch.randn(2, measurements, joint))
         self.hidden = nn.Sequential(nn.Linear(measurements, units), nn.ReLU(), nn.Dropout(dropout))
@@ -104,10 +104,10 @@ class Qmf(FusionModel):
         }
 
     def chances(self, states: Mapping[str, Tensor]) -> Tensor:
-        """Of each outcome, in [0, 1]: (B, measurements)."""
+        """Probability of each outcome, in [0, 1]: (B, measurements)."""
         vectors = torch.complex(*self.outcomes)
         vectors = vectors / vectors.norm(dim=1, keepdim=True)
-        # <m| U rho U^H |m>: the vectors are turned back in place of the state, whose matrix need not exist.
+        # <m| U rho U^H |m>: transforming the vectors instead of the state avoids the joint state's matrix.
         seen = (vectors @ self.unitary().conj()).view(1, -1, *[self.n] * len(states))
         found = seen.expand(len(next(iter(states.values()))), *seen.shape[1:])
         for axis, state in enumerate(states.values(), 2):

@@ -1,4 +1,4 @@
-"""A word's vector is shifted by the sound and the face while it is said, at their own rates.
+"""Word vectors are shifted by audio and vision during the word, at their own rates.
 
 Wang et al., "Words Can Shift: Dynamically Adjusting Word Representations Using Nonverbal Behaviors" (2019). RAVEN.
 """
@@ -20,7 +20,7 @@ from msapipe.fusion._shift_gate import shifted
 
 
 class Nonverbal(nn.Module):
-    """What is heard or seen during each word, and how far it is let through: (B, N, hidden), (B, N, 1)."""
+    """Audio or vision during each word, and its gate: (B, N, hidden), (B, N, 1)."""
 
     def __init__(self, width: int, hidden: int, word: int) -> None:
         super().__init__()
@@ -39,13 +39,13 @@ class Nonverbal(nn.Module):
 
 
 class Raven(FusionModel):
-    """(B, T_m, D_m) per modality to words (B, N, D_t), each shifted by audio and vision inside its time, through an
-    LSTM to scores (B,).
+    """(B, T_m, D_m) per modality to words (B, N, D_t), each shifted by audio and vision during it, through an LSTM to
+    scores (B,).
 
-    The shift is never longer than ``strength`` times the word. A word in which nothing is heard or seen keeps the
-    shift that the bias gives. hidden: of the LSTMs of audio and vision; word_hidden: of that over the words.
-    spans "times": a step belongs to the words in whose time its middle lies; features without times are read as with
-    "windows", which gives every word an even share of the clip's steps: step k of aligned features.
+    The length of a shift is at most ``strength`` times that of the word. A word without audio and vision is shifted by
+    the bias only. hidden: of the LSTMs of audio and vision; word_hidden: of that over the words. spans "times": a step
+    belongs to the words whose time contains its midpoint; features without times use "windows", which gives every word
+    an even share of the clip's steps: step k of aligned features.
     """
 
     version = 1
@@ -105,7 +105,7 @@ class Raven(FusionModel):
         )
 
     def _inside(self, name: str, batch: Batch) -> Tensor:
-        """Which steps of a modality lie in which word: bool (B, N, T)."""
+        """Which steps of a modality belong to which word: bool (B, N, T)."""
         here = batch.mask["text"].unsqueeze(2) & batch.mask[name].unsqueeze(1)
         if self.spans == "windows" or not {"text", name} <= batch.times.keys():
             return here & _shares(batch.mask["text"], batch.mask[name])
@@ -115,7 +115,7 @@ class Raven(FusionModel):
 
     @classmethod
     def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
-        """A word's sound and face are found by its time."""
+        """Requires word times to find a word's audio and vision."""
         if params.get("spans", "times") == "times" and not given.same_clock:
             return (
                 "the times of the words are not those of audio and vision (a file of MMSA has none); take "
@@ -124,12 +124,12 @@ class Raven(FusionModel):
         return super().unfit(given, params)
 
     def phases(self) -> tuple[Phase, ...]:
-        """Ours: the paper searches for them."""
+        """Ours: the paper uses a search."""
         return (Phase(groups=(Group(lr=self.lr),)),)
 
 
 def gathered(values: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-    """The steps of each word that has some, in order: (B, T, D), bool (B, N, T) to (W, F, D) and bool (W, F)."""
+    """The steps of each non-empty word, in order: (B, T, D), bool (B, N, T) to (W, F, D) and bool (W, F)."""
     some = inside.any(dim=2)
     counts = inside.sum(dim=2)[some]
     clip, word, step = inside.nonzero().unbind(1)
@@ -141,7 +141,7 @@ def gathered(values: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _shares(words: Tensor, steps: Tensor) -> Tensor:
-    """An even share of a clip's steps for each of its words: bool (B, N), (B, T) to (B, N, T)."""
+    """Divide a clip's steps evenly among its words: bool (B, N), (B, T) to (B, N, T)."""
     count, end = lengths(words).clamp(min=1).view(-1, 1, 1), lengths(steps).view(-1, 1, 1)
     word = torch.arange(words.shape[1], device=words.device).view(1, -1, 1)
     step = torch.arange(steps.shape[1], device=words.device).view(1, 1, -1)

@@ -1,4 +1,4 @@
-"""Self-supervised multi-task learning: a label for each modality is guessed, and each modality learns its own.
+"""Self-supervised multi-task learning: each modality is trained on its own pseudo-labels.
 
 Yu et al., "Learning Modality-Specific Representations with Self-Supervised Multi-Task Learning for Multimodal
 Sentiment Analysis" (2021). Self-MM.
@@ -19,16 +19,16 @@ from msapipe.fusion._text_states import TextPool, states_of
 
 
 class SelfMm(MultiTask):
-    """(B, T_m, D_m) per modality to vectors, side by side to scores (B,), and each by itself to one of its own.
+    """(B, T_m, D_m) per modality to vectors, concatenated to scores (B,), and each alone to its own score.
 
-    Text is a language model's [CLS], audio and vision an LSTM's last state through a layer. In training the modalities
-    learn pseudo-labels (see ``_pseudo_labels``), each as far as it differs from the clip's label.
+    Text is a language model's [CLS], audio and vision an LSTM's last state through a layer. In training, the modalities
+    learn pseudo-labels (see ``_pseudo_labels``), weighted by their difference from the clip's label.
     hidden, out: of the LSTMs of audio and vision, and of the layers after them.   units: of the hidden layers that
     score text, audio and vision; fusion_units: of those that score the clip.   head_dropout: before them, the clip's
-    last.   label_bound: pseudo-labels stay within it (1 where labels are in [-1, 1]).   unimodal "labels": the labels
-    T, A and V that people gave, in place of pseudo-labels.   language_model: any encoder, to fine-tune over token
-    ids; "": the text comes as features.   language_config: see ``_language_model``.   text_pool: see ``TextStates``.
-    rates, decays: learning rate and weight decay of language model, audio, vision and all the rest.
+    last.   label_bound: largest absolute pseudo-label (1 for labels in [-1, 1]).   unimodal "labels": human labels T, A
+    and V instead of pseudo-labels.   language_model: any encoder, fine-tuned on token ids; "": the text is features.
+    language_config: see ``_language_model``.   text_pool: see ``TextStates``.
+    rates, decays: learning rate and weight decay of language model, audio, vision and the rest.
     Unlike MMSA's code, centres are means of the clips seen so far, without zeros for the others.
     """
 

@@ -1,4 +1,4 @@
-"""Simple fusion: each modality's mean over time, side by side, through a decision block.
+"""Simple fusion: each modality's mean over time, concatenated, through a decision block.
 
 The SF row of Hai, Liu and Elhilali, "Boosting Modality Representation with Pre-trained Models and Multi-task Training
 for Multimodal Sentiment Analysis" (2023).
@@ -18,11 +18,11 @@ from msapipe.fusion._checks import check_dropouts
 
 
 class Sf(FusionModel):
-    """(B, T_m, D_m) per modality to means (B, D_m), side by side (B, sum of D_m), to scores (B,).
+    """(B, T_m, D_m) per modality to means (B, D_m), concatenated (B, sum of D_m), to scores (B,).
 
     The decision block is Linear, ReLU, dropout, Linear with ``units`` hidden units (the paper says only "fully
-    connected"); with ``units=0`` it is one linear layer, and what modalities say together cannot be read from them.
-    The paper's extractors are the pipeline's stages here; it is trained as its second step, with these frozen.
+    connected"); with ``units=0`` it is one linear layer, which cannot model interactions of modalities.
+    The paper's extractors are the pipeline's stages; the model is trained as in its second step, with these frozen.
     """
 
     version = 1
@@ -43,7 +43,7 @@ class Sf(FusionModel):
         self.decision = nn.Sequential(*hidden, nn.Linear(units or width, 1))
 
     def forward(self, batch: Batch) -> Output:
-        """Score a batch; a missing modality is its average over the training split."""
+        """Score a batch; a missing modality is replaced by its mean over the training split."""
         batch = self.standardized(batch)
         fused = torch.cat([masked_mean(batch.values[name], batch.mask[name]) for name in self.dims], dim=1)
         return Output(score=self.decision(fused)[:, 0], features={"fused": fused})

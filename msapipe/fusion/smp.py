@@ -1,4 +1,4 @@
-"""Symmetric mutual promotion: in each pair of modalities, both attend to the other on a common time grid.
+"""Symmetric mutual promotion: in each pair of modalities, both attend to each other on a common time grid.
 
 Zhu and Yu, multi-channel features and symmetric mutual promotion feature fusion for sentiment analysis.
 """
@@ -37,8 +37,8 @@ ORDER = ("vision", "audio", "text")
 class Branch(nn.Module):
     """One modality: (B, T, D), (B, T) to its steps X (B, T, width) and its own feature F (B, width).
 
-    bilstm: a BiLSTM over the projected steps, and additive attention, without it the projection and the mean.
-    pooled: whether F is wanted.   X is zero where masked out, F where the modality is missing.
+    bilstm: use a BiLSTM on the projected steps and additive attention, otherwise the projection and the mean.
+    pooled: whether F is computed.   X is zero where masked, F if the modality is missing.
     """
 
     def __init__(self, dim: int, width: int, dropout: float, bilstm: bool, pooled: bool) -> None:
@@ -49,7 +49,7 @@ class Branch(nn.Module):
         self.weigh = additive if bilstm and pooled else None
 
     def forward(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """X and F; steps that are masked out before the last valid one enter the BiLSTM as projected zeros."""
+        """X and F; masked steps before the last valid one enter the BiLSTM as projected zeros."""
         steps = self.project(values)
         if self.lstm is not None:
             ends = lengths(mask).clamp(min=1).cpu()
@@ -65,7 +65,7 @@ class Branch(nn.Module):
 
 
 class Promotion(nn.Module):
-    """LSMP, or RSMP (eqs. 1 to 18): x looks at y, then at itself; (B, T, width) stays, zero where masked out."""
+    """LSMP, or RSMP (eqs. 1 to 18): x attends to y, then to itself; keeps (B, T, width), zero where masked."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -81,9 +81,9 @@ class Promotion(nn.Module):
 
 
 class Pair(nn.Module):
-    """Two modalities on one grid (B, T, width) to what they are together (B, T, width) and its mask (eq. 19).
+    """Two modalities on one grid (B, T, width) to their joint steps (B, T, width) and mask (eq. 19).
 
-    tied: the right branch has the weights of the left one.
+    tied: both branches share their weights.
     """
 
     def __init__(self, width: int, heads: int, depth: int, dropout: float, tied: bool, kernel: int) -> None:
@@ -93,7 +93,7 @@ class Pair(nn.Module):
         self.join = nn.Conv1d(2 * width, width, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor, x_mask: Tensor, y: Tensor, y_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Steps at which either modality is valid."""
+        """The joint steps; valid where either modality is."""
         right = self.left if self.right is None else self.right
         for forth, back in zip(self.left, right, strict=True):
             x, y = forth(x, x_mask, y, y_mask), back(y, y_mask, x, x_mask)
@@ -105,20 +105,19 @@ class Smp(FusionModel):
     """(B, T_m, D_m) per modality to scores (B,).
 
     Each modality's own feature F_m (``Branch``) and each pair's (``Pair``, pooled over time), every one (B, width),
-    stand side by side before a linear score. One modality has its own feature only, two have one pair.
-    steps: longer sequences are thinned to as many steps at even spacing (0: never); shorter ones are padded.
-    depth: promotion blocks one after the other.   positions: sine positions before the blocks.   kernel: of the
-    convolution that joins a pair, odd.   pool: of a pair over time.   pred_inputs: own features and pairs, or only
-    one of the two.   tie_branches: both directions of a pair have the same weights.
-    task: "regression" scores by a linear unit and absolute error; "classification" by three classes (negative,
-    neutral up to ``neutral`` on either side of 0, positive) and cross-entropy, the score being the probability of
-    positive less that of negative; "both" learns both and scores by the former. The paper's equation 23
-    is the second, its tables need the first. With classes ``Output.classes`` has their logits (B, 3).
-    neutral: in training that of the label scale, 0.1 on [-1, 1], 0.5 on wider ones, as accuracy of three classes
-    counts them.
+    are concatenated before a linear score. One modality has its own feature only, two have one pair.
+    steps: longer sequences are subsampled evenly to this many steps (0: never); shorter ones are padded.
+    depth: number of promotion blocks.   positions: sine positions before the blocks.   kernel: odd, of the convolution
+    that joins a pair.   pool: of a pair over time.   pred_inputs: own features and pairs, or only one of the two.
+    tie_branches: both directions of a pair share their weights.
+    task: "regression" has a linear output and absolute error; "classification" has three classes (negative, neutral up
+    to ``neutral`` on either side of 0, positive) and cross-entropy, with the probability of positive minus that of
+    negative as the score; "both" learns both and scores by regression. The paper's equation 23 is classification, its
+    tables need regression. With classes, ``Output.classes`` has their logits (B, 3).
+    neutral: in training, that of the label scale, 0.1 on [-1, 1], 0.5 on wider ones, as in three-class accuracy.
 
-    Unlike the paper padding is masked; equation 19's "L + R" is read as putting both side by side, its branch encoder,
-    which has no equation, as a BiLSTM with additive attention, and its sublayers as post-norm.
+    Unlike the paper, padding is masked; equation 19's "L + R" is read as concatenation, its branch encoder, which has
+    no equation, as a BiLSTM with additive attention, and its sublayers as post-norm.
     """
 
     version = 1
@@ -206,14 +205,14 @@ class Smp(FusionModel):
         return steps + sine_positions(steps) if self.positions else steps, mask[name]
 
     def _pooled(self, steps: Tensor, mask: Tensor) -> Tensor:
-        """Over the valid steps, zero where there are none: (B, T, width), (B, T) to (B, width)."""
+        """Pool over the valid steps, zero without any: (B, T, width), (B, T) to (B, width)."""
         if self.pool == "mean":
             return masked_mean(steps, mask)
         there = present(mask).unsqueeze(1)
         return steps.masked_fill(~mask.unsqueeze(-1), -torch.inf).amax(dim=1).masked_fill(~there, 0.0)
 
     def loss(self, output: Output, batch: Batch, phase: str) -> Tensor:
-        """Absolute error, cross-entropy of the three classes, or their sum, over the clips that have a label."""
+        """Absolute error, cross-entropy of the three classes, or their sum, over the labelled clips."""
         label = batch.labels["M"]
         total = label.new_zeros(())
         if self.score is not None:
@@ -232,7 +231,7 @@ class Smp(FusionModel):
         return label.nan_to_num().sign().long() + 1
 
     def phases(self) -> tuple[Phase, ...]:
-        """The paper's settings; at this rate its layers move slowly, ``lr=1e-4`` learns faster."""
+        """The paper's settings; its learning rate is slow, ``lr=1e-4`` learns faster."""
         monitor = "loss" if self.task == "classification" else "mae"
         return (Phase(groups=(Group(lr=1e-5),), batch=64, clip=None, patience=None, monitor=monitor),)
 

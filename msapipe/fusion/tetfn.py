@@ -1,4 +1,4 @@
-"""Text-enhanced transformers: what audio sees of vision, and vision of audio, is first told to the text.
+"""Text-enhanced transformers: attention between audio and vision passes through the text.
 
 Wang et al., "TETFN: A Text Enhanced Transformer Fusion Network for Multimodal Sentiment Analysis" (2023).
 """
@@ -39,29 +39,29 @@ class Recurrent(nn.Module):
 
 
 class TextEnhanced(nn.Module):
-    """What a modality sees of another one that has looked at the text: (B, T, d) stays."""
+    """Attention of a modality to another one that has attended to the text: keeps (B, T, d)."""
 
     def __init__(self, lower: Encoder, upper: Encoder) -> None:
         super().__init__()
         self.lower, self.upper = lower, upper
 
     def forward(self, own: Steps, other: Steps, text: Steps) -> Tensor:
-        """The other asks the text, and the modality asks what came of that."""
+        """The other modality attends to the text, then this modality attends to the result."""
         told = self.lower(*other, *text)
         return self.upper(*own, told, other[1])  # type: ignore[no-any-return]
 
 
 class Tetfn(MultiTask):
-    """(B, T_m, D_m) per modality to steps (B, N_m, d), to a vector each that has seen the others, to scores (B,).
+    """(B, T_m, D_m) per modality to steps (B, N_m, d), to one vector each after crossmodal attention, to scores (B,).
 
-    Audio and vision meet through the text, all else as in MulT; what a modality found, side by side, goes through a
-    transformer over itself. Modalities are scored by the maximum over their steps, and learn pseudo-labels.
-    hidden: of the LSTMs of audio and vision.   d, heads, layers: of the transformers.   kernels: of the convolutions
-    of text, audio and vision.   positions: sine positions in the plain transformers too; the text-enhanced ones always
-    have them.   causal: a step sees no later one, and the last step stands for a clip, not the mean.   For the other
-    parameters see ``self_mm``.
-    MMSA's code has positions=false and causal=true, gives vision the kernel of audio, and each part of a transformer
-    a dropout of its own, for which one stands here.
+    Audio and vision attend to each other through the text, otherwise as in MulT; a modality's concatenated results go
+    through a self-attention transformer. Modalities are scored by the maximum over their steps, and learn
+    pseudo-labels.
+    hidden: of the LSTMs of audio and vision.   d, heads, layers: of the transformers.   kernels: of the convolutions of
+    text, audio and vision.   positions: sine positions in the plain transformers too; the text-enhanced ones always
+    have them.   causal: hide later steps, and use the last step as the clip's vector, not the mean.   For the other
+    parameters see ``self_mm``. MMSA's code has positions=false and causal=true, uses audio's kernel for vision, and has
+    a separate dropout for each part of a transformer instead of a common one.
     """
 
     version = 2
@@ -199,7 +199,7 @@ class Tetfn(MultiTask):
         return self.scored({name: _largest(*part) for name, part in steps.items()}, joined(vectors))
 
     def _vector(self, name: str, steps: Mapping[str, Steps]) -> Tensor:
-        """What a modality found in the others: (B, width), zero where it is missing."""
+        """A modality's vector after attention to the others: (B, width), zero if it is missing."""
         own, mask = steps[name]
         found = []
         for other in self.names:

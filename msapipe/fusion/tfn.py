@@ -1,4 +1,4 @@
-"""Tensor Fusion Network: the outer product of the modalities' vectors, each with a constant 1 before it.
+"""Tensor Fusion Network: the outer product of the modalities' vectors, each prefixed by a constant 1.
 
 Zadeh et al., "Tensor Fusion Network for Multimodal Sentiment Analysis" (2017).
 """
@@ -21,11 +21,11 @@ from msapipe.fusion._subnet import Decision, Subnets
 class Tfn(FusionModel):
     """(B, T_m, D_m) per modality to vectors h_m, to (B, (h_a + 1)(h_v + 1)(text_out + 1)), to scores (B,).
 
-    The ones keep the unimodal and bimodal terms in the product; with two modalities or one it is the product of what
-    there is. hidden: units of text, audio and vision.   text_out: columns of the text's vector.   units: of the layers
-    after fusion.   output_range: a sigmoid keeps scores within it (MMSA has [-3, 3] on every data set; take [-1, 1]
-    where labels are). The feature "fused" is the last hidden state (B, units), not the product: that has 140,481
-    numbers a clip. Where the sub-networks depart from MMSA's code: see ``_subnet``.
+    The ones keep the unimodal and bimodal terms in the product; fewer modalities give a product of fewer factors.
+    hidden: units of text, audio and vision.   text_out: columns of the text's vector.   units: of the layers
+    after fusion.   output_range: a sigmoid bounds scores to it (MMSA uses [-3, 3] on every data set; use [-1, 1]
+    if labels are in it). The feature "fused" is the last hidden state (B, units), not the product, which has 140,481
+    entries per clip. Departures from MMSA's sub-networks: see ``_subnet``.
     """
 
     version = 1
@@ -127,6 +127,6 @@ class Tfn(FusionModel):
 
 
 def outer(vectors: Iterable[Tensor]) -> Tensor:
-    """[1; x] of all vectors multiplied out, the last one's entries fastest: (B, d_m) each to (B, product of d_m+1)."""
+    """Outer product of [1; x] of all vectors, last one varying fastest: (B, d_m) each to (B, product of d_m+1)."""
     with_one = (nn.functional.pad(vector, (1, 0), value=1.0) for vector in vectors)
     return reduce(lambda left, right: (left.unsqueeze(2) * right.unsqueeze(1)).flatten(1), with_one)

@@ -1,4 +1,4 @@
-"""Media files, decoded in a child process that may die without taking the run with it."""
+"""Decode media files in a child process, so that a crash does not end the run."""
 
 from msapipe.media.decoder import Decoder
 from msapipe.media.options import Limits, MediaOptions

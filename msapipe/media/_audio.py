@@ -1,4 +1,4 @@
-"""The sound of a stretch of a file: mono, at one rate, each sample at its true time. Runs in the child."""
+"""The sound of a stretch of a file: mono, at one sampling rate, each sample at its time. Runs in the child."""
 
 from __future__ import annotations
 
@@ -16,54 +16,54 @@ from msapipe.media._decode import Damage, Report, frames_of, packets
 from msapipe.media._notes import counted
 from msapipe.media._open import Opened
 
-# A piece of sound, float32 (n,), or a number of samples of silence.
+# Sound, float32 (n,), or a number of silent samples.
 Piece = NDArray[np.float32] | int
 
 JITTER = 0.05
-# So many frames are mixed and resampled at once.
+# Frames that are mixed and resampled at once.
 TOGETHER = 16
-# Longer gaps are not believed; all silence that is put in together is bounded by the second number. Seconds.
+# Longest gap that is filled with silence, and most silence inserted in total. Seconds.
 LONGEST_GAP = 3600.0
 MAX_SILENCE = 3 * 3600.0
-# Full scale is 1; some float files hold 16-bit numbers, but nothing sane lies beyond this.
+# Full scale is 1. Some float files hold 16-bit numbers, but no valid sample exceeds this.
 LOUDEST = 1e6
 TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 SCALES = {"u8": 1 / 128, "s16": 1 / 2**15, "s32": 1 / 2**31, "s64": 1 / 2**63}
 
 
-# The mean of n channels with nothing in common has a share of 1/n of their mean power. Where it has less than this
-# part of that share they cancel each other out: one is, more or less, the other upside down.
+# The mean of n uncorrelated channels has 1/n of their mean power. Channels cancel each other (one is roughly the
+# other inverted) if their mean has less than this fraction of that.
 CANCELS = 0.3
-# Looked at in stretches of so many samples.
+# Length in samples of the blocks that are compared.
 SHORT = 2048
-# So much of the power must lie where channels cancel, for the mean to be no fair picture of the sound.
+# The mean misrepresents the sound if this share of its power lies in blocks that cancel.
 MOSTLY = 0.25
 
 
 class Mixer:
     """Decoded samples to mono float32 in [-1, 1].
 
-    channel: the one that is taken; None for the plain mean of all.
+    channel: the selected channel; None for the plain mean of all.
     """
 
     def __init__(self, channel: int | None = None) -> None:
         self._channel = channel
         self.cleaned = 0
-        self._power = np.zeros(0)  # of each channel, summed
-        self._lost = 0.0  # what lies where the channels cancel each other out
+        self._power = np.zeros(0)  # summed, per channel
+        self._lost = 0.0  # power in blocks that cancel
 
     @property
     def cancels(self) -> bool:
-        """Whether much of the sound is not in the mean."""
+        """Whether much of the sound is lost in the mean."""
         return self._channel is None and self._lost > MOSTLY * float(self._power.sum())
 
     @property
     def loudest(self) -> int:
-        """The channel with the most power, the first of equal ones."""
+        """The channel with the most power; the first one in a tie."""
         return int(self._power.argmax()) if len(self._power) else 0
 
     def mono(self, data: NDArray[Any], kind: str) -> NDArray[np.float32]:
-        """The plain mean of all channels: (channels, n) to float32 (n,); NaN, infinity, absurd values become 0."""
+        """Plain mean of all channels: (channels, n) to float32 (n,); NaN, infinity and absurd values become 0."""
         if self._channel is not None:
             channel = min(self._channel, len(data) - 1)
             data = data[channel : channel + 1]
@@ -79,7 +79,7 @@ class Mixer:
         return np.asarray(mean, np.float32)
 
     def _weigh(self, data: NDArray[Any], kind: str, mean: NDArray[np.float64]) -> None:
-        """Count the power of each channel, and what of it is not in the mean."""
+        """Count the power of each channel, and the power lost in the mean."""
         level = data.astype(np.float32) * np.float32(SCALES.get(kind, 1.0))
         if kind == "u8":
             level -= 1
@@ -87,14 +87,14 @@ class Mixer:
         power = np.add.reduceat(np.square(level), starts, axis=1, dtype=np.float64)
         mixed = np.add.reduceat(np.square(mean), starts)
         if len(self._power) != len(power):
-            self._power = np.zeros(len(power))  # another layout begins
+            self._power = np.zeros(len(power))  # the channel layout changed
         self._power += power.sum(axis=1)
         every = power.sum(axis=0)
         self._lost += float(every[mixed < CANCELS * every / len(power) ** 2].sum())
 
 
 def samples_of(frame: Any) -> NDArray[Any]:
-    """The samples of a frame, (channels, n), in the file's own number format; owns its memory."""
+    """The samples of a frame, (channels, n), in the file's own sample format; the array owns its memory."""
     dtype = TYPES[frame.format.name.removesuffix("p")]
     channels = frame.layout.nb_channels
     if frame.format.is_planar:
@@ -103,7 +103,7 @@ def samples_of(frame: Any) -> NDArray[Any]:
 
 
 class Resampler:
-    """A run of sound without gaps, from one rate to another."""
+    """Resamples continuous sound from one rate to another."""
 
     def __init__(self, source: int, target: int) -> None:
         self.source = source
@@ -118,7 +118,7 @@ class Resampler:
         return _joined(self._swr.resample(frame))
 
     def finish(self) -> NDArray[np.float32]:
-        """What the filter still holds."""
+        """Samples left in the filter."""
         return np.zeros(0, np.float32) if self._swr is None else _joined(self._swr.resample(None))
 
 
@@ -128,7 +128,7 @@ def _joined(frames: list[Any]) -> NDArray[np.float32]:
 
 
 class Timeline:
-    """Where samples lie between the start and the end of the stretch; counts output samples from the file's start."""
+    """Clips samples to the stretch; counts output samples from the file's start."""
 
     def __init__(self, rate: int, start: float, end: float | None) -> None:
         self._first = round(start * rate)
@@ -139,7 +139,7 @@ class Timeline:
 
     @property
     def over(self) -> bool:
-        """Whether the end of the stretch is reached."""
+        """Whether the end of the stretch has been reached."""
         return self._end is not None and self.place >= self._end
 
     def lay(self, samples: NDArray[np.float32]) -> Iterator[Piece]:
@@ -151,7 +151,7 @@ class Timeline:
             yield samples[low:high]
 
     def rest(self, until: int) -> Iterator[Piece]:
-        """Silence up to sample ``until``, as far as it lies in the stretch."""
+        """Silence up to sample ``until``, clipped to the stretch."""
         begin, self.place = max(self.place, self._first), max(self.place, until)
         stop = self.place if self._end is None else min(self.place, self._end)
         if stop > begin:
@@ -160,7 +160,7 @@ class Timeline:
 
 
 class Placer:
-    """Puts runs of sound at their time: fills gaps with silence, cuts overlaps, ignores jitter."""
+    """Places continuous sound at its time: fills gaps with silence, cuts overlaps, ignores jitter."""
 
     def __init__(self, rate: int, start: float, end: float | None, channel: int | None = None) -> None:
         self.line = Timeline(rate, start, end)
@@ -174,12 +174,12 @@ class Placer:
         self._origin: float | None = None
 
     def enter(self, origin: float) -> None:
-        """What comes is not the file's first sound, which was at ``origin`` seconds, but some from its midst."""
+        """Announce sound from the middle of the file; the file's first sound was at ``origin`` seconds."""
         self._origin = origin
 
     def _enter(self, time: float, source: int) -> None:
-        """Where the first sound is taken up, at ``time`` or after it: where a sample of the output would lie if all
-        from the origin on had been resampled; the filter then gives the same numbers.
+        """Set the start of the first sound to an output sample at or after ``time``, counted from the origin as if all
+        sound had been resampled, so that the filter gives the same numbers.
         """
         origin, self._origin = self._origin or 0.0, None
         every = source // math.gcd(source, self._rate)
@@ -188,9 +188,9 @@ class Placer:
         self._expected = origin + count / source
 
     def put(self, frame: Any, time: float | None) -> Iterator[Piece]:
-        """Lay a frame of sound at ``time`` (seconds from the file's start), or right after the last one."""
+        """Place a frame of sound at ``time`` (seconds from the file's start), or right after the last one."""
         begun = self._expected > 0
-        jitter = JITTER if begun else 0.0  # the first sound is placed exactly, what lies before the start is cut
+        jitter = JITTER if begun else 0.0  # the first sound is placed exactly; sound before the start is cut
         if self._origin is not None and time is not None:
             self._enter(time, frame.sample_rate)
             time = min(time, self._expected)
@@ -215,7 +215,7 @@ class Placer:
             yield from self._lay_waiting()
 
     def _lay_waiting(self) -> Iterator[Piece]:
-        """Mix and resample the frames that wait: many at once, since each step costs more than its samples."""
+        """Mix and resample the queued frames together, since the overhead of each call exceeds its work."""
         if self._waiting and self._run and self._kind:
             mono = self.mixer.mono(np.concatenate(self._waiting, axis=1), self._kind[1])
             yield from self.line.lay(self._run.push(mono))
@@ -225,7 +225,7 @@ class Placer:
         return off > JITTER and self.line.silence / self._rate + off > MAX_SILENCE
 
     def finish(self) -> Iterator[Piece]:
-        """What waits and what the resampler still holds."""
+        """The queued frames, and the samples left in the resampler."""
         yield from self._lay_waiting()
         if self._run is not None:
             yield from self.line.lay(self._run.finish())
@@ -234,10 +234,10 @@ class Placer:
 
 @dataclass
 class Take:
-    """Which sound of a file is read, and what was seen of it.
+    """The selected sound of a file, and what was found in it.
 
-    track: place in ``Opened.tracks``.   channel: the one that is taken, None for the mean of all.
-    cancels: whether much of the sound is not in the mean.   loudest: the channel with the most power.
+    track: index in ``Opened.tracks``.   channel: the selected channel, None for the mean of all.
+    cancels: whether much of the sound is lost in the mean.   loudest: the channel with the most power.
     """
 
     track: int = 0
@@ -249,10 +249,10 @@ class Take:
 def sound(
     opened: Opened, start: float, end: float | None, rate: int, report: Report, take: Take | None = None
 ) -> Iterator[Piece]:
-    """Yield pieces of mono sound, float32 at ``rate`` Hz, or counts of silent samples; the first is at ``start``.
+    """Yield pieces of mono sound, float32 at ``rate`` Hz, or counts of silent samples, from ``start`` on.
 
     Channels are mixed by their plain mean: one live channel of two gives half its level. (libswresample's own downmix
-    of stereo is sqrt(2) louder.) Notes are added to ``opened.notes``, what is seen of the channels to ``take``.
+    of stereo is sqrt(2) louder.) Adds notes to ``opened.notes`` and facts about the channels to ``take``.
     """
     take = take or Take()
     if take.track >= len(opened.tracks):
@@ -280,7 +280,7 @@ def sound(
 
 
 def _notes(placer: Placer, found: int) -> list[str]:
-    """What was odd about the sound, as sentences."""
+    """Sentences on irregularities of the sound."""
     said = []
     if not found:
         said.append("The sound stream holds nothing that can be decoded.")

@@ -1,4 +1,4 @@
-"""The cues of the embedded text subtitle streams. Runs in the child."""
+"""The cues of embedded text subtitle streams. Runs in the child."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TEXT = {"mov_text", "subrip", "srt", "ass", "ssa", "webvtt", "text"}
 MAX_CUES = 20_000
 MAX_TEXT = 2_000_000
 
-# {\p1} ... {\p0}: a shape, not words.
+# {\p1} ... {\p0}: a drawing, not words.
 _DRAWING = re.compile(r"\{[^{}]{0,500}\\p[1-9][^{}]{0,500}\}.*?(?:\{[^{}]{0,500}\\p0[^{}]{0,500}\}|$)", re.DOTALL)
 _OVERRIDES = re.compile(r"\{[^{}]{0,500}\}|<[^>]{1,40}>")
 _HEARING = Disposition.hearing_impaired | Disposition.captions
-# What people write into the title of a stream instead of marking it.
+# Words in a stream's title that mark it as forced.
 _FORCED = re.compile(r"\b(forced|signs|foreign parts)\b", re.IGNORECASE)
 _COMMENTARY = re.compile(r"\bcomment", re.IGNORECASE)
 _DEAF = re.compile(r"\b(sdh|cc|hearing)\b", re.IGNORECASE)
@@ -30,16 +30,16 @@ _Cue = tuple[float, float, str]
 
 
 def captions(opened: Opened, report: Report) -> tuple[CaptionTrack, ...]:
-    """The text subtitle streams with their cues, in order of time; seconds from the start of the file.
+    """The text subtitle streams with their cues in order of time, in seconds from the start of the file.
 
-    Reads the whole file when there is such a stream, so ``opened`` cannot be decoded afterwards.
+    Reads the whole file if there is a text stream; ``opened`` cannot be decoded afterwards.
     """
     streams = _text_streams(opened)
     if not streams:
         return ()
     for other in opened.container.streams:
         if other not in streams:
-            other.discard = Discard.all  # mp4 then skips their bytes altogether
+            other.discard = Discard.all  # mp4 then skips their bytes
     damage = Damage()
     found: dict[int, list[_Cue]] = {stream.index: [] for stream in streams}
     count = letters = 0
@@ -61,7 +61,7 @@ def captions(opened: Opened, report: Report) -> tuple[CaptionTrack, ...]:
 
 
 def _text_streams(opened: Opened) -> list[Stream]:
-    """The text subtitle streams; says so when there are pictures only."""
+    """The text subtitle streams; adds a note if there are only bitmap subtitles."""
     found = [s for s in opened.container.streams if s.type == "subtitle"]
     readable = [s for s in found if s.codec_context is not None and s.codec_context.name in TEXT and s.time_base]
     if found and not readable:
@@ -83,7 +83,7 @@ def _track(stream: Stream, cues: list[_Cue]) -> CaptionTrack:
 
 
 def _decoded(packet: av.Packet[Any], stream: Stream, damage: Damage) -> tuple[str, float]:
-    """The text of a packet and how many seconds it is shown."""
+    """The text of a packet and its duration in seconds."""
     try:
         cue = stream.decode2(packet)  # type: ignore[attr-defined]
     except MemoryError:
@@ -100,7 +100,7 @@ def _decoded(packet: av.Packet[Any], stream: Stream, damage: Damage) -> tuple[st
 
 
 def plain(line: bytes) -> str:
-    """The lines of an ASS event (eight fields, then the text): without drawings, styles and tags."""
+    """The lines of an ASS event (eight fields, then the text) without drawings, styles and tags."""
     text = line.decode("utf-8", "replace").split(",", 8)[-1]
     text = _OVERRIDES.sub("", _DRAWING.sub("", text)).replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ")
     return "\n".join(said for part in text.split("\n") if (said := " ".join(part.split())))

@@ -1,7 +1,7 @@
 """The decoding child: reads requests from standard input, writes messages to standard output.
 
 Started by ``msapipe.media.decoder`` as ``python -m msapipe.media._child PARENT_PID MEMORY_MB``. It may crash or be
-killed at any time; nothing depends on it but the call that waits for it.
+killed at any time; only the call that waits for it is affected.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from msapipe.media._seek import opened_at
 from msapipe.media._video import pictures
 from msapipe.media.options import MediaOptions
 
-# How often the parent hears of a decoding that yields nothing for a while, in seconds.
+# Seconds between signs of life to the parent while decoding yields nothing.
 HEARTBEAT = 0.5
-# Samples of sound that are sent together.
+# Samples of sound per message.
 PIECE = 1 << 18
 
 
 def restrict(parent: int, memory_mb: int) -> None:
-    """Bound the memory, leave no core file, ignore Ctrl-C (the parent decides), and do not outlive the parent."""
+    """Limit the memory, write no core file, ignore Ctrl-C (the parent handles it), and die with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         import resource
@@ -41,13 +41,13 @@ def restrict(parent: int, memory_mb: int) -> None:
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     wanted = memory_mb * 2**20
     limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if sys.platform != "darwin":  # macOS knows the limit but refuses to set it
+    if sys.platform != "darwin":  # macOS has the limit but refuses to set it
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # it died before the line above
+        if os.getppid() != parent:  # the parent died before the line above
             os._exit(1)
 
 
@@ -55,14 +55,14 @@ class Wire:
     """The child's end of the pipes."""
 
     def __init__(self) -> None:
-        # Whatever a library prints must neither reach the user's terminal nor get between two messages.
+        # Output of libraries must neither reach the user's terminal nor get between two messages.
         self._out = os.dup(1)
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), 1)
         self._last = time.monotonic()
 
     def request(self) -> dict[str, Any] | None:
-        """The next request, None when the parent has closed the pipe."""
+        """The next request; None if the parent has closed the pipe."""
         head = sys.stdin.buffer.read(4)
         if len(head) < 4:
             return None
@@ -74,7 +74,7 @@ class Wire:
         self._last = time.monotonic()
 
     def alive(self, reached: float) -> None:
-        """Tell the parent now and then how many seconds of the file are done."""
+        """Tell the parent at intervals how many seconds of the file are done."""
         if time.monotonic() - self._last > HEARTBEAT:
             self.send({"kind": "progress", "reached": reached})
 
@@ -88,13 +88,13 @@ def serve(wire: Wire) -> None:
         except (NotMedia, MediaError) as error:
             wire.send({"kind": "error", "error": type(error).__name__, "text": str(error)})
         except MemoryError:
-            os._exit(OUT_OF_MEMORY)  # what state the libraries are in is not known
+            os._exit(OUT_OF_MEMORY)  # the libraries are in an unknown state
         except Exception as error:  # noqa: BLE001 - a broken file must not end the service, whatever it broke
             wire.send({"kind": "error", "error": "MediaError", "text": f"it broke the decoder ({_said(error)})"})
 
 
 def _said(error: Exception) -> str:
-    """The kind and the text of an unforeseen error."""
+    """The type and text of an unexpected error."""
     return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
@@ -126,7 +126,7 @@ def send_pictures(wire: Wire, opened: Opened, request: dict[str, Any], options: 
 
 
 def send_sound(wire: Wire, opened: Opened, request: dict[str, Any], options: MediaOptions) -> None:
-    """Send sound in large pieces, and silence as a number; at last what there is to choose from."""
+    """Send sound in large pieces and silence as a count, then the facts for choosing a track or channel."""
     waiting: list[Any] = []
     take = Take(request["track"], request["channel"])
 

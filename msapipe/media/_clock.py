@@ -1,4 +1,4 @@
-"""From time stamps, which may be missing, repeated or absurd, to times that only grow. Runs in the child."""
+"""Turn time stamps, which may be missing, repeated or absurd, into increasing times. Runs in the child."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from fractions import Fraction
 
 from msapipe.media._notes import counted
 
-# Further jumps are believed only this far: a recording may pause, a broken stamp says years.
+# Larger jumps are ignored: a recording may pause for hours, but a broken stamp may be off by years.
 PICTURE_JUMP = 12 * 3600.0
 SMALL_STEP_BACK = 1.0
 
 
 class Clock:
-    """Times of pictures in seconds from ``zero``, strictly growing.
+    """Times of frames in seconds from ``zero``, strictly increasing.
 
-    A missing stamp is the previous time plus one picture. A stamp that steps back a little is a picture out of order,
-    which is dropped; one that steps far back or absurdly far ahead begins a new count right after the last picture.
+    A missing stamp becomes the previous time plus one frame. A stamp slightly before the last one marks a frame out of
+    order, which is dropped. A stamp far back or absurdly far ahead starts a new count right after the last frame.
     """
 
     def __init__(self, zero: Fraction, base: Fraction | None, step: float) -> None:
-        """``base``: seconds of one unit of the stamps; ``step``: from one picture to the next when no stamp says so."""
+        """``base``: seconds per stamp unit; ``step``: seconds from one frame to the next if no stamp says so."""
         self._zero = float(zero)
         self._base = float(base or 0)
         self.step = step
@@ -28,7 +28,7 @@ class Clock:
         self.missing = self.dropped = self.restarts = 0
 
     def time(self, pts: int | None) -> float | None:
-        """The time of the next picture, or None when it is to be dropped."""
+        """The time of the next frame, or None if it is dropped."""
         if pts is None:
             self.missing += 1
             time = self._next()
@@ -55,7 +55,7 @@ class Clock:
         return last - SMALL_STEP_BACK <= time <= last + PICTURE_JUMP
 
     def notes(self) -> list[str]:
-        """What was wrong with the stamps, as sentences."""
+        """Sentences on faults of the stamps."""
         said = []
         if self.missing:
             said.append(f"{counted(self.missing, 'picture')} without a time stamp placed by the frame rate.")

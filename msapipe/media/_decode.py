@@ -1,4 +1,4 @@
-"""Packets to frames: what can be decoded is kept, the rest is counted. Runs in the child."""
+"""Packets to frames: decodable ones are kept, the rest is counted. Runs in the child."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from msapipe.errors import MediaError
 from msapipe.media._notes import counted
 from msapipe.media._open import encrypted
 
-# Called now and then with the time that was reached, in seconds, so that the parent knows the child is alive.
+# Called at intervals with the time reached, in seconds, so that the parent knows the child is alive.
 Report = Callable[[float], None]
 
-# A demuxer that fails so often without a packet in between has nothing more to give.
+# After this many failed reads without a packet in between, the demuxer has nothing more to give.
 MAX_FAILED_READS = 20
 
 
 @dataclass
 class Damage:
-    """How much of one stream could not be used."""
+    """Counts the unusable parts of one stream."""
 
     packets: int = 0
     reads: int = 0
@@ -43,14 +43,14 @@ class Damage:
 
 
 def use_threads(stream: Stream) -> None:
-    """Let the decoder use the cores of this machine, but few: each thread holds whole pictures in memory."""
+    """Let the decoder use several cores, but few: each thread holds whole frames in memory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     stream.codec_context.thread_type = av.codec.context.ThreadType.AUTO
     stream.codec_context.thread_count = min(4, cores)
 
 
 def packets(container: InputContainer, streams: list[Stream], damage: Damage) -> Iterator[av.Packet[Any]]:
-    """All packets of some streams, and at last an empty one for each; a failed read is counted and passed over."""
+    """All packets of some streams, then an empty one for each stream; failed reads are counted and skipped."""
     failed = 0
     while failed < MAX_FAILED_READS:
         try:
@@ -70,7 +70,7 @@ def packets(container: InputContainer, streams: list[Stream], damage: Damage) ->
 
 
 def frames_of(packet: av.Packet[Any], damage: Damage) -> list[Any]:
-    """The frames that a packet completes; a packet that cannot be decoded is counted."""
+    """The frames that a packet completes; an undecodable packet is counted."""
     if packet.size and encrypted(packet):
         raise MediaError(
             "it is encrypted (protected content), which decodes to noise; decrypt it first, or give another copy"

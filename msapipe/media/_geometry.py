@@ -1,4 +1,4 @@
-"""The size and the turn with which a picture is to be seen. Runs in the child."""
+"""The display size and orientation of a video. Runs in the child."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-# Rows (a, b), (c, d) of a display matrix: a source pixel (x, y) is seen at (a x + c y, b x + d y).
+# Rows (a, b), (c, d) of a display matrix: source pixel (x, y) is shown at (a x + c y, b x + d y).
 Turn = tuple[int, int, int, int]
 UPRIGHT: Turn = (1, 0, 0, 1)
 UPRIGHT_MATRIX = (1, 0, 0, 0, 1, 0, 0, 0, 1)
 
 
 def read_matrix(data: bytes) -> Sequence[int] | None:
-    """The nine numbers of a display matrix in libav's side data, or None when there are not nine."""
+    """The nine numbers of a display matrix in libav's side data; None if there are not nine."""
     if len(data) < 36:
         return None
     return [int(number) for number in np.frombuffer(data, "=i4", 9)]
 
 
 def matrix_of(angle: int) -> Sequence[int]:
-    """The display matrix that turns a picture counterclockwise by ``angle`` degrees; exact for quarter turns."""
+    """The display matrix of a counterclockwise rotation by ``angle`` degrees; exact for quarter turns."""
     turns = {0: (1, 0, 0, 1), 90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}
     a, b, c, d = turns.get(angle % 360, (1, 1, 1, 1))
     return (a, b, 0, c, d, 0, 0, 0, 1)
 
 
 def turn_of(matrix: Sequence[int]) -> Turn | None:
-    """The quarter turn or mirroring that a display matrix stands for; None for anything else."""
+    """The quarter turn or mirroring of a display matrix; None for anything else."""
     a, b, c, d = (float(matrix[i]) for i in (0, 1, 3, 4))
     size = max(abs(a), abs(b), abs(c), abs(d))
     if size == 0:
@@ -44,7 +44,7 @@ def turn_of(matrix: Sequence[int]) -> Turn | None:
 
 
 def apply_turn(picture: NDArray[np.uint8], turn: Turn) -> NDArray[np.uint8]:
-    """The picture, uint8 (H, W, 3), as it is to be seen: (H, W, 3) or (W, H, 3)."""
+    """The image, uint8 (H, W, 3), in display orientation: (H, W, 3) or (W, H, 3)."""
     a, b, c, d = turn
     if a:
         rows, columns = d, a
@@ -56,7 +56,7 @@ def apply_turn(picture: NDArray[np.uint8], turn: Turn) -> NDArray[np.uint8]:
 def shown_size(width: int, height: int, aspect: Fraction | None, max_side: int) -> tuple[int, int]:
     """Width and height with square pixels, the longer side at most ``max_side``.
 
-    aspect: width of a pixel over its height; None, 0 and absurd ones count as 1. The width is scaled by it.
+    aspect: pixel width over pixel height, which scales the width; None, 0 and absurd values count as 1.
     """
     wide = float(width)
     if aspect and Fraction(1, 10) <= aspect <= 10:

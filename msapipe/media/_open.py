@@ -1,4 +1,4 @@
-"""Open one file with libav, and nothing but that file; choose its streams. Runs in the child."""
+"""Open one file with libav, and no other file; choose its streams. Runs in the child."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from msapipe.media._whole import broken, lost_bytes
 from msapipe.media.options import MAX_PIXELS
 from msapipe.media.regular import looks_like
 
-# Containers of video and sound. What is not here is refused before libav reads its header: playlists (hls, dash,
-# concat, sdp ...) open other files and addresses, picture lists read the file name as a pattern.
+# Containers of video and sound. Others are refused before libav reads their header: playlists (hls, dash, concat,
+# sdp ...) open other files and addresses, and image sequences take the file name as a pattern.
 FORMATS = (
     "3g2,3gp,aac,ac3,aiff,amr,amrnb,amrwb,ape,apng,asf,au,avi,caf,dv,dts,eac3,flac,flv,gif,h264,hevc,ivf,"
     "jpeg_pipe,m4v,matroska,mjpeg,mov,mp3,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,png_pipe,rm,tta,w64,wav,webm,"
     "webp,webp_pipe,wtv,wv"
 )
-# A photograph is a video of one picture. Its reader is named, since by the ending libav chooses that of picture lists.
+# A photograph is a one-frame video. Its demuxer is named here: by file suffix, libav would choose an image sequence.
 PICTURES = {b"\xff\xd8\xff": "jpeg_pipe", b"\x89PNG": "png_pipe"}
 OPTIONS = {
     "format_whitelist": FORMATS,
@@ -36,7 +36,7 @@ OPTIONS = {
     "analyzeduration": "10000000",
     "max_streams": "100",
 }
-# Pictures beside the film: cover art, thumbnails of chapters, depth maps and the like.
+# Images beside the main video: cover art, chapter thumbnails, depth maps and the like.
 BESIDE = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image | Disposition.dependent
 
 
@@ -44,10 +44,10 @@ BESIDE = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.s
 class Opened:
     """A file that libav opened.
 
-    zero: the time stamp, in seconds, that counts as the start of the file: that of its earliest stream.
-    video: the stream that is read, or None.   tracks: the sound streams that can be read, the likeliest first (see
-    ``sound_tracks``).   notes: which of several was taken, and what cannot be read.   sought: whether the first
-    packet is one from the midst of the file.
+    zero: the time stamp of the file's start, in seconds: that of its earliest stream.
+    video: the selected stream, or None.   tracks: the readable sound streams, the likeliest first (see
+    ``sound_tracks``).   notes: which of several streams was selected, and which are unreadable.
+    sought: whether reading starts in the middle of the file.
     """
 
     container: InputContainer
@@ -59,7 +59,7 @@ class Opened:
 
 
 def open_media(path: str) -> Opened:
-    """Open ``path`` (absolute). Raises NotMedia when libav finds neither sound nor pictures in it."""
+    """Open ``path`` (absolute). Raises NotMedia if libav finds neither sound nor video in it."""
     try:
         with open(path, "rb") as file:
             head = file.read(4096)
@@ -68,7 +68,7 @@ def open_media(path: str) -> Opened:
     other = looks_like(head)
     if other is not None:
         raise NotMedia(f"this is {other}")
-    if head.startswith(b"GIF8"):  # its decoder fails without a word when max_pixels stops it
+    if head.startswith(b"GIF8"):  # its decoder fails silently if max_pixels stops it
         check_size(*struct.unpack("<HH", head[6:10].ljust(4)))
     try:
         container = av.open(
@@ -95,7 +95,7 @@ def open_media(path: str) -> Opened:
 
 
 def check_size(width: int, height: int) -> None:
-    """Raise MediaError when a picture has more pixels than are unpacked."""
+    """Raise MediaError if a frame has too many pixels."""
     if width * height > MAX_PIXELS:
         raise MediaError(
             f"its pictures have {width}x{height} pixels, more than the limit of {MAX_PIXELS // 10**6} million; "
@@ -104,7 +104,7 @@ def check_size(width: int, height: int) -> None:
 
 
 def _zero(container: InputContainer) -> Fraction:
-    """The start of the file in seconds; exact where a stream begins there, since the container rounds to 1e-6."""
+    """The start of the file in seconds, taken from a stream that begins there: the container rounds to 1e-6."""
     if container.start_time is None:
         return Fraction(0)
     start = Fraction(container.start_time, 1_000_000)
@@ -120,7 +120,7 @@ _Kind = TypeVar("_Kind", VideoStream, AudioStream)
 
 
 def _readable(container: InputContainer, kind: type[_Kind], notes: list[str]) -> list[_Kind]:
-    """The streams of a kind that this decoder knows."""
+    """The streams of a kind for which a decoder exists."""
     found = [s for s in container.streams if isinstance(s, kind) and not s.disposition & BESIDE]
     readable = [s for s in found if s.codec_context is not None and s.time_base]
     if found and not readable:
@@ -130,7 +130,7 @@ def _readable(container: InputContainer, kind: type[_Kind], notes: list[str]) ->
 
 
 def _choose(container: InputContainer, notes: list[str]) -> VideoStream | None:
-    """The video that is read: the first one marked as default, else the first; None when there is none."""
+    """The selected video stream: the first one marked as default, else the first; None if there is none."""
     readable = _readable(container, VideoStream, notes)
     if not readable:
         return None
@@ -143,9 +143,9 @@ def _choose(container: InputContainer, notes: list[str]) -> VideoStream | None:
 
 
 def sound_tracks(container: InputContainer, notes: list[str]) -> list[AudioStream]:
-    """The readable sound streams: commentaries and the like last, before them those marked as default, then in order.
+    """The readable sound streams: default tracks first, commentaries and the like last, each in file order.
 
-    Whether one is silent only its content says, see ``Decoder.waveform``.
+    ``Decoder.waveform`` tells silent ones apart by their content.
     """
 
     def place(stream: AudioStream) -> tuple[bool, bool, int]:
@@ -154,7 +154,7 @@ def sound_tracks(container: InputContainer, notes: list[str]) -> list[AudioStrea
     return sorted(_readable(container, AudioStream, notes), key=place)
 
 
-# What the flags and the titles of tracks say that are heard beside the film or in its place.
+# Flags and titles of tracks that accompany or replace the main sound.
 _BESIDE_FLAGS = {
     Disposition.comment: "a commentary",
     Disposition.visual_impaired: "an audio description",
@@ -176,7 +176,7 @@ _BESIDE_TITLES = (
 
 
 def beside_the_film(stream: AudioStream) -> str | None:
-    """What a track is that is not the film's own sound, by its flags or its title; None for the film's own."""
+    """The kind of a track that is not the main sound, by its flags or title; None for the main sound."""
     for flag, what in _BESIDE_FLAGS.items():
         if stream.disposition & flag:
             return what
@@ -185,7 +185,7 @@ def beside_the_film(stream: AudioStream) -> str | None:
 
 
 def what_is_said(stream: AudioStream) -> str:
-    """What else the file says of a track: "marked as default, language en"; "" for nothing."""
+    """Other declared facts of a track: "marked as default, language en"; "" if none."""
     marked = "marked as default" if stream.disposition & Disposition.default else ""
     return (marked + _language(stream)).removeprefix(", ")
 
@@ -210,5 +210,5 @@ def line_audio(stream: AudioStream) -> str:
 
 
 def encrypted(packet: av.Packet[Any]) -> bool:
-    """Whether a packet is encrypted: decoding it gives garbage, not pictures."""
+    """Whether a packet is encrypted; decoding it would give garbage."""
     return packet.has_sidedata("encryption_info")

@@ -1,4 +1,4 @@
-"""What a file holds, and whether it can be decoded. Runs in the child."""
+"""Probe the contents of a file, and whether they can be decoded. Runs in the child."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from msapipe.media._decode import Damage, Report, frames_of, packets
 from msapipe.media._open import Opened, line_audio, line_video, open_media
 from msapipe.types import CaptionTrack, MediaInfo
 
-# How far the trial goes before a stream that gave nothing yet is believed to be sound.
+# Packets of the trial decoding. A stream without a frame by then is still assumed to be intact.
 TRIAL_PACKETS = 5000
 TRIAL_BYTES = 64_000_000
-# Formats without a table of contents: what libav says of their length is a guess from the first bit rate.
+# Formats without an index: libav guesses their length from the first bit rate.
 UNCERTAIN = {"mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb"}
 
 
 def probe(path: str, report: Report) -> MediaInfo:
-    """Look into the file at ``path`` (absolute). Raises NotMedia when neither sound nor pictures can be decoded."""
+    """Probe the file at ``path`` (absolute). Raises NotMedia if neither sound nor video can be decoded."""
     opened = open_media(path)
     with opened.container as container:
         dead = _dead_streams(opened, report)
@@ -36,7 +36,7 @@ def probe(path: str, report: Report) -> MediaInfo:
         seconds = _length(path, report) or seconds
     tracks: tuple[CaptionTrack, ...] = ()
     if subtitled:
-        again = open_media(path)  # the trial has read on, and captions need the file from its start
+        again = open_media(path)  # the trial has consumed packets, and captions need the file from its start
         with again.container:
             again.notes.clear()
             tracks = captions(again, report)
@@ -45,13 +45,13 @@ def probe(path: str, report: Report) -> MediaInfo:
 
 
 def _rate(opened: Opened) -> float | None:
-    """Pictures a second, where it is a rate that films have."""
+    """Frames per second, if it is a plausible frame rate."""
     rate = opened.video.average_rate if opened.video is not None else None
     return float(rate) if rate and 1 <= rate <= 1000 else None
 
 
 def _length(path: str, report: Report) -> float | None:
-    """Where the last packet of a file ends, in seconds from its start: nothing is decoded for that."""
+    """The end of the last packet, in seconds from the file's start; decodes nothing."""
     again = open_media(path)
     last = 0.0
     with again.container:
@@ -64,7 +64,7 @@ def _length(path: str, report: Report) -> float | None:
 
 
 def _dead_streams(opened: Opened, report: Report) -> list[Stream]:
-    """The streams of which not one frame can be decoded; once a sound track gives one, the others are not tried."""
+    """The streams without a decodable frame; once one sound track gives a frame, the others are not tried."""
     waiting: list[Stream] = [stream for stream in (opened.video, *opened.tracks) if stream is not None]
     problems: list[MediaError] = []
     count = size = 0
@@ -89,7 +89,7 @@ def _dead_streams(opened: Opened, report: Report) -> list[Stream]:
 
 
 def _nothing(opened: Opened, dead: list[Stream]) -> str:
-    """Why nothing of a file can be used."""
+    """Why nothing in a file is usable."""
     if dead:
         lines = [line_video(opened.video)] if opened.video else []
         lines += [line_audio(track) for track in opened.tracks]

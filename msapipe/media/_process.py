@@ -1,4 +1,4 @@
-"""The parent's handle on one decoding child: start it, ask it, wait for it no longer than allowed, kill it."""
+"""The parent's handle on one decoding child: start it, send requests, wait within limits, kill it."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ from numpy.typing import NDArray
 from msapipe.media._protocol import LENGTHS, OUT_OF_MEMORY, Header, lengths, parse
 from msapipe.media.options import Limits
 
-# Starting is not decoding: on a busy machine or a slow disk the imports alone take a while.
+# Startup has its own limit: on a busy machine or a slow disk, the imports alone take a while.
 START_SECONDS = 120.0
 PING_SECONDS = 10.0
 PIPE_BYTES = 1 << 20
 
 
 class ChildFailed(Exception):
-    """The child ended, said nothing for too long, or said nonsense. Its text is the part of a sentence."""
+    """The child ended, stalled, or sent an invalid message. The text is part of a sentence."""
 
 
 class Watch:
-    """Time spent waiting for one call, held against its limits; the parent's own work is not counted."""
+    """Time spent waiting in one call, checked against its limits; the parent's own work is not counted."""
 
     def __init__(self, limits: Limits, size: int) -> None:
-        """``size``: bytes of the file that is decoded."""
+        """``size``: bytes of the file being decoded."""
         self._limits = limits
         self._size = size
         self._waited = self._idle = self._reached = 0.0
 
     def reached(self, seconds: Any) -> None:
-        """Note that so many seconds of the file are done, as the child says."""
+        """Record how many seconds of the file are done, as reported by the child."""
         value = float(seconds)
         if math.isfinite(value):
             self._reached = max(self._reached, value)
 
     def left(self) -> float:
-        """Seconds that may still pass without a byte; raises ChildFailed when there are none."""
+        """Seconds that may still pass without a byte; raises ChildFailed if none are left."""
         limits = self._limits
         whole = limits.allowance(self._reached, self._size)
         if self._waited >= whole:
@@ -73,9 +73,9 @@ class Watch:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """SIGINT and SIGTERM wait until the end of the block: what was started in it is then known to whoever ends it.
+    """Delay SIGINT and SIGTERM until the end of the block, so that a child started in it is registered for cleanup.
 
-    Only the main thread is ever interrupted, so others pass through.
+    Only the main thread receives signals; the block has no effect in others.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -104,7 +104,7 @@ class Child:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # what a crash prints is not for the user's terminal
+            stderr=subprocess.DEVNULL,  # crash output is not for the user's terminal
             bufsize=0,
             env=_environment(os.environ),
         )
@@ -114,7 +114,7 @@ class Child:
         _widen(self._out.fileno())
 
     def wait_ready(self) -> None:
-        """Wait until the child has imported what it needs; ChildFailed when it cannot."""
+        """Wait until the child has finished its imports; raises ChildFailed if it cannot."""
         watch = Watch(Limits(START_SECONDS, START_SECONDS), 0)
         try:
             self.receive(watch)
@@ -123,7 +123,7 @@ class Child:
             raise ChildFailed(f"the decoding process cannot start ({failed}); try `{command}`") from None
 
     def answers(self) -> bool:
-        """Whether a child that was idle for a while still does; it may have been killed, with its thread or by hand."""
+        """Whether an idle child still answers; it may have been killed, with its thread or by hand."""
         try:
             self.ask({"what": "ping"})
             self.receive(Watch(Limits(PING_SECONDS, PING_SECONDS), 0))
@@ -132,7 +132,7 @@ class Child:
         return True
 
     def ask(self, request: Header) -> None:
-        """Send a request; ChildFailed when the child is gone."""
+        """Send a request; raises ChildFailed if the child is gone."""
         import json
 
         text = json.dumps(request).encode("ascii")
@@ -202,7 +202,7 @@ def _signal_name(number: int) -> str:
 
 
 def _widen(pipe: int) -> None:
-    """A larger pipe, where that can be had: a picture is megabytes, and the usual 64 KiB cost a switch each."""
+    """Enlarge a pipe if possible: a frame is megabytes, and the usual 64 KiB cost a context switch each."""
     import fcntl
 
     with contextlib.suppress(OSError, AttributeError):
@@ -210,10 +210,10 @@ def _widen(pipe: int) -> None:
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
-    """The child's environment: that of the parent, with this package to be found, and made for large pictures.
+    """The child's environment: the parent's, with this package on the path and settings for large frames.
 
-    Few memory arenas keep the address space small; picture buffers that are reused and not given back to the system
-    after each picture halve the time of 1080p video (a page fault for each 4 KiB otherwise).
+    Few memory arenas keep the address space small. Reusing frame buffers, instead of returning them to the system after
+    each frame, halves the time of 1080p video (otherwise each 4 KiB cost a page fault).
     """
     root = str(Path(__file__).resolve().parents[2])
     search = [part for part in (own.get("PYTHONPATH"), root) if part]

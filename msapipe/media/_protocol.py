@@ -1,7 +1,7 @@
 """Messages between the parent and the decoding child.
 
 A message is two lengths (uint32, uint32; little-endian), a JSON header and raw bytes. Nothing is pickled: the child
-reads hostile media, so the parent takes from it numbers and text only, and bounds both lengths.
+reads hostile media, so the parent accepts only numbers and text from it, and bounds both lengths.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from msapipe.types import CaptionTrack, MediaInfo, Word
 LENGTHS = struct.Struct("<II")
 MAX_HEADER = 16_000_000
 MAX_PAYLOAD = 256_000_000
-# How the child ends when an allocation failed; any other exit code stands for a crash.
+# The child's exit code after a failed allocation; any other code means a crash.
 OUT_OF_MEMORY = 77
 
 Header = dict[str, Any]
 
 
 def send(descriptor: int, header: Header, payload: memoryview | bytes = b"") -> None:
-    """Write one message whole; blocks while the other side does not read."""
+    """Write one whole message; blocks while the other side does not read."""
     text = json.dumps(header).encode("ascii")
     _write(descriptor, memoryview(LENGTHS.pack(len(text), len(payload)) + text))
     if len(payload):
@@ -37,7 +37,7 @@ def _write(descriptor: int, data: memoryview) -> None:
 
 
 def lengths(data: bytes | bytearray) -> tuple[int, int]:
-    """Lengths of header and payload from the first eight bytes; ValueError when they cannot be meant."""
+    """Lengths of header and payload from the first eight bytes; ValueError if they are implausible."""
     header, payload = LENGTHS.unpack(data)
     if header > MAX_HEADER or payload > MAX_PAYLOAD:
         raise ValueError(f"a message of {header} + {payload} bytes")
@@ -45,7 +45,7 @@ def lengths(data: bytes | bytearray) -> tuple[int, int]:
 
 
 def parse(text: bytes | bytearray) -> Header:
-    """The header of a message; ValueError when it is not a JSON object."""
+    """The header of a message; ValueError if it is not a JSON object."""
     header = json.loads(text)
     if not isinstance(header, dict):
         raise ValueError("a header that is not an object")
@@ -53,7 +53,7 @@ def parse(text: bytes | bytearray) -> Header:
 
 
 def pack_info(info: MediaInfo) -> Header:
-    """What a probe found, as plain values."""
+    """A probe's result as plain values."""
     tracks = [
         {**asdict(track), "cues": [(cue.text, cue.start, cue.end) for cue in track.cues]} for track in info.captions
     ]
@@ -70,7 +70,7 @@ def pack_info(info: MediaInfo) -> Header:
 
 
 def unpack_info(header: Header) -> MediaInfo:
-    """The inverse of ``pack_info``; ValueError, TypeError or KeyError when it does not fit."""
+    """The inverse of ``pack_info``; ValueError, TypeError or KeyError if the header is malformed."""
     seconds = header["seconds"]
     return MediaInfo(
         format=str(header["format"]),

@@ -1,7 +1,7 @@
-"""To a stretch deep in a long file without decoding all that lies before it. Runs in the child.
+"""Seek to a stretch deep in a long file, without decoding everything before it. Runs in the child.
 
-What comes out is the same, bit for bit, as if the file had been decoded from its beginning (tests), in files whose time
-stamps keep count; in others sound may lie a part of a sample aside.
+The result is bit-identical to decoding from the beginning (tested) if the file's time stamps are consistent; otherwise
+sound may be shifted by a fraction of a sample.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from av.stream import Stream
 from msapipe.media._open import Opened, open_media
 from msapipe.media.options import SEEK_FROM
 
-# Containers with an index that says where key frames are. Others are read from their beginning.
+# Containers with an index of key frames. Others are read from their beginning.
 _INDEXED = "mov,mp4,m4a,3gp,3g2,mj2"
-# Seconds before the stretch: what decoders and the resampler need to forget where they began.
+# Seconds read before the stretch, in which decoders and the resampler settle.
 _BEFORE = 2.0
 
 
 def opened_at(path: str, start: float, kind: str, track: int = 0) -> Opened:
-    """``open_media``, and where that pays and the file's index can be trusted, at a key frame before ``start`` seconds.
+    """``open_media``; positioned at a key frame before ``start`` seconds if that pays and the index can be trusted.
 
-    kind: "video" or "sound", of which ``track`` is the place in ``Opened.tracks``.
+    kind: "video" or "sound"; ``track`` is the sound's index in ``Opened.tracks``.
     """
     opened = open_media(path)
     if start < SEEK_FROM or opened.container.format.name != _INDEXED:
@@ -42,7 +42,7 @@ def opened_at(path: str, start: float, kind: str, track: int = 0) -> Opened:
 
 
 def _seek(opened: Opened, stream: Stream, time: float) -> bool:
-    """Whether the next packet of the stream is a key frame before ``time``, and not long before it."""
+    """Seek; whether the next packet of the stream is a key frame shortly before ``time``."""
     base = stream.time_base or Fraction(1)
     stamp = round((Fraction(time) + opened.zero) / base)
     try:

@@ -1,4 +1,4 @@
-"""The sound of a clip as it comes from the decoder: in memory, or, of a long one, in a file without a name."""
+"""Collects a clip's decoded sound: in memory, or for a long clip in an unnamed temporary file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from msapipe.errors import MediaError
 
-# Bytes: 17 minutes at 16 kHz. What is longer goes to the folder for temporary files (TMPDIR).
+# Bytes: 17 minutes at 16 kHz. Longer sound goes to the temporary folder (TMPDIR).
 MOST_IN_MEMORY = 64 << 20
 _ZEROS = bytes(1 << 20)
 
 
 class SoundBuffer:
-    """Grows by what ``add`` is given. The file has no name from the beginning: a kill leaves nothing of it behind."""
+    """A growing buffer. Its file never has a name, so a killed process leaves nothing behind."""
 
     def __init__(self) -> None:
         self._memory = bytearray()
@@ -28,7 +28,7 @@ class SoundBuffer:
         return self._count
 
     def add(self, data: bytes) -> None:
-        """Append bytes. Raises MediaError, as a part of a sentence, when there is no room for them."""
+        """Append bytes. Raises MediaError (part of a sentence) if there is no room for them."""
         self._count += len(data)
         if self._file is None:
             self._memory += data
@@ -37,7 +37,7 @@ class SoundBuffer:
             data, self._memory = bytes(self._memory), bytearray()
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as what is mapped of it
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as its memory map
             self._file.write(data)
         except OSError as error:
             raise _no_room(error) from error
@@ -48,11 +48,11 @@ class SoundBuffer:
             self.add(_ZEROS[: min(len(_ZEROS), count - first)])
 
     def samples(self) -> NDArray[np.float32]:
-        """All of it as float32, to be written to; ValueError when a sample is cut in two."""
+        """All samples as writable float32; ValueError if the last sample is incomplete."""
         if self._file is None:
             return np.frombuffer(self._memory, np.float32)
         try:
-            # Flushed, so that every byte has its place on the disk: changing what is mapped then needs no more.
+            # Flushed, so that every byte is allocated on disk: writing to the map then needs no more space.
             self._file.flush()
         except OSError as error:
             raise _no_room(error) from error

@@ -1,4 +1,4 @@
-"""Which of several sound tracks, and which channels of it, are taken for the sound of a film."""
+"""Choose the main sound among several tracks, and among the channels of a track."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from msapipe.types.sound import peak_of, pieces_of
 
-# Sound counts as heard in windows of so many seconds whose level lies above this.
+# Sound is audible in windows of this many seconds whose level exceeds HEARD.
 WINDOW = 0.1
 HEARD = 10 ** (-55 / 20)
-# A track with less than this, in seconds, is silent but for a click.
+# A track with fewer audible seconds is silent except for a click.
 ENOUGH = 0.3
 
 
 @dataclass(frozen=True)
 class Track:
-    """A sound track: index of its stream, what the file says of it, and what it is if not the film's own sound."""
+    """A sound track: stream index, declared facts, and its kind if it is not the main sound."""
 
     index: int
     said: str
@@ -29,9 +29,9 @@ class Track:
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """The sound of one track before it is scaled: float32 (N,), notes, and what there is to choose from.
+    """The sound of one track before scaling: float32 (N,), notes, and the facts for choosing.
 
-    cancels: whether the channels cancel each other out in their mean.   loudest: the channel with the most power.
+    cancels: whether the channels cancel each other in their mean.   loudest: the channel with the most power.
     """
 
     samples: NDArray[np.float32]
@@ -42,7 +42,7 @@ class Heard:
 
     @classmethod
     def of(cls, samples: NDArray[np.float32], header: dict[str, Any]) -> Heard:
-        """Of the last message of the child; ValueError, TypeError or KeyError when it does not fit."""
+        """Build it from the child's last message; ValueError, TypeError or KeyError if it is malformed."""
         tracks = tuple(
             Track(int(index), str(said), None if beside is None else str(beside))
             for index, said, beside in header["tracks"]
@@ -52,9 +52,9 @@ class Heard:
 
 
 def choose(read: Callable[[int, int | None], Heard], rate: int) -> Heard:
-    """The first track in which something is heard; else the one with the most sound. Notes say which, and why.
+    """The first audible track, else the one with the most sound. Notes say which one, and why.
 
-    read: gives the sound of a track, by its place, and of one of its channels or (None) the mean of all.
+    read: returns the sound of a track, by its index, of one channel or (None) the mean of all.
     """
     first = _one(read, 0)
     tried = [(first, loud_seconds(first.samples, rate))]
@@ -70,7 +70,7 @@ def choose(read: Callable[[int, int | None], Heard], rate: int) -> Heard:
 
 
 def loud_seconds(samples: NDArray[np.float32], rate: int) -> float:
-    """For how many seconds something is heard."""
+    """How many seconds are audible."""
     size = max(1, round(WINDOW * rate))
     heard = 0
     for piece in pieces_of(samples[: len(samples) // size * size], 600 * size):
@@ -81,7 +81,7 @@ def loud_seconds(samples: NDArray[np.float32], rate: int) -> float:
 
 
 def _one(read: Callable[[int, int | None], Heard], track: int) -> Heard:
-    """A track by the mean of its channels, or by one of them where they cancel each other out."""
+    """A track by the mean of its channels, or by one channel if they cancel each other."""
     mean = read(track, None)
     if not mean.cancels:
         return mean

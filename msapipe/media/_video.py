@@ -1,4 +1,4 @@
-"""The pictures of a stretch of a file, thinned out, upright and with square pixels. Runs in the child."""
+"""The frames of a stretch of a file, subsampled, upright and with square pixels. Runs in the child."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from msapipe.media.options import MediaOptions
 
 Picture = tuple[NDArray[np.uint8], float, float]
 
-# The last picture of a file lasts as long as the file says, unless that is longer than this.
+# Longest duration of the last frame of a file.
 MAX_LAST_SECONDS = 600.0
-# Pixels should not depend on which vector instructions the processor has. (ACCURATE_RND would be ten times slower.)
+# Pixels should not depend on the processor's vector instructions. (ACCURATE_RND would be ten times slower.)
 EXACT = Interpolation.BITEXACT
 
 
 class Painter:
-    """Frames of one stream to RGB pictures of one size."""
+    """Converts the frames of one stream to RGB images of one size."""
 
     def __init__(self, stream: VideoStream, max_side: int) -> None:
         self._aspect = stream.sample_aspect_ratio
@@ -47,7 +47,7 @@ class Painter:
         self.notes: list[str] = []
 
     def paint(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """The frame as it is to be seen: uint8 (H, W, 3) RGB."""
+        """The frame in display orientation: uint8 (H, W, 3) RGB."""
         check_size(frame.width, frame.height)
         if self._source is None:
             self._source = (frame.width, frame.height)
@@ -62,12 +62,12 @@ class Painter:
         return apply_turn(np.asarray(seen.to_ndarray(), np.uint8), self._turn)
 
     def _read_turn(self, frame: VideoFrame) -> Turn:
-        """The turn in the side data of the first frame; the container's is copied there by libav."""
+        """The rotation in the first frame's side data; libav copies the container's rotation there."""
         try:
             sides = list(cast(Any, frame.side_data))  # a mapping that iterates over its values
             found = [bytes(side) for side in sides if side.type.name == "DISPLAYMATRIX"]
             matrix = read_matrix(found[0]) if found else UPRIGHT_MATRIX
-        except ValueError:  # PyAV does not know some other side data of this frame; the angle it still tells
+        except ValueError:  # PyAV does not know some other side data of this frame, but still gives the angle
             matrix = matrix_of(frame.rotation)
         turn = None if matrix is None else turn_of(matrix)
         if turn is None:
@@ -78,7 +78,7 @@ class Painter:
 _RESIZED = "The size of the pictures changes on the way; later ones are scaled to the first size."
 
 
-# Formats that are cut anywhere; in others a first packet that is no key frame may be the file's way.
+# Formats that may be cut anywhere; in others, a first packet that is no key frame may be normal.
 _CUT_ANYWHERE = {"mpegts", "mpegtsraw", "mpeg", "mpegvideo", "h264", "hevc"}
 _MID_GROUP = (
     "The video begins in the middle of a group of pictures; what comes before its first whole picture cannot be seen."
@@ -90,9 +90,9 @@ def pictures(
 ) -> Iterator[Picture]:
     """Yield (uint8 (H, W, 3) RGB, start, end) in order of time; seconds from ``start``.
 
-    start, end: the stretch of the file, in seconds from its own start. Of the pictures in it, each is kept that comes
-    at or after the next multiple of 1/fps, so at most ``fps`` a second on average, whatever the file has. A picture
-    ends where the next kept one starts. Notes are added to ``opened.notes``.
+    start, end: the stretch of the file, in seconds from its start. A frame is kept if it comes at or after the next
+    multiple of 1/fps, so at most ``fps`` frames per second remain on average. A frame ends where the next kept one
+    starts. Notes are added to ``opened.notes``.
     """
     stream = opened.video
     if stream is None:
@@ -126,7 +126,7 @@ def pictures(
 
 
 def _next_due(time: float, fps: float) -> float:
-    """When the picture after one at ``time`` is due: the next multiple of 1/fps, less a little for rounded stamps."""
+    """When the frame after one at ``time`` is due: the next multiple of 1/fps, minus a margin for rounded stamps."""
     slack = 0.05
     return (math.floor(time * fps + slack) + 1 - slack) / fps
 
@@ -134,10 +134,9 @@ def _next_due(time: float, fps: float) -> float:
 def _timed(
     opened: Opened, stream: VideoStream, clock: Clock, damage: Damage, report: Report, start: float
 ) -> Iterator[tuple[VideoFrame, float, float]]:
-    """Frames with their time in seconds from the start of the file and their length in seconds.
+    """Frames with their time, in seconds from the start of the file, and their duration in seconds.
 
-    What is wrong before ``start`` is not counted where the file was not read from its beginning: the pictures before
-    the first key frame have nothing to build upon.
+    After a seek, damage before ``start`` is not counted: frames before the first key frame cannot be decoded.
     """
     use_threads(stream)
     base = float(stream.time_base or 0)
@@ -160,13 +159,13 @@ def _timed(
 
 
 def _stamp(frame: Any, stamped: bool) -> int | None:
-    """The time stamp of a frame; when none has one (avi), that of its decoding serves."""
+    """The time stamp of a frame; its decoding time stamp if the file has no others (avi)."""
     if frame.pts is not None or stamped:
         return frame.pts  # type: ignore[no-any-return]
     return frame.dts  # type: ignore[no-any-return]
 
 
 def _length(frame: VideoFrame, base: float, step: float) -> float:
-    """Seconds that a frame is shown, by its own account when that can be."""
+    """Duration of a frame in seconds; the frame's own value if it has one."""
     declared = float(frame.duration or 0) * base
     return declared if 0 < declared <= MAX_LAST_SECONDS else step

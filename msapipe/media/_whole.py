@@ -1,4 +1,4 @@
-"""Whether a file holds all the bytes that its own head announces. Runs in the child."""
+"""Check whether a file holds all the bytes that its header announces. Runs in the child."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 
 def broken(path: str, head: bytes) -> str:
-    """Why libav may have found no media in a file that is no known other thing: part of a sentence."""
+    """Why libav found no media in a file of no other known type: part of a sentence."""
     if not head.strip(b"\0"):
         return "it begins with nothing but zero bytes (an unfinished download?); fetch the file again"
     with open(path, "rb") as file:
@@ -19,7 +19,7 @@ def broken(path: str, head: bytes) -> str:
 
 
 def lost_bytes(path: str) -> int:
-    """How many bytes an mp4, wav, avi or mkv file announces but lacks; 0 for whole files and other formats."""
+    """Bytes that an mp4, wav, avi or mkv file announces but lacks; 0 for whole files and other formats."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         head = file.read(64)
@@ -27,7 +27,7 @@ def lost_bytes(path: str) -> int:
             end = _boxes(file, size)[1]
         elif head[:4] == b"RIFF":
             end = 8 + int.from_bytes(head[4:8], "little")
-            if end >= 0x7FFF0000:  # what a recorder writes that does not know the length yet
+            if end >= 0x7FFF0000:  # placeholder of a recorder that does not know the length yet
                 return 0
         elif head[:4] == b"\x1a\x45\xdf\xa3":
             end = _segment_end(head)
@@ -37,10 +37,10 @@ def lost_bytes(path: str) -> int:
 
 
 def _boxes(file: BinaryIO, size: int) -> tuple[set[bytes], int]:
-    """The kinds of the outermost boxes of an mp4, and where the last one ends by its own account."""
+    """The types of the top-level boxes of an mp4, and the declared end of the last one."""
     kinds: set[bytes] = set()
     place = 0
-    for _ in range(100_000):  # a fragmented file has two boxes for each second or so
+    for _ in range(100_000):  # a fragmented file has two boxes per second or so
         file.seek(place)
         head = file.read(16)
         if len(head) < 8:
@@ -58,7 +58,7 @@ def _boxes(file: BinaryIO, size: int) -> tuple[set[bytes], int]:
 
 
 def _segment_end(head: bytes) -> int:
-    """Where the segment of a Matroska file ends by its own account; 0 when it does not say."""
+    """The declared end of a Matroska file's segment; 0 if unknown."""
     length, taken = _number(head, 4)
     place = 4 + taken + length
     if head[place : place + 4] != b"\x18\x53\x80\x67":
@@ -69,7 +69,7 @@ def _segment_end(head: bytes) -> int:
 
 
 def _number(data: bytes, place: int) -> tuple[int, int]:
-    """An EBML number at ``place``, and how many bytes it takes; (0, 0) when it is cut off."""
+    """The EBML number at ``place``, and its size in bytes; (0, 0) if it is cut off."""
     if place >= len(data) or not data[place]:
         return 0, 0
     taken = 9 - data[place].bit_length()

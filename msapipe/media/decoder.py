@@ -1,4 +1,4 @@
-"""Probe, pictures and sound of a file, decoded in a child process that may die without harm."""
+"""Probe a file and decode its frames and sound in a child process, so that a crash does no harm."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from msapipe.media.regular import check_regular_file, named
 from msapipe.types import Clip, Frames, MediaInfo, Waveform
 from msapipe.types.sound import peak_of, pieces_of
 
-# More sound than this is not read: 6.5 hours at 16 kHz.
+# Longer sound is not read: 6.5 hours at 16 kHz.
 MAX_SOUND_BYTES = 1_500_000_000
-# Quieter sound is noise of the recorder or of rounding; raising it to full level would invent something to hear.
+# Quieter sound is recorder or rounding noise; scaling it to full level would make noise audible.
 QUIETEST = 10 ** (-80 / 20)
-# Children that wait for work; more are only needed while several readings are under way at once.
+# Idle children kept; more are needed only while several reads overlap.
 MAX_IDLE = 2
 
 _Result = TypeVar("_Result")
 
 
 class Job:
-    """One request to a child, and its answers."""
+    """One request to a child, and its responses."""
 
     def __init__(self, child: Child, path: Path, watch: Watch) -> None:
         self._child = child
@@ -45,7 +45,7 @@ class Job:
         self.finished = False
 
     def answers(self, request: Header) -> Iterator[tuple[Header, NDArray[np.uint8]]]:
-        """Messages up to the last one, which is of kind "info" or "end"."""
+        """Messages up to the last one, whose kind is "info" or "end"."""
         try:
             self._child.ask(request)
             while not self.finished:
@@ -63,7 +63,7 @@ class Job:
             raise DecoderDied(f"{named(self._path)}: {failed}") from None
 
     def reached(self, seconds: float) -> None:
-        """Note that so many seconds of the file are done, which lengthens the time limit."""
+        """Record how many seconds of the file are done, which extends the time limit."""
         self._watch.reached(seconds)
 
     def _error(self, header: Header) -> MediaError:
@@ -72,11 +72,11 @@ class Job:
 
 
 class Decoder:
-    """Reads media files in a child process, which is started when needed and reused from clip to clip.
+    """Reads media files in a child process, which is started on demand and reused from clip to clip.
 
-    A child that crashes, hangs or passes a limit is killed, the call raises DecoderDied, and the next call starts
-    another one. Calls may overlap (sound while pictures are half read, several threads): each has a child of its own.
-    A child does not outlive the process, nor the thread, that started it.
+    If a child crashes, hangs or exceeds a limit, it is killed, the call raises DecoderDied, and the next call starts
+    another one. Calls may overlap (sound while frames are half read, several threads): each has its own child.
+    A child does not outlive the process or thread that started it.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
@@ -95,24 +95,24 @@ class Decoder:
         self.close()
 
     def close(self) -> None:
-        """End all children, also one whose call was interrupted; a later call starts another one."""
+        """End all children, also those of interrupted calls; a later call starts a new one."""
         with self._lock:
             children, self._idle, self._all = self._all if self._owner == os.getpid() else set(), [], set()
         for child in children:
             child.kill()
 
     def probe(self, path: Path) -> MediaInfo:
-        """What the file holds. Raises NotMedia when it has neither sound nor pictures that can be decoded."""
+        """The contents of the file. Raises NotMedia if neither sound nor video can be decoded."""
         with self._job(path) as job:
             for header, _ in job.answers({"what": "probe", "path": _absolute(path)}):
                 return _checked(path, lambda: unpack_info(header))  # noqa: B023
         raise DecoderDied(f"{named(path)}: the decoder gave no answer; try again")
 
     def frames(self, clip: Clip, options: MediaOptions) -> Frames:
-        """A handle on the pictures of the clip; they are decoded anew in each pass over ``batches``.
+        """A lazy handle on the clip's frames; each pass over ``batches`` decodes them again.
 
-        Of each 1/fps seconds the first picture is kept. Pictures are uint8 (H, W, 3) RGB, turned as the file asks,
-        with square pixels, at most ``max_side`` wide and high; times are seconds from the clip's start.
+        Keeps the first frame of each 1/fps seconds. Frames are uint8 (H, W, 3) RGB, in display orientation, with square
+        pixels, at most ``max_side`` wide and high; times are seconds from the clip's start.
         """
 
         def read() -> Iterator[tuple[NDArray[np.uint8], float, float]]:
@@ -139,12 +139,12 @@ class Decoder:
                 yield picture, start, end
 
     def waveform(self, clip: Clip, options: MediaOptions) -> Waveform:
-        """The sound of the clip: mono float32, its loudest sample at ``peak_db``.
+        """The sound of the clip: mono float32, with its peak at ``peak_db``.
 
-        Of several tracks the first that is not silent, commentaries and the like last; of channels that cancel each
-        other out one, else their plain mean; a note says which. Resampled to ``rate``; sample 0 is the start of the
-        clip, and sound that begins later or pauses has silence before it. A file without sound gives no samples and
-        a note.
+        Takes the first track that is not silent (commentaries and the like last), and the plain mean of its channels,
+        or one channel if they cancel each other; a note says which. Resampled to ``rate``; sample 0 is the start of the
+        clip. Sound that starts later or pauses is padded with silence. A file without sound gives no samples and a
+        note.
         """
         heard = choose(lambda track, channel: self._sound(clip, options, track, channel), options.rate)
         notes = heard.notes + _normalise(clip.path, heard.samples, options.peak_db)
@@ -153,7 +153,7 @@ class Decoder:
         return Waveform(heard.samples, options.rate, notes)
 
     def _sound(self, clip: Clip, options: MediaOptions, track: int, channel: int | None) -> Heard:
-        """One track as it is, by the mean of its channels or one of them."""
+        """One unscaled track: the mean of its channels, or one of them."""
         data, last = SoundBuffer(), {}
         request = {**_request("waveform", clip, options), "track": track, "channel": channel}
         with self._job(clip.path) as job:
@@ -177,7 +177,7 @@ class Decoder:
 
     @contextlib.contextmanager
     def _job(self, path: Path) -> Iterator[Job]:
-        """A child for one call; it is kept when it has answered to the end, and killed otherwise."""
+        """A child for one call; it is kept if it answers to the end, and killed otherwise."""
         check_regular_file(path)
         try:
             child = self._take()
@@ -193,7 +193,7 @@ class Decoder:
                 self._end(child)
 
     def _take(self) -> Child:
-        """An idle child that still lives, or a new one."""
+        """An idle child that is still alive, or a new one."""
         while (idle := self._pop()) is not None:
             if idle.answers():
                 return idle
@@ -214,7 +214,7 @@ class Decoder:
 
     def _pop(self) -> Child | None:
         with self._lock:
-            if self._owner != os.getpid():  # after a fork the children are the other process's
+            if self._owner != os.getpid():  # after a fork, the children belong to the other process
                 self._idle, self._all, self._owner = [], set(), os.getpid()
             return self._idle.pop() if self._idle else None
 
@@ -230,7 +230,7 @@ class Decoder:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # it went since it was checked; the child will say so
+    except OSError:  # the file disappeared after the check; the child reports it
         return 0
 
 
@@ -249,7 +249,7 @@ def _request(what: str, clip: Clip, options: MediaOptions) -> Header:
 
 
 def _checked(path: Path, read: Callable[[], _Result]) -> _Result:
-    """What ``read`` makes of a message; DecoderDied when the message is not what it should be."""
+    """Apply ``read`` to a message; raises DecoderDied if the message is malformed."""
     try:
         return read()
     except (ValueError, TypeError, KeyError, OverflowError):
@@ -257,7 +257,7 @@ def _checked(path: Path, read: Callable[[], _Result]) -> _Result:
 
 
 def _picture(header: Header, payload: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float, float]:
-    """A picture and its times from a message."""
+    """The frame and times in a message."""
     height, width = int(header["height"]), int(header["width"])
     start, end = float(header["start"]), float(header["end"])
     if not (height > 0 and width > 0 and math.isfinite(start) and math.isfinite(end) and start <= end):
@@ -266,7 +266,7 @@ def _picture(header: Header, payload: NDArray[np.uint8]) -> tuple[NDArray[np.uin
 
 
 def _silence(header: Header, payload: int) -> int:
-    """Bytes of silence that a message stands for; 0 for one with samples."""
+    """Bytes of silence in a message; 0 if it holds samples."""
     if header["kind"] == "sound":
         if payload % 4:
             raise ValueError("half a sample")
@@ -278,7 +278,7 @@ def _silence(header: Header, payload: int) -> int:
 
 
 def _normalise(path: Path, samples: NDArray[np.float32], peak_db: float) -> list[str]:
-    """Scale ``samples`` in place so that the loudest has ``peak_db`` dBFS; returns notes."""
+    """Scale ``samples`` in place to a peak of ``peak_db`` dBFS; returns notes."""
     if not len(samples):
         return []
     peak = peak_of(samples)

@@ -1,4 +1,4 @@
-"""What a decoding is asked for, and what it may cost."""
+"""Options and limits of decoding."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 
 from msapipe.errors import ConfigError
 
-# Raise it whenever pictures, sound or captions of the same file come out differently; it is part of cache keys.
+# Increase if frames, sound or captions of the same file change; part of cache keys.
 MEDIA_VERSION = 2
-# Stretches that begin later than this are looked for in the file, if it has an index. Seconds.
+# Seek to stretches that start later than this, if the file has an index. Seconds.
 SEEK_FROM = 10.0
-# Raise it whenever such stretches come out differently; it is part of their cache keys.
+# Increase if the results of seeking change; part of the cache keys of such stretches.
 SEEK_VERSION = 1
 
-# Libav refuses larger pictures before it allocates them; 8K video has 33 million pixels.
+# Libav refuses larger frames before allocating them; 8K video has 33 million pixels.
 MAX_PIXELS = 50_000_000
 
 
 @dataclass(frozen=True)
 class MediaOptions:
-    """How pictures and sound are read; part of cache keys, so plain values only.
+    """How frames and sound are read; part of cache keys, so plain values only.
 
-    fps: at most this many pictures a second.   rate: Hz of the sound.   peak_db: dBFS that the loudest sample gets.
-    max_side: pictures whose longer side has more pixels than this are scaled down.
+    fps: most frames per second.   rate: sampling rate in Hz.   peak_db: peak level of the sound in dBFS.
+    max_side: larger frames are scaled down so that their longer side has this many pixels.
     """
 
     fps: float = 10.0
@@ -45,13 +45,13 @@ class MediaOptions:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the decoding child may use; not part of cache keys, since a result does not depend on it.
+    """Resource limits of the decoding child; not part of cache keys, since results do not depend on them.
 
-    stall_seconds: without any progress for so long, the child is killed.
-    seconds: for one whole call. Each decoded second of the file adds a second to it, but at most four for each
-        megabyte of the file: a long video passes, a small file that unpacks to hours of 4K pictures does not.
+    stall_seconds: the child is killed after this long without progress.
+    seconds: limit for one whole call. Each decoded second of the file adds a second, but at most four per megabyte of
+        the file: a long video passes, a small file that unpacks to hours of 4K video does not.
         Only time spent waiting for the child counts.
-    memory_mb: address space of the child (RLIMIT_AS), in MiB; not enforced by macOS.
+    memory_mb: address space of the child (RLIMIT_AS), in MiB; not enforced on macOS.
     """
 
     stall_seconds: float = 20.0
@@ -70,12 +70,12 @@ class Limits:
         return cls(cls.stall_seconds * seconds / cls.seconds, seconds, int(memory))
 
     def allowance(self, decoded: float, size: int) -> float:
-        """Seconds that a call may take once ``decoded`` seconds of a file of ``size`` bytes are done."""
+        """Seconds that a call may take after ``decoded`` seconds of a file of ``size`` bytes are done."""
         return self.seconds + min(decoded, 4 * size / 1e6)
 
 
 def _number(name: str, default: float, low: float, high: float, unit: str) -> float:
-    """The number in an environment variable, or ``default`` when it is not set."""
+    """The number in an environment variable, or ``default`` if it is not set."""
     text = os.environ.get(name, "").strip()
     if not text:
         return default

@@ -1,4 +1,4 @@
-"""A recording in memory as a lossless file, so that all that holds of files (keys, cache, sandbox) holds of it."""
+"""Write an in-memory recording to a lossless file, so that keys, cache and sandbox work as for any file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from msapipe.types import Recording
 
 
 def write_recording(recording: Recording, path: Path) -> None:
-    """Write a QuickTime file of PNG pictures and 32-bit float sound; the same recording gives the same bytes.
+    """Write a QuickTime file of PNG images and 32-bit float sound; equal recordings give equal bytes.
 
-    Pictures and samples come out of the decoder as they went in, at the times n / fps and n / rate.
+    The decoder returns frames and samples unchanged, at the times n / fps and n / rate.
     Raises MediaError when the file cannot be written.
     """
     import av
@@ -21,7 +21,7 @@ def write_recording(recording: Recording, path: Path) -> None:
 
     try:
         with av.open(str(path), "w", format="mov", container_options={"fflags": "+bitexact"}) as file:
-            # Both streams are there before the first packet: the header is written with it.
+            # Both streams are created before the first packet, which writes the header.
             seen, heard = _picture_stream(file, recording), _sound_stream(file, recording)
             if seen is not None:
                 _write_pictures(file, seen, recording)
@@ -57,7 +57,7 @@ def _write_pictures(file: Any, stream: Any, recording: Recording) -> None:
 
     for number, pixels in enumerate(recording.frames):
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        frame.pts, frame.time_base = number, 1 / _rate(recording)  # the stream's own is another once it is open
+        frame.pts, frame.time_base = number, 1 / _rate(recording)  # the stream's own time base changes once it is open
         file.mux(stream.encode(frame))
     file.mux(stream.encode())
 

@@ -1,4 +1,4 @@
-"""Whether a path is a file that may be opened at all, and what a refused file seems to be."""
+"""Check whether a path is a file that may be opened, and say what a refused file seems to be."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def named(path: Path) -> str:
 def check_regular_file(path: Path) -> None:
     """Raise NotMedia unless ``path`` is a regular, readable file that is not empty.
 
-    The path is never opened before it is known to be regular: opening a FIFO waits for ever.
+    The path is not opened before it is known to be regular: opening a FIFO blocks for ever.
     """
     try:
         found = os.stat(path)
@@ -42,7 +42,7 @@ def check_regular_file(path: Path) -> None:
 
 
 def _missing(path: Path, error: OSError | ValueError) -> str:
-    """Why a path cannot be looked at, and what to do."""
+    """Why a path cannot be examined, and what to do."""
     code = error.errno if isinstance(error, OSError) else None
     if code == errno.ELOOP:
         return "the symbolic link leads back to itself; replace it by the file"
@@ -73,9 +73,9 @@ _SIGNATURES = (
 
 
 def looks_like(head: bytes) -> str | None:
-    """What the first bytes of a file that is no media say: a sentence part, or None when they may be media.
+    """What a file is, by its first bytes (part of a sentence); None if it may be media.
 
-    Playlists are refused here by name: libav would open the files and addresses that they list.
+    Playlists are refused by type: libav would open the files and addresses that they list.
     """
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     lower = text[:1024].lower()
@@ -101,7 +101,7 @@ def _plain(head: bytes) -> str | None:
     if any(byte < 9 or (13 < byte < 32 and byte != 27) for byte in head):
         return None
     try:
-        head[:-4].decode("utf-8")  # the last character may be cut in two
+        head[:-4].decode("utf-8")  # the last character may be cut off
     except UnicodeDecodeError:
         return None
     return "a text file, not a video or sound"

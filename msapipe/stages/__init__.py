@@ -1,4 +1,4 @@
-"""What is computed from a clip. One file per stage; the folder is the slot that it fills."""
+"""Stages compute one slot of a clip. One file per stage, in the folder of the slot that it fills."""
 
 from msapipe.registry import Registry
 from msapipe.stages._base import CHAINS, INPUTS, LATER, MODALITIES, SLOTS, CheckpointStage, NeuralStage, Stage
@@ -7,7 +7,7 @@ STAGES: dict[str, Registry[Stage]] = {
     slot: Registry(
         f"{slot} stage",
         f"msapipe.stages.{slot}",
-        Stage,  # type: ignore[type-abstract]  # the registry hands out classes, it makes none
+        Stage,  # type: ignore[type-abstract]  # the registry returns classes and instantiates none
         f"msapipe.{slot}",
     )
     for slot in SLOTS

@@ -1,4 +1,4 @@
-"""What a stage is: a dataclass that turns some slots into one more."""
+"""The stage interface: a dataclass that computes one slot from others."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any, ClassVar, Literal, get_args
 from msapipe.errors import ConfigError
 from msapipe.weights import Weights, choose
 
-# What a stage's ``run`` may ask for, and the type that it then gets:
+# Parameters that a stage's ``run`` may ask for, with their types:
 #   clip Clip · media MediaInfo · frames Frames · waveform Waveform · transcript, words Transcript · faces FaceTracks
 #   face_clip FaceClip (made of what fills faces and speaker)
 INPUTS = ("clip", "media", "frames", "waveform", "transcript", "words", "faces", "face_clip")
 
-# The slots that stages fill, in the order in which a clip flows through them.
+# The slots that stages fill, in processing order.
 SLOTS = ("transcript", "words", "faces", "speaker", "text", "audio", "vision")
 
-# Slots whose stages may be listed one behind the other: the first that yields wins.
+# Slots for which a pipeline may list several stages: the first one with a result wins.
 CHAINS = ("transcript", "words", "speaker")
 
-# The slots whose stages return a FeatureSequence, several of which may stand side by side as channels.
+# The slots whose stages return a FeatureSequence; several stages may fill one as its channels.
 MODALITIES = ("text", "audio", "vision")
 
-# Parameters that stages were given later, and the value with which they do what they did before. It stands in no key
-# and on no model card, so that those made before stay what they were.
+# Parameters added to stages later, and the values that keep the earlier behaviour. These values are left out of keys
+# and model cards, so that older ones stay valid.
 LATER = {"dtype": "float32"}
 
 Dtype = Literal["float32", "bfloat16"]
@@ -33,11 +33,11 @@ Dtype = Literal["float32", "bfloat16"]
 
 @dataclass
 class Stage(ABC):
-    """Turns the slots that ``run`` names into one more. Its dataclass fields are its parameters, and nothing else is.
+    """Computes one slot from the slots that ``run`` names. Its dataclass fields, and only these, are its parameters.
 
-    version: raise it whenever the numbers change; it is part of the cache key.
-    weights: all that the stage knows of; those that ``own_weights`` names are part of the key.
-    on_device: it can use a GPU; others are loaded with "cpu", so that no GPU is looked for on their account.
+    version: increase it if the results change; it is part of the cache key.
+    weights: all weights that the stage can use; those in ``own_weights`` are part of the key.
+    on_device: it can use a GPU; other stages are loaded with "cpu" and need no GPU lookup.
     """
 
     version: ClassVar[int] = 1
@@ -45,14 +45,14 @@ class Stage(ABC):
     on_device: ClassVar[bool] = False
 
     def load(self, device: str) -> None:  # noqa: B027 - most stages have nothing to load
-        """Import what is heavy and read weights, once a process before ``run``; ``device`` as torch names it."""
+        """Heavy imports and loading of weights, once per process before ``run``; ``device`` as named by torch."""
 
     @abstractmethod
     def run(self, *args: Any, **slots: Any) -> Any:
-        """Compute. The parameter names are the slots that are read: the edges of the graph.
+        """Compute the slot. The parameter names are the slots that are read: the edges of the graph.
 
-        None says "this source has nothing for the clip": where a pipeline lists several stages for a slot, the next
-        one is asked.
+        None means that this source has nothing for the clip; the next stage that the pipeline lists for the slot is
+        tried.
         """
 
     @classmethod
@@ -68,39 +68,39 @@ class Stage(ABC):
                 raise TypeError(f"{cls.__name__}.run asks for {odd[0]!r}; it may ask for {', '.join(INPUTS)}")
 
     def own_weights(self) -> tuple[Weights, ...]:
-        """The weights that the numbers of this stage, with these parameters, depend on."""
+        """The weights that the results of this stage, with these parameters, depend on."""
         return type(self).weights
 
     def params(self) -> dict[str, Any]:
-        """The parameters as plain values, for keys and cards; see LATER for those that are left out."""
+        """The parameters as plain values, for keys and model cards; without the values in LATER."""
         return {name: value for name, value in asdict(self).items() if name not in LATER or value != LATER[name]}
 
 
 @dataclass
 class CheckpointStage(Stage):
-    """A stage whose numbers come from one of several checkpoints.
+    """A stage that can use one of several checkpoints.
 
-    checkpoint: the name of one of ``weights``, a path to the user's own (./folder, /folder, ~/folder; in a pipeline
-    relative to its file), or ``org/name@COMMIT`` of a model hub.
+    checkpoint: one of the names in ``weights``, a path of the user's own (./folder, /folder, ~/folder; relative to the
+    pipeline file), or ``org/name@COMMIT`` of a model hub.
     """
 
     checkpoint: str = ""
 
     def own_weights(self) -> tuple[Weights, ...]:
-        """The checkpoint that is named."""
+        """The selected checkpoint."""
         return (choose(self.weights, self.checkpoint, type(self).__name__.lower()),)
 
     def params(self) -> dict[str, Any]:
-        """The parameters; of the user's own checkpoint the hash stands for the path."""
+        """The parameters; the path of a user's own checkpoint is replaced by its hash."""
         return {**super().params(), "checkpoint": self.own_weights()[0].name}
 
 
 @dataclass
 class NeuralStage(CheckpointStage):
-    """A stage whose network may compute in half the width: two to three times as fast on a CPU with AMX.
+    """A stage whose network may run in half precision: two to three times as fast on a CPU with AMX.
 
-    dtype: "float32", or "bfloat16": numbers of 8 bits of precision within the network. The features are float32 either
-    way. It is part of the key, and a model that was trained on one is not scored with the other.
+    dtype: "float32", or "bfloat16" (8 bits of precision) within the network; the features are float32 either way. It is
+    part of the key, and a model trained on one does not score the other.
     """
 
     dtype: Dtype = field(default="float32", kw_only=True)

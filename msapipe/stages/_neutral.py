@@ -1,4 +1,4 @@
-"""The neutral point of a head: what it says of people who feel nothing in particular becomes 0."""
+"""Shift the neutral point of a valence head to 0."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from numpy.typing import NDArray
 
 
 def centred(valence: NDArray[np.floating], neutral: float) -> NDArray[np.floating]:
-    """Valence in [-1, 1], shifted so that ``neutral`` becomes 0; both ends stay, and each side is stretched evenly."""
+    """Valence in [-1, 1], mapped so that ``neutral`` becomes 0: piecewise linear, -1 and 1 stay fixed."""
     away = valence - neutral
     return np.asarray(away / np.where(away > 0, 1 - neutral, 1 + neutral), valence.dtype)

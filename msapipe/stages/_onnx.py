@@ -1,4 +1,4 @@
-"""Nets in ONNX files, run by onnxruntime on one thread of the CPU: it is loaded in a tenth of the time of torch."""
+"""ONNX networks, run by onnxruntime on one CPU thread; it loads in a tenth of torch's time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def options() -> onnxruntime.SessionOptions:
-    """One thread, so that no number depends on how many cores a machine has, and no talk."""
+    """One thread, so that results do not depend on the number of cores, and no log output."""
     import onnxruntime
 
     made = onnxruntime.SessionOptions()
@@ -23,11 +23,11 @@ def options() -> onnxruntime.SessionOptions:
 
 
 def session(path: Path) -> Any:
-    """The net of a file, whose hash was checked, for use on the CPU; raises WeightsError."""
+    """A CPU session for a file whose hash was checked; raises WeightsError."""
     import onnxruntime
 
     try:
         return onnxruntime.InferenceSession(str(path), options(), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors derive from nothing
+    except Exception as error:  # onnxruntime's errors have no base class
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} cannot be read as an ONNX model: {reason}; reinstall msapipe") from error

@@ -1,4 +1,4 @@
-"""Pocketsphinx with the US English model of its wheel: one decoder, opened once, that forgets between utterances."""
+"""Pocketsphinx with the US English model of its wheel: one decoder, opened once and reset between utterances."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DICTIONARY = _file("cmudict-en-us.dict", "cb01cf8b6a47f5a97ed46b01e96ea8a924d07
 _LANGUAGE = _file("en-us.lm.bin", "db21d0642286677699e6dbc859d2e5395570222361999387ce60f6e1d01995d6", 27114385)
 _PARAMS = _file("en-us/feat.params", "c982c5f75e2a30c34d2c9ef1f6b129a5a00e67e3e927565076b58664cc2404c9", 164)
 
-# What alignment hears with. The folder en-us/en-us is read as a whole, so every file in it counts.
+# Files for alignment. The folder en-us/en-us is read as a whole, so every file in it counts.
 ACOUSTIC = (
     _PARAMS,
     _DICTIONARY,
@@ -44,17 +44,17 @@ ACOUSTIC = (
     _file("en-us/transition_matrices", "c1f7f28ea43177be734be1f88bd7f1b9a853d0e660f8599c67c6eaeca8bb539a", 2080),
     _file("en-us/noisedict", "7295b07df2c204c4f87c6782b6be1a3859d7006d4e3864181c955d6dab105a33", 56),
 )
-# What recognition hears with.
+# Files for recognition.
 RECOGNITION = (*ACOUSTIC, _LANGUAGE)
 
 _FRAME = 0.01  # seconds
-_PEAK = 0.7  # of full scale: every piece is as loud to the decoder as any other
+_PEAK = 0.7  # of full scale: the decoder gets every piece at the same level
 _VARIANT = re.compile(r"\(\d+\)$")
 
 
 @dataclass(frozen=True)
 class Heard:
-    """A word that the decoder gives: seconds from the start of the sound it was given, confidence in [0, 1]."""
+    """A recognised word: seconds from the start of the sound passed in, confidence in [0, 1]."""
 
     text: str
     start: float
@@ -63,11 +63,11 @@ class Heard:
 
 
 class SphinxDecoder:
-    """A pocketsphinx decoder; ``language_model`` for recognition, without it for alignment.
+    """A pocketsphinx decoder; with ``language_model`` for recognition, without it for alignment.
 
-    Opening takes 0.3 s (0.1 s without the language model). What a decoder heard before changes its results through
-    the noise tracker of its front end, so the front end is made anew for every utterance: the same numbers as a
-    fresh decoder gives, bit for bit.
+    Opening takes 0.3 s (0.1 s without the language model). Earlier utterances would change the results through the
+    noise tracker of the front end, so the front end is created anew for every utterance: results are bit-identical to
+    those of a new decoder.
 
     warp: scales the frequencies of the sound (vocal tract length); None leaves them.
     """
@@ -83,21 +83,21 @@ class SphinxDecoder:
             hmm=str(Path(_PARAMS.path()).parent),
             dict=str(_DICTIONARY.path()),
             lm=str(_LANGUAGE.path()) if language_model else None,
-            loglevel="FATAL",  # what else it says is meant for its authors
+            loglevel="FATAL",  # other messages are meant for its developers
         )
         self._decoder = pocketsphinx.Decoder(**settings)
         self._warp = warp
 
     def knows(self, word: str) -> bool:
-        """Whether the dictionary holds this word; it is all lower case."""
+        """Whether the dictionary holds this word, in lower case."""
         return bool(word) and self._decoder.lookup_word(word) is not None
 
     def expect(self, words: list[str]) -> None:
-        """Align these words, all of them known, in the utterances to come."""
+        """Align these words, all in the dictionary, in the following utterances."""
         self._decoder.set_align_text(" ".join(words))
 
     def hear(self, samples: NDArray[np.float32]) -> list[Heard]:
-        """The words in 16 kHz sound, without fillers; [] when the search fails."""
+        """The words in 16 kHz sound, without fillers; [] if the search fails."""
         peak = peak_of(samples)
         if peak <= 0:
             return []
@@ -120,9 +120,9 @@ class SphinxDecoder:
         ]
 
     def _fresh_front_end(self) -> None:
-        # The C library keeps the warp of the whole process in one place. Another decoder without a warp clears it, and
-        # then a text equal to the last one, whoever gave it, is taken as "set already": so the number is written with
-        # another count of zeros than the last time that anyone in this process wrote it.
+        # The C library keeps the warp in one global variable. Another decoder without a warp clears it, and a parameter
+        # text equal to the last one is then skipped as "set already". So the number is written with a different count
+        # of trailing zeros each time in this process.
         config = self._decoder.config
         config["warp_params"] = None if self._warp is None else f"{self._warp:.{3 + next(_warped) % 2}f}"
         self._decoder.reinit_feat(config)
@@ -134,10 +134,10 @@ Span = tuple[float, float]
 
 
 def utterances(spans: list[Span], pad: float, longest: float) -> list[list[Span]]:
-    """Spans of speech to groups of stretches that are heard as one utterance each, the pauses between them left out.
+    """Group spans of speech into utterances: lists of stretches, with the pauses between them left out.
 
-    Each stretch is padded, but no two overlap: a short pause is parted in its middle. A group has at most
-    ``longest`` seconds, so that time and memory stay bounded; a span that is longer by itself is cut evenly.
+    Each stretch is padded without overlaps: a short pause is split in the middle. A group has at most ``longest``
+    seconds, which bounds time and memory; a longer span is cut evenly.
     """
     parts: list[Span] = []
     for start, end in spans:
@@ -159,16 +159,16 @@ def utterances(spans: list[Span], pad: float, longest: float) -> list[list[Span]
 
 
 def hear_stretches(decoder: SphinxDecoder, samples: NDArray[np.float32], stretches: list[Span]) -> list[Heard]:
-    """The words in these stretches of 16 kHz sound, heard as one utterance; times count as in ``samples``.
+    """The words in these stretches of 16 kHz sound, decoded as one utterance; times count as in ``samples``.
 
-    One long utterance is understood better than several short ones: the decoder levels each by its own mean.
+    One long utterance is recognised better than several short ones: the decoder normalises each by its own mean.
     """
     cuts = [(int(start * RATE), min(int(end * RATE), len(samples))) for start, end in stretches]
     heard = decoder.hear(np.concatenate([samples[first:last] for first, last in cuts]))
     offsets = np.cumsum([0, *(last - first for first, last in cuts)]) / RATE
     out: list[Heard] = []
     for word in heard:
-        # A word that runs over a cut belongs to the stretch that holds its middle.
+        # A word across a cut belongs to the stretch that contains its midpoint.
         middle = (word.start + word.end) / 2
         index = min(int(np.searchsorted(offsets, middle, "right")) - 1, len(cuts) - 1)
         left, right = cuts[index][0] / RATE, cuts[index][1] / RATE

@@ -1,8 +1,8 @@
-"""Where somebody speaks: Silero VAD v6 (MIT) with the network written out, and sound at the rate that it hears.
+"""Voice activity detection by Silero VAD v6 (MIT), reimplemented in numpy, and resampling to 16 kHz.
 
 The weights are those of the packaged silero_vad.jit, read as plain floats from that archive: no TorchScript, no
-pickle, no torch, and nothing of the package silero_vad is imported (its import sets torch to one thread). The
-package's silero_vad_16k.safetensors holds another training: its probabilities differ by up to 0.5.
+pickle, no torch. The package silero_vad is not imported (its import sets torch to one thread). Its
+silero_vad_16k.safetensors is from another training run: its probabilities differ by up to 0.5.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ SILERO = InPackage(
 
 Floats = NDArray[np.float32]
 
-RATE = 16000  # Hz; Silero and pocketsphinx hear nothing else
+RATE = 16000  # Hz, required by Silero and pocketsphinx
 CHUNK = 512  # samples (32 ms): one probability each
-_CONTEXT = 64  # samples of the chunk before that Silero sees again
-_PIECE = 1024  # chunks at once (33 s): bounds memory
+_CONTEXT = 64  # samples of the previous chunk that Silero sees again
+_PIECE = 1024  # chunks per batch (33 s), to bound memory
 
-# The tensors of the 16 kHz network as they lie in the archive, records data/2 and on. The hash of the file is checked
-# first, so that the order is certain.
+# The tensors of the 16 kHz network in the archive, records data/2 and on. The file's hash is checked first, so the
+# order is certain.
 _TENSORS: dict[str, tuple[int, ...]] = {
     "stft": (258, 1, 256),
     "conv1.weight": (128, 129, 3),
@@ -56,7 +56,7 @@ _TENSORS: dict[str, tuple[int, ...]] = {
 
 
 def at_16k(waveform: Waveform) -> Floats:
-    """The samples at 16 kHz: float32 (N,), by windowed sinc (16 zero crossings a side, Hann)."""
+    """The samples resampled to 16 kHz: float32 (N,), by windowed sinc (16 zero crossings per side, Hann)."""
     if waveform.rate == RATE or not len(waveform.samples):
         return waveform.samples
     step = waveform.rate / RATE
@@ -66,7 +66,7 @@ def at_16k(waveform: Waveform) -> Floats:
     cutoff = min(1.0, 1 / step)
     length = int(np.ceil(len(waveform.samples) / step))
     out = np.empty(length, np.float32)
-    for first in range(0, length, RATE):  # a second at a time: the kernel is made anew for each sample
+    for first in range(0, length, RATE):  # one second at a time: each sample has its own kernel
         at = np.arange(first, min(first + RATE, length)) * step
         whole = np.floor(at).astype(np.int64)
         away = taps[None, :] - (at - whole)[:, None]
@@ -89,18 +89,18 @@ def _tensors() -> dict[str, Floats]:
 
 
 class SpeechDetector:
-    """Silero VAD: 512 samples at 16 kHz in, the probability that somebody speaks out.
+    """Silero VAD: maps 512 samples at 16 kHz to the probability of speech.
 
-    The convolutions of all chunks run at once; only the LSTM walks. Equal to the wheel's TorchScript within 1e-4.
+    Convolutions of all chunks run at once; only the LSTM is sequential. Equals the wheel's TorchScript within 1e-4.
     """
 
     def __init__(self) -> None:
         self._weights = _tensors()
 
     def probabilities(self, samples: Floats, gain: float = 1.0) -> Floats:
-        """One probability per 512 samples of 16 kHz sound, the last chunk filled up with silence: float32 (n,).
+        """One probability per 512 samples of 16 kHz sound; the last chunk is padded with silence: float32 (n,).
 
-        gain: what the samples are multiplied by.
+        gain: factor applied to the samples.
         """
         count = -(-len(samples) // CHUNK)
         out = np.zeros(count, np.float32)
@@ -108,7 +108,7 @@ class SpeechDetector:
         for first in range(0, count, _PIECE):
             last = min(first + _PIECE, count)
             known = samples[max(0, first * CHUNK - _CONTEXT) : last * CHUNK]
-            piece = np.zeros((last - first) * CHUNK + _CONTEXT, np.float32)  # the whole sound is not copied
+            piece = np.zeros((last - first) * CHUNK + _CONTEXT, np.float32)  # avoids a copy of the whole sound
             begin = 0 if first else _CONTEXT
             piece[begin : begin + len(known)] = known * np.float32(gain)
             let_go(samples)
@@ -119,7 +119,7 @@ class SpeechDetector:
         return out
 
     def _encode(self, chunks: Floats) -> Floats:
-        """Chunks with context (n, 576) to what the LSTM walks over (n, 128)."""
+        """Encode chunks with context (n, 576) to LSTM inputs (n, 128)."""
         x = np.pad(chunks, ((0, 0), (0, 64)), "reflect")
         x = np.lib.stride_tricks.sliding_window_view(x, 256, axis=1)[:, ::128]
         parts = x @ self._weights["stft"][:, 0].T
@@ -133,7 +133,7 @@ class SpeechDetector:
         return np.asarray(x[:, 0], np.float32)
 
     def _walk(self, inputs: Floats, hidden: Floats, cell: Floats) -> tuple[Floats, Floats, Floats]:
-        """The LSTM over (n, 128): all its outputs, and the two states after the last one."""
+        """Run the LSTM over (n, 128): all outputs, and the two final states."""
         weights = self._weights
         gates = inputs @ weights["weight_ih"].T + (weights["bias_ih"] + weights["bias_hh"])
         out = np.empty((len(inputs), 128), np.float32)
@@ -153,10 +153,10 @@ class SpeechDetector:
         min_silence: float = 0.1,
         gain: float = 1.0,
     ) -> list[tuple[float, float]]:
-        """Where somebody speaks in 16 kHz sound: ordered (start, end) in seconds, half-open, apart.
+        """Spans of speech in 16 kHz sound: disjoint, ordered, half-open (start, end) in seconds.
 
-        As Silero's get_speech_timestamps without padding or a longest span: speech begins at ``threshold``, ends
-        where the probability stays 0.15 lower for ``min_silence`` seconds, and counts from ``min_speech`` seconds.
+        As Silero's get_speech_timestamps without padding or a maximum length: speech begins at ``threshold``, ends
+        where the probability stays 0.15 lower for ``min_silence`` seconds, and must last ``min_speech`` seconds.
         """
         total = len(samples) / RATE
         found: list[tuple[float, float]] = []

@@ -1,4 +1,4 @@
-"""The convolutions that wav2vec 2.0 and HuBERT begin with, as matrix products over rows of time."""
+"""The convolutional encoder of wav2vec 2.0 and HuBERT as matrix products, with time first."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-_FRAMES = 160_000  # outputs of the first convolution that are measured at once: 13 MB
+_FRAMES = 160_000  # outputs of the first convolution measured at once: 13 MB
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """A convolution (its weight as (kernel * channels in, channels out)), its layer norm and what follows."""
+    """A convolution (weight (kernel * channels in, channels out)), its layer norm and its activation."""
 
     kernel: int
     stride: int
@@ -24,18 +24,18 @@ class _Layer:
 
 
 class Convolutions:
-    """Does what the feature extractor of a Wav2Vec2Model or HubertModel does: the same numbers but for rounding.
+    """Replaces the feature extractor of a Wav2Vec2Model or HubertModel; equal except for rounding.
 
-    transformers holds (channels, time) and turns it round for every layer norm. Here it is (time, channels): of a
-    convolution with stride s, the first s taps are one product of s neighbouring rows with the weight, the next s
-    another. The first convolution, of ten samples, is computed in float32 whatever ``dtype`` is.
+    transformers stores (channels, time) and transposes for every layer norm. Here the layout is (time, channels): in a
+    convolution with stride s, the first s taps are one matrix product of s adjacent rows with the weight, the next s
+    taps another. The first convolution, of ten samples, is computed in float32 whatever ``dtype`` is.
 
-    The group norm over time of base checkpoints is part of the first convolution's weight: mean and variance of its
-    channels follow from those of the samples below its kernel, which ``measure`` takes from the whole sound.
+    The group norm over time of base checkpoints is folded into the first convolution's weight: mean and variance of its
+    channels follow from those of the samples under its kernel, which ``measure`` takes from the whole sound.
     """
 
     def __init__(self, extractor: Any, dtype: torch.dtype) -> None:
-        """``extractor``: the feature_extractor of a model in float32; its layer norms are taken over."""
+        """``extractor``: the feature_extractor of a float32 model; its layer norms are reused."""
         import torch
 
         layers = list(extractor.conv_layers)
@@ -49,7 +49,7 @@ class Convolutions:
         self._first = self._layers[0].weight, self._layers[0].bias
 
     def measure(self, sound: torch.Tensor) -> None:
-        """Take the statistics of the group norm from ``sound`` (n,), until told otherwise; without one, nothing."""
+        """Take the group norm's statistics from ``sound`` (n,), until the next call; no effect without a group norm."""
         import torch
 
         if self._group is None:
@@ -64,7 +64,7 @@ class Convolutions:
             self._first = (weight * scale).to(first.weight), shift.to(first.weight)
 
     def __call__(self, sound: torch.Tensor) -> torch.Tensor:
-        """Samples float32 (1, n) to (1, channels, T), as transformers has it."""
+        """Samples float32 (1, n) to (1, channels, T), the layout of transformers."""
         first = self._layers[0]
         weight, bias = self._first
         rows = _product(sound[0].unfold(0, first.kernel, first.stride), weight, bias).to(self._dtype)

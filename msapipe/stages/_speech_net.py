@@ -1,4 +1,4 @@
-"""Wav2Vec2 and HuBERT over sound of any length: normalised once, in overlapping windows, one row every 20 ms."""
+"""Wav2Vec2 and HuBERT on sound of any length: normalised once, in overlapping windows, one row per 20 ms."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ Floats = NDArray[np.float32]
 
 
 class SpeechNet:
-    """A network with the convolutions of wav2vec 2.0 (Baevski et al. 2020), over 16 kHz sound of any length.
+    """A network with the convolutions of wav2vec 2.0 (Baevski et al. 2020), on 16 kHz sound of any length.
 
-    Row i is made of ``field`` samples from i * ``hop`` on (400 and 320 in every published checkpoint: 25 and 20 ms),
-    without padding; sound shorter than ``field`` is filled up with zeros to one row. The sound is normalised as the
-    checkpoint's preprocessor_config.json says, over the whole clip. There is one clip at a time and no padding, so no
-    attention mask either: checkpoints of both kinds of ``feat_extract_norm`` then compute the same without one.
+    Row i is computed from ``field`` samples starting at i * ``hop`` (400 and 320 in every published checkpoint: 25 and
+    20 ms), without padding; sound shorter than ``field`` is zero-padded to one row. The sound is normalised over the
+    whole clip as preprocessor_config.json says. Clips run one at a time and unpadded, so no attention mask is needed
+    with either kind of ``feat_extract_norm``.
 
-    Sound of at most ``chunk_seconds`` is heard whole. Longer sound is heard in windows of that length, of which the
-    outer ``overlap_seconds`` are context and thrown away. What reaches over a limited time is then as in the whole
-    sound: the convolutions; the group norm of the first of them, whose statistics are taken over the whole clip
-    beforehand; and, from 1.3 s of context on, the convolution that tells positions. Attention reaches everywhere,
-    so rows differ by what lies beyond the window.
+    Sound of at most ``chunk_seconds`` is processed whole. Longer sound is processed in windows of that length, whose
+    outer ``overlap_seconds`` are context and discarded. Operations of limited range give the same result as on the
+    whole
+    sound: the convolutions; the group norm of the first one, whose statistics cover the whole clip; and, from 1.3 s of
+    context on, the positional convolution. Attention has unlimited range, so rows differ.
 
-    backbone: a Wav2Vec2Model or HubertModel of transformers in float32, whose ``folder`` holds the
-    preprocessor_config.json. It is changed: its convolutions become ``Convolutions``, and its numbers ``dtype``.
+    backbone: a float32 Wav2Vec2Model or HubertModel, with preprocessor_config.json in ``folder``. It is modified:
+    its convolutions become ``Convolutions``, and its parameters ``dtype``.
     """
 
     def __init__(
@@ -53,20 +53,20 @@ class SpeechNet:
         self._convolutions = _prepared(backbone, dtype)
 
     def rows(self, samples: int) -> int:
-        """How many rows that many samples give: as transformers counts them, but at least one of any sound."""
+        """Number of rows for that many samples: as transformers counts them, but at least one for any sound."""
         return max(1, (samples - self.field) // self.hop + 1) if samples else 0
 
     def windows(self, samples: int) -> int:
-        """In how many pieces that many samples are heard."""
+        """Number of windows for that many samples."""
         return len(_windows(self.rows(samples), self._size, self._context))
 
     def times(self, samples: int, seconds: float) -> NDArray[np.float64]:
-        """Row i stands for [i * hop, (i + 1) * hop), the last one up to the end of the sound: (T, 2) seconds."""
+        """Row i covers [i * hop, (i + 1) * hop), the last one up to the end of the sound: (T, 2) seconds."""
         starts = np.arange(self.rows(samples)) * (self.hop / RATE)
         return np.stack([starts, np.append(starts[1:], seconds)[: len(starts)]], axis=1)
 
     def loud(self, samples: Floats, floor_db: float) -> NDArray[np.bool_]:
-        """Which rows hear sound: the mean square of their samples is at least ``floor_db`` of full scale: (T,)."""
+        """Which rows are not silent: the mean square of their samples is at least ``floor_db`` of full scale: (T,)."""
         if not len(samples):
             return np.zeros(0, bool)
         views = np.lib.stride_tricks.sliding_window_view(samples, min(self.field, len(samples)))[:: self.hop]
@@ -76,9 +76,9 @@ class SpeechNet:
     def pieces(
         self, samples: Floats, forward: Callable[[torch.Tensor], torch.Tensor]
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Hear it all: index of a first row, and the rows (n, D) from there on, without gaps, in order.
+        """Process all windows in order; yields the index of a first row, and rows (n, D), without gaps.
 
-        ``forward`` makes rows (m, D) of normalised samples (1, n).
+        ``forward`` maps normalised samples (1, n) to rows (m, D).
         """
         import torch
 
@@ -100,20 +100,20 @@ class SpeechNet:
 
 
 def _prepared(backbone: Any, dtype: Dtype) -> Convolutions:
-    """Make a model in float32 ready to hear: its new convolutions."""
+    """Prepare a float32 model for inference; returns its new convolutions."""
     import torch
     from torch.nn.utils import parametrize
 
     kind: torch.dtype = getattr(torch, dtype)
     found = Convolutions(backbone.feature_extractor, kind)
-    del backbone.feature_extractor  # a module can be followed by no other thing
+    del backbone.feature_extractor  # a module attribute can only be replaced by a module
     backbone.feature_extractor = found
     positions = backbone.encoder.pos_conv_embed
     if parametrize.is_parametrized(positions.conv, "weight"):
-        parametrize.remove_parametrizations(positions.conv, "weight")  # the norm of the weight is taken once
+        parametrize.remove_parametrizations(positions.conv, "weight")  # computes the weight norm once
     backbone.to(kind)
     if kind != torch.float32:
-        # In bfloat16 oneDNN gets a convolution of few channels a group wrong: off by more than the numbers are.
+        # In bfloat16, oneDNN computes a convolution with few channels per group wrongly, beyond rounding error.
         positions.float()
         positions.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
         positions.register_forward_hook(lambda _, __, out: out.to(kind))
@@ -121,16 +121,16 @@ def _prepared(backbone: Any, dtype: Dtype) -> Convolutions:
 
 
 def load_speech(folder: Path, cls: Any, device: str) -> Any:
-    """A network of transformers' ``cls``, read strictly; raises WeightsError for a checkpoint of another kind."""
+    """A network of transformers' ``cls``, read strictly; raises WeightsError for a checkpoint of another type."""
     found, expected = load_config(folder).model_type, cls.config_class.model_type
     if found != expected:
         raise WeightsError(f"{folder} is a checkpoint of {found}; expected one of {expected}")
-    # masked_spec_embed serves training only, and facebook/wav2vec2-base-960h does not have it.
+    # masked_spec_embed is used only in training, and facebook/wav2vec2-base-960h lacks it.
     return load_model(folder, cls, device, may_lack=("masked_spec_embed",))
 
 
 def check_chunks(stage: str, chunk_seconds: float, overlap_seconds: float) -> None:
-    """Raise ConfigError unless windows are 1 to 600 s long and their context on each side is at most a quarter."""
+    """Raise ConfigError unless windows are 1 to 600 s long and the context on each side is at most a quarter."""
     if not 1 <= chunk_seconds <= 600:
         raise ConfigError(f"{stage}: chunk_seconds {chunk_seconds} must lie between 1 and 600")
     if not 0 <= overlap_seconds <= chunk_seconds / 4:
@@ -154,7 +154,7 @@ def _preprocessor(folder: Path) -> Any:
 
 
 def _geometry(kernels: list[int], strides: list[int]) -> tuple[int, int]:
-    """Samples from one row to the next, and samples that one row is made of."""
+    """Hop between rows, and receptive field of a row, in samples."""
     field, hop = 1, 1
     for kernel, stride in zip(kernels, strides, strict=True):
         field += (kernel - 1) * hop
@@ -163,10 +163,10 @@ def _geometry(kernels: list[int], strides: list[int]) -> tuple[int, int]:
 
 
 def _windows(rows: int, size: int, context: int) -> list[tuple[int, int, int]]:
-    """Windows of ``size`` rows over ``rows``: (start, first row kept, end of those kept).
+    """Windows of ``size`` rows over ``rows``: (start, first kept row, end of the kept rows).
 
-    Every window has its full length, the last one by reaching further back; all that is kept has ``context`` rows of
-    its window on both sides, but at the ends of the sound.
+    Every window has full length; the last one reaches further back for that. Kept rows have ``context`` rows of their
+    window on both sides, except at the ends of the sound.
     """
     if rows <= size:
         return [(0, 0, rows)] if rows else []

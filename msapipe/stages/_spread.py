@@ -1,4 +1,4 @@
-"""Shares a stretch of time out among words."""
+"""Distribute a stretch of time among words."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from msapipe.types import Word
 
 
 def share_out(words: list[Word], start: float, end: float) -> list[Word]:
-    """The words one behind the other from ``start`` to ``end`` seconds, each as long as it has letters and digits.
+    """Place the words in sequence from ``start`` to ``end`` seconds, in proportion to their letters and digits.
 
-    Their times are marked as estimated. A lone punctuation mark has no length.
+    The times are marked as estimated. A lone punctuation mark has length zero.
     """
     letters = [0]
     for word in words:

@@ -1,4 +1,4 @@
-"""Reads checkpoints in the layout of transformers' from_pretrained: from a folder, strictly, without a network."""
+"""Read checkpoints in transformers' from_pretrained layout: from a folder, strictly, offline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msapipe.errors import WeightsError
 from msapipe.stages._base import Dtype
 from msapipe.weights.encoders import quiet_transformers
 
-# The files, one of which every tokenizer has; tokenizer_config.json alone names a class and no piece.
+# Every tokenizer has one of these files; tokenizer_config.json alone holds a class name and no vocabulary.
 _TOKENIZERS = (
     "tokenizer.json",
     "vocab.txt",
@@ -21,7 +21,7 @@ _TOKENIZERS = (
 
 
 def load_config(folder: Path) -> Any:
-    """The checkpoint's config; raises WeightsError when the folder holds none that is known."""
+    """The checkpoint's config; raises WeightsError if the folder holds no known one."""
     quiet_transformers()
     from transformers import AutoConfig
 
@@ -36,8 +36,8 @@ def load_model(
 ) -> Any:
     """``cls.from_pretrained`` in ``dtype``, in eval mode, on ``device``.
 
-    Every parameter of the model must be in the checkpoint, but those whose name holds one of ``may_lack`` (a pooler
-    that is not used). What the checkpoint has beside it (the head of its own task) is left. Raises WeightsError
+    Every parameter of the model must be in the checkpoint, except those whose name contains one of ``may_lack`` (such
+    as an unused pooler). Extra parameters of the checkpoint (the head of its own task) are ignored. Raises WeightsError
     for another architecture.
     """
     quiet_transformers()
@@ -62,13 +62,13 @@ def load_model(
             f"{len(missing)} parameters are not in it ({', '.join(missing[:3]) or 'none'}), "
             f"{len(odd)} have another shape ({', '.join(odd[:3]) or 'none'})"
         )
-    return model.eval().requires_grad_(False).to(device, getattr(torch, dtype))  # some nets read bfloat16 by halves
+    return model.eval().requires_grad_(False).to(device, getattr(torch, dtype))  # some nets load bfloat16 only partly
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The checkpoint's tokenizer, a fast one, which knows where in the text a piece stands.
+    """The checkpoint's fast tokenizer, which gives the character offsets of tokens.
 
-    Raises WeightsError where the folder holds none: transformers would then make one without a vocabulary.
+    Raises WeightsError if the folder holds none: transformers would then make one without a vocabulary.
     """
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         raise WeightsError(

@@ -1,4 +1,4 @@
-"""Which pretrained weights the stages know of."""
+"""Pretrained weights known to the stages."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from msapipe.weights import Weights
 
 log = logging.getLogger("msapipe")
 
-# Weights to the stages that read them, as "slot/name".
+# Weights to the stages that use them, as "slot/name".
 Readers = dict[Weights, list[str]]
 
 
 def every_weights() -> Readers:
-    """All weights that a stage knows of, in the order of the slots. A plug-in that is broken is named and left."""
+    """All weights known to a stage, in the order of the slots. A broken plug-in is reported and skipped."""
     found: Readers = {}
     for slot, registry in STAGES.items():
         for name in registry.where():

@@ -1,1 +1,1 @@
-"""For tests, of msapipe and of its plug-ins: clips made in memory, and the promises that every thing must keep."""
+"""Test helpers for msapipe and its plug-ins: synthetic clips, and contract checks."""

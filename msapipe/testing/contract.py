@@ -1,4 +1,4 @@
-"""What every stage, fusion model and reader promises. Each check raises AssertionError with a sentence.
+"""Contract checks of stages, fusion models and readers. Each check raises AssertionError with a sentence.
 
 A plug-in's test is one line: ``check_stage("vision", MyStage)``.
 """
@@ -37,7 +37,7 @@ def _must(holds: object, sentence: str) -> None:
 
 
 def check_stage(slot: str, cls: type[Stage], **params: Any) -> None:
-    """Type, determinism, hard inputs, documentation, weights and key of a stage made with ``params``."""
+    """Check type, determinism, edge cases, documentation, weights and key of a stage made with ``params``."""
     name = cls.__name__
     doc = inspect.getdoc(cls) or ""
     _must(doc and not doc.startswith(f"{name}("), f"{name} has no docstring")
@@ -71,7 +71,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def check_fusion(cls: type[FusionModel], steps: int = 300, **params: Any) -> None:
-    """Padding, batch mates, missing modalities, phases, gradients, learning, and saving of a model with ``params``."""
+    """Check padding, batch independence, missing modalities, phases, gradients, learning and saving of a model."""
     import torch
 
     dims = {"text": 12, "audio": 10, "vision": 8}
@@ -120,7 +120,7 @@ def _check_scores(model: FusionModel, twin: FusionModel, clips: list[dict[str, F
 
 
 def _check_videos(model: FusionModel, clips: list[dict[str, FeatureSequence]]) -> None:
-    """Clips of one video are read together, and other videos move nothing."""
+    """Clips of one video are read together; other videos change nothing."""
     import torch
 
     from msapipe.fusion._base import collate
@@ -140,7 +140,7 @@ def _check_videos(model: FusionModel, clips: list[dict[str, FeatureSequence]]) -
 
 
 def _longer(batch: Batch, steps: int) -> Batch:
-    """The batch with more padding behind every sequence."""
+    """The batch with more padding after every sequence."""
     from dataclasses import replace
 
     from torch.nn.functional import pad
@@ -154,7 +154,7 @@ def _longer(batch: Batch, steps: int) -> Batch:
 
 
 def _check_phases(model: FusionModel) -> None:
-    """Every parameter learns in some phase, and gets a gradient in each phase in which it does."""
+    """Every parameter is trained in some phase, and gets a gradient in each of its phases."""
     from msapipe.fusion._base import owners
 
     called = type(model).__name__
@@ -191,7 +191,7 @@ def _labelled(dims: dict[str, int]) -> Batch:
 
 
 def _check_learning(build: Callable[[], FusionModel], steps: int) -> None:
-    """Thirty-two clips are learned by heart in the last phase, at one of three rates; of two classes the signs are."""
+    """The last phase overfits thirty-two clips at one of three learning rates; with two classes, signs are checked."""
     found = []
     for rate in (3e-3, 1e-2, 3e-2):
         found.append(_learned(build(), steps, rate))
@@ -201,7 +201,7 @@ def _check_learning(build: Callable[[], FusionModel], steps: int) -> None:
 
 
 def _learned(model: FusionModel, steps: int, rate: float) -> float:
-    """The smallest mean error, or share of wrong signs, on clips that were learned for so many steps of Adam."""
+    """The smallest mean error, or share of wrong signs, on clips after ``steps`` steps of Adam on them."""
     import torch
 
     batch = _labelled(model.dims)

@@ -1,4 +1,4 @@
-"""Clips, sounds, faces and features made in memory, the same ones every time."""
+"""Deterministic synthetic clips, sounds, faces and features."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def waveform(seconds: float = 1.0, kind: Literal["tone", "noise", "silence"] = "
 
 
 def frames(count: int = 6, size: tuple[int, int] = (64, 80), kind: Literal["noise", "black"] = "noise") -> Frames:
-    """Pictures without a face, ten a second."""
+    """Frames without a face, ten per second."""
     random = np.random.default_rng(0)
 
     def read() -> Iterator[tuple[NDArray[np.uint8], float, float]]:
@@ -51,7 +51,7 @@ def frames(count: int = 6, size: tuple[int, int] = (64, 80), kind: Literal["nois
 
 
 def face_tracks(count: int = 6, people: int = 1) -> FaceTracks:
-    """Drawn faces of 48 pixels, side by side; with ``people=0`` frames in which nobody is."""
+    """Drawn faces of 48 pixels, side by side; ``people=0`` gives frames without a face."""
     import cv2
 
     times = np.stack([np.arange(count) / 10, np.arange(1, count + 1) / 10], axis=1)
@@ -94,7 +94,7 @@ def transcript(text: str = "What a wonderful day . I do not hate it", timed: boo
 
 
 def features(dims: dict[str, int], steps: int = 8, seed: int = 0) -> dict[str, FeatureSequence]:
-    """Normal random features of each modality; one modality may be longer than another."""
+    """Normally distributed features of each modality; one modality may be longer than another."""
     random = np.random.default_rng(seed)
     out = {}
     for i, (name, width) in enumerate(dims.items()):
@@ -106,9 +106,9 @@ def features(dims: dict[str, int], steps: int = 8, seed: int = 0) -> dict[str, F
 
 
 def inputs(names: tuple[str, ...], kind: Literal["usual", "empty", "short"] = "usual") -> dict[str, Any]:
-    """What a stage's ``run`` asks for, by the names of its parameters.
+    """Inputs of a stage's ``run``, by parameter name.
 
-    usual: a second or so of each.   empty: nobody seen, nothing heard, no words.   short: one frame, 50 ms.
+    usual: about a second of each.   empty: no face, silence, no words.   short: one frame, 50 ms.
     """
     empty, short = kind == "empty", kind == "short"
     made: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Small media files for tests, drawn and sounded by ffmpeg's own sources; no system ffmpeg is needed."""
+"""Small media files for tests, made by ffmpeg's own test sources; no system ffmpeg is needed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def make_clip(path: Path, seconds: float = 2.0, fps: int = 25, video: bool = True, audio: bool = True) -> Path:
-    """A test picture of 160x120 with a moving counter and a 440 Hz tone; nobody is seen and nothing is said."""
+    """A 160x120 test pattern with a moving counter and a 440 Hz tone; no face and no speech."""
     import ffmpeg
     import imageio_ffmpeg
 

@@ -1,4 +1,4 @@
-"""The values that flow from one room to the next; each checks itself when it is made and prints its shape.
+"""Value types passed between components; each validates itself on creation and prints its shape.
 
 Times are seconds from the start of the clip, in float64, as half-open intervals [start, end).
 """

@@ -17,7 +17,7 @@ def array(name: str, value: NDArray[Any], dtype: str, shape: tuple[int | None, .
 
 
 def intervals(name: str, times: NDArray[np.float64], rows: int) -> None:
-    """Raise ValueError unless ``times`` is float64 (rows, 2), finite, ordered, each end not before its start."""
+    """Raise ValueError unless ``times`` is float64 (rows, 2), finite, ordered, and no end precedes its start."""
     array(name, times, "float64", (rows, 2))
     if not np.isfinite(times).all():
         raise ValueError(f"{name} hold NaN or infinity")

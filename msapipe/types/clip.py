@@ -1,4 +1,4 @@
-"""What is asked for (a clip) and what its file says it holds (media info)."""
+"""A requested clip, and the media info of its file."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Clip:
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What the container of a file declares, and the captions that it carries.
+    """What a file's container declares, and its embedded captions.
 
-    video, audio: one line about the stream that is read ("h264 360x288 25 fps"), or None when there is none.
-    seconds: the declared length, or where the packets end when none is declared; it may lie and nothing is sized by it.
+    video, audio: one line about the selected stream ("h264 360x288 25 fps"), or None if there is none.
+    seconds: the declared length, else the end of the last packet; it may be wrong, so nothing is sized by it.
     captions: the embedded text subtitle streams that have cues.
-    notes: what a user should know (which of several streams was taken, say).
-    rate: pictures a second, None without pictures or when not known.
+    notes: remarks for the user (for example which of several streams was selected).
+    rate: frames per second; None without frames or if unknown.
     """
 
     format: str
@@ -50,7 +50,7 @@ class MediaInfo:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a file is not to be tried again: its decoder died on it.
+    """Why a file is not tried again: the decoder died on it.
 
     message: the sentence for the user.
     """
@@ -60,9 +60,9 @@ class Failure:
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of a clip of which everything is stored.
+    """The outcome of a clip whose results are all cached.
 
-    missing, notes, coverage: as an outcome has them.   filled: slot and key of every result that it was made of.
+    missing, notes, coverage: as in an outcome.   filled: slot and key of every result that went into it.
     """
 
     missing: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Faces: every one that was found, which of them speaks, and the speaker's face as a clip of its own."""
+"""Faces: all detections, the active speaker, and the speaker's face as a clip of its own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from msapipe.types._check import array, intervals
 
-# Where the five landmarks (eyes, nose, mouth corners; the viewer's left first) lie in a 112x112 aligned face:
-# the template of ArcFace (Deng et al., 2019), which is also the one of insightface and of most face models.
+# Positions of the five landmarks (eyes, nose, mouth corners; the viewer's left first) in a 112x112 aligned face: the
+# ArcFace template (Deng et al., 2019), which insightface and most face models use.
 ALIGNED_112 = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
     np.float32,
@@ -19,7 +19,7 @@ ALIGNED_112 = np.array(
 
 @dataclass(frozen=True, eq=False)
 class EncodedImages:
-    """Compressed pictures (JPEG) one behind the other: picture i is ``data[offsets[i]:offsets[i + 1]]``."""
+    """Concatenated JPEG images: image i is ``data[offsets[i]:offsets[i + 1]]``."""
 
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]
@@ -32,7 +32,7 @@ class EncodedImages:
 
     @classmethod
     def join(cls, pictures: list[bytes]) -> EncodedImages:
-        """Put encoded pictures one behind the other."""
+        """Concatenate encoded images."""
         offsets = np.cumsum([0, *(len(picture) for picture in pictures)], dtype=np.int64)
         return cls(np.frombuffer(b"".join(pictures), np.uint8), offsets)
 
@@ -40,8 +40,8 @@ class EncodedImages:
         return len(self.offsets) - 1
 
     def decode(self, index: int) -> NDArray[np.uint8]:
-        """Picture ``index`` as uint8 (H, W, 3) RGB."""
-        import cv2  # needs shared libraries that a bare machine may lack; only who looks at faces needs it
+        """Image ``index`` as uint8 (H, W, 3) RGB."""
+        import cv2  # needs shared libraries that a bare machine may lack
 
         picture = cv2.imdecode(self.data[self.offsets[index] : self.offsets[index + 1]], cv2.IMREAD_COLOR_RGB)
         if picture is None:
@@ -53,12 +53,12 @@ class EncodedImages:
 class FaceTracks:
     """Every face in every sampled frame of a clip, one row per detection, ordered by row of ``times``.
 
-    times: float64 (T, 2) of all sampled frames, with or without a face.   frame_size: (H, W) pixels, of the frames as
-    they were turned where the film lies on its side.
+    times: float64 (T, 2) of all sampled frames, with or without a face.   frame_size: (H, W) pixels, after rotation if
+    the video was recorded sideways.
     track: int64 (M,), the person; numbered from 0 in order of first appearance.   row: int64 (M,), index into times.
     boxes: float32 (M, 4) x1, y1, x2, y2 in frame pixels.   score: float32 (M,) in [0, 1].
     landmarks: float32 (M, 5, 2) eyes, nose, mouth corners in frame pixels, the viewer's left first.
-    squares: float32 (M, 3) x, y, side in frame pixels of the loose square (box side x 1.4) that was cut out.
+    squares: float32 (M, 3) x, y, side in frame pixels of the crop, a loose square (box side x 1.4).
     crops: the M squares, JPEG, at most 192 pixels wide; parts outside the frame are black.
     """
 
@@ -98,13 +98,13 @@ class FaceTracks:
 
 @dataclass(frozen=True, eq=False)
 class Speaker:
-    """Which track speaks in each sampled frame.
+    """The active speaker in each sampled frame.
 
-    track: int64 (T,), -1 where none does, or where it is not sure which one.
-    score: float32 (T,), higher is surer; its unit is the stage's own.
-    face_score: float32 (M,), the score of every detection of the FaceTracks; (0,) when the stage gives none.
-    uncertain: bool (T,), two faces seem to speak at once; (0,) when the stage does not tell.
-    notes: what a user should know of how the speaker was chosen.
+    track: int64 (T,), -1 if nobody speaks or the speaker is uncertain.
+    score: float32 (T,), higher is more certain; the unit depends on the stage.
+    face_score: float32 (M,), one score per detection in FaceTracks; (0,) if the stage gives none.
+    uncertain: bool (T,), two faces seem to speak at once; (0,) if the stage does not tell.
+    notes: remarks for the user on how the speaker was chosen.
     """
 
     track: NDArray[np.int64]
@@ -123,9 +123,9 @@ class Speaker:
 
 
 class FaceClip:
-    """The speaker's face as one loose square per sampled frame; other crops are warps of it.
+    """The speaker's face as one loose square crop per sampled frame; other crops are warped from it.
 
-    times: float64 (T, 2).   valid: bool (T,), False where the speaker's face was not found; such rows are zero.
+    times: float64 (T, 2).   valid: bool (T,), False where the speaker's face was not found; these rows are zero.
     boxes (T, 4), landmarks (T, 5, 2), squares (T, 3), score (T,): float32, frame pixels, as in FaceTracks.
     """
 
@@ -145,7 +145,7 @@ class FaceClip:
         self.score = self._spread(faces.score)
 
     def _spread(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Detections (M, ...) to sampled frames (T, ...), zero where the speaker was not found."""
+        """Scatter detections (M, ...) to sampled frames (T, ...), zero where the speaker was not found."""
         out = np.zeros((len(self.times), *found.shape[1:]), np.float32)
         out[self.valid] = found[self._picture[self.valid]]
         return out
@@ -158,7 +158,7 @@ class FaceClip:
         return self._crops.decode(int(self._picture[row]))
 
     def loose(self, row: int, size: int = 128) -> NDArray[np.uint8]:
-        """The loose crop of BoostingMSA (Hai et al., 2023): uint8 (size, size, 3) RGB; black when not valid."""
+        """The loose crop of BoostingMSA (Hai et al., 2023): uint8 (size, size, 3) RGB; black if invalid."""
         import cv2
 
         if not self.valid[row]:
@@ -169,16 +169,16 @@ class FaceClip:
         return np.asarray(resized, np.uint8)
 
     def landmarks_in_square(self, row: int, size: int) -> NDArray[np.float32]:
-        """The five landmarks of a row in pixels of its square scaled to ``size``: float32 (5, 2)."""
+        """The five landmarks of a row in pixels of its square, scaled to ``size``: float32 (5, 2)."""
         x, y, side = self.squares[row]
         if side <= 0:
             return np.zeros((5, 2), np.float32)
         return np.asarray((self.landmarks[row] - (x, y)) * (size / side), np.float32)
 
     def aligned(self, row: int, size: int = 112) -> NDArray[np.uint8]:
-        """The crop of SMP (Zhu and Yu): the least-squares similarity of the landmarks to the ArcFace template.
+        """The crop of SMP (Zhu and Yu): least-squares similarity of the landmarks to the ArcFace template.
 
-        Returns uint8 (size, size, 3) RGB; black when not valid.
+        Returns uint8 (size, size, 3) RGB; black if invalid.
         """
         import cv2
 
@@ -195,7 +195,7 @@ class FaceClip:
 
 
 def similarity(source: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The rotation, scale and shift that best takes ``source`` (N, 2) to ``target`` (N, 2): float64 (2, 3).
+    """Least-squares rotation, scale and shift from ``source`` (N, 2) to ``target`` (N, 2): float64 (2, 3).
 
     Umeyama (1991), without reflection.
     """

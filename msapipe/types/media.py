@@ -1,4 +1,4 @@
-"""Pictures and sound, decoded."""
+"""Decoded frames and sound."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msapipe.types.sound import pieces_of
 
 @dataclass(frozen=True, eq=False)
 class FrameBatch:
-    """Some pictures in a row: ``pixels`` uint8 (n, H, W, 3) RGB, ``times`` float64 (n, 2) seconds."""
+    """Consecutive frames: ``pixels`` uint8 (n, H, W, 3) RGB, ``times`` float64 (n, 2) seconds."""
 
     pixels: NDArray[np.uint8]
     times: NDArray[np.float64]
@@ -30,10 +30,10 @@ class FrameBatch:
 
 
 class Frames:
-    """A handle on the pictures of a clip, never an array: a minute of 1080p is 9 GB.
+    """A lazy handle on a clip's frames, not an array: a minute of 1080p is 9 GB.
 
-    ``batches`` decodes from the start each time it is called. All pictures of a clip have one size. Times come
-    from the presentation time stamps of the file; the end of a picture is the start of the next one.
+    ``batches`` decodes from the start on every call. All frames of a clip have the same size. Times come from the
+    presentation time stamps of the file; a frame ends where the next one starts.
     """
 
     def __init__(self, read: Callable[[], Iterator[tuple[NDArray[np.uint8], float, float]]]) -> None:
@@ -42,7 +42,7 @@ class Frames:
         self.notes: list[str] = []
 
     def turned(self, quarters: int) -> Frames:
-        """The same pictures, each turned counterclockwise by ``quarters`` times 90 degrees; the notes are shared."""
+        """The same frames, each rotated counterclockwise by ``quarters`` times 90 degrees; shares the notes."""
 
         def read() -> Iterator[tuple[NDArray[np.uint8], float, float]]:
             for picture, start, end in self._read():
@@ -53,7 +53,7 @@ class Frames:
         return other
 
     def batches(self, n: int) -> Iterator[FrameBatch]:
-        """Yield batches of at most ``n`` pictures; a damaged file ends early and says so in ``notes``."""
+        """Yield batches of at most ``n`` frames; a damaged file ends early and adds to ``notes``."""
         pixels: list[NDArray[np.uint8]] = []
         times: list[tuple[float, float]] = []
         for picture, start, end in self._read():
@@ -67,7 +67,7 @@ class Frames:
 
 
 def _batch(pixels: list[NDArray[np.uint8]], times: list[tuple[float, float]]) -> FrameBatch:
-    # A single picture is handed on as it is: copying 1080p costs more than decoding it.
+    # A single frame is not copied: copying 1080p costs more than decoding it.
     return FrameBatch(pixels[0][None] if len(pixels) == 1 else np.stack(pixels), np.array(times))
 
 
@@ -75,7 +75,7 @@ def _batch(pixels: list[NDArray[np.uint8]], times: list[tuple[float, float]]) ->
 class Waveform:
     """Mono sound: ``samples`` float32 (N,) in [-1, 1] at ``rate`` Hz; sample 0 is the start of the clip.
 
-    Of a long clip they lie in a mapped file: ``pieces_of`` walks over them without holding them.
+    A long clip's samples lie in a memory-mapped file; ``pieces_of`` iterates over them without holding them in memory.
     """
 
     samples: NDArray[np.float32]

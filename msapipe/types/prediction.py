@@ -1,4 +1,4 @@
-"""What a fusion model says about a clip."""
+"""The prediction of a fusion model for a clip."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from msapipe.types.words import Transcript
 
 @dataclass(frozen=True)
 class Contribution:
-    """One modality's part in a score.
+    """The contribution of one modality to a score.
 
     coverage: share of valid steps, in [0, 1].
     missing: no valid step at all.
-    score: what this modality says by itself, None when missing or when the model has no such head.
-    score_without: the clip's score with this modality switched off; None when nothing else is left.
+    score: the score from this modality alone; None if it is missing or the model has no such head.
+    score_without: the clip's score without this modality; None if no other modality is left.
     """
 
     coverage: float
@@ -26,9 +26,9 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Window:
-    """One stretch of a long clip: start and end in seconds from the clip's start, and what was found there.
+    """One window of a long clip: start and end in seconds from the clip's start, and its prediction.
 
-    score, label, interval: as in Prediction.   missing: the modalities of which nothing was seen in it.
+    score, label, interval: as in Prediction.   missing: the modalities without a valid step in this window.
     """
 
     start: float
@@ -47,16 +47,15 @@ class Window:
 class Prediction:
     """The sentiment of a clip.
 
-    score: on ``scale`` (low, high); polarity: the same on [-1, 1]; label: its name in the model's card, or "unclear"
-    where the interval holds both signs beyond what counts as neutral.
+    score: on ``scale`` (low, high); polarity: the same on [-1, 1]; label: its name in the model card, or "unclear" if
+    the interval covers both signs beyond the neutral range.
     modalities: name ("text", "audio", "vision") to contribution.
-    notes: what a user should know: first of the clip and its features, then of the model.
-    interval: bounds between which the label that people would give lies nine times in ten, None where the model cannot
-    say; within the scale.
-    timeline: of a long clip, its windows in order, without those in which there was nothing to score; () for a clip
-    that was scored at once.
-    keys: cache key of the features of each modality that the score was made from.
-    transcript: the words of the clip, None where the pipeline has none or it found no source of any.
+    notes: remarks for the user, first on the clip and its features, then on the model.
+    interval: 90% prediction interval of the human label, within the scale; None if the model gives none.
+    timeline: the windows of a long clip in order, without windows that have nothing to score; () if the clip was scored
+    as a whole.
+    keys: cache key of the features of each modality that went into the score.
+    transcript: the words of the clip; None if the pipeline makes none or found no source.
     """
 
     score: float
@@ -80,11 +79,11 @@ class Prediction:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Names of the modalities of which nothing was seen."""
+        """Names of the modalities without a valid step."""
         return tuple(name for name, part in self.modalities.items() if part.missing)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, fit for JSON; scores have four digits. Names are kept from version to version."""
+        """Plain JSON-ready values; scores have four digits. Names stay the same across versions."""
         words = self.transcript
         return {
             "score": round(self.score, 4),

@@ -1,4 +1,4 @@
-"""Pictures and sound that a program holds in memory, as a clip without a file."""
+"""Frames and sound held in memory, as a clip without a file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """A clip in memory: numpy arrays or torch tensors, at least one of frames and samples.
+    """A clip in memory: numpy arrays or torch tensors, with frames, samples or both.
 
-    frames: uint8 (T, H, W, 3) or (T, 3, H, W), RGB, T >= 1; ``fps`` of them a second.
+    frames: uint8 (T, H, W, 3) or (T, 3, H, W), RGB, T >= 1, at ``fps`` frames per second.
     samples: float (N,) mono, or (1, N) and (2, N), in [-1, 1], at ``rate`` Hz.
-    text: the spoken words, when they are known.   id: what results and notes call it.
-    Raises ValueError naming what was found and what was expected.
+    text: the spoken words, if known.   id: its name in results and notes.
+    Raises ValueError that names the value found and the value expected.
     """
 
     frames: Any = None
@@ -71,7 +71,7 @@ def _samples(given: Any) -> NDArray[np.float32]:
 
 
 def _array(given: Any) -> NDArray[Any]:
-    """A numpy array of what numpy or torch made; a tensor of a GPU is fetched."""
+    """Convert a numpy array or torch tensor to numpy; a GPU tensor is copied to the CPU."""
     return np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
 
 

@@ -1,4 +1,4 @@
-"""The features of one clip with what people said of it: what models are trained and measured on."""
+"""The features and human labels of one clip, for training and evaluation."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from msapipe.types.features import FeatureSequence
 class Sample:
     """One clip of a data set, after extraction.
 
-    features: "text", "audio", "vision" to what was found; a modality that is missing is left out.
-    labels: "M" and, where modalities were labelled apart, "T", "A", "V"; a label that nobody gave is left out.
-    split: train, valid or test; None when there is none.   video: what it was cut from; clips of one video must not
-    be on both sides of a split.   text: the words, "" when not known.
-    tokens: int64 (3, L), word-piece ids, mask and segments for models that run a language model; None without.
+    features: by modality ("text", "audio", "vision"); a missing modality is left out.
+    labels: "M" and, if the modalities have labels of their own, "T", "A", "V"; missing labels are left out.
+    split: train, valid or test, or None.   video: the source video; clips of one video must be in the same split.
+    text: the words, "" if unknown.
+    tokens: int64 (3, L), word-piece ids, attention mask and segment ids for language models; or None.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Long sound lies in a file that is mapped into memory: walked over piece by piece, so that little of it is held."""
+"""Iterate over long sound in a memory-mapped file piece by piece, so that little of it is in memory."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-# Samples at once: a minute and a bit at 16 kHz, 4 MB.
+# Samples per piece: about a minute at 16 kHz, 4 MB.
 PIECE = 1 << 20
 
 
 def pieces_of(samples: Floats, size: int = PIECE) -> Iterator[Floats]:
-    """The samples in order, at most ``size`` at once (views); what was handed out is let go of when the next is due."""
+    """The samples in order as views of at most ``size``; each view's memory is released before the next one."""
     for first in range(0, len(samples), size):
         yield samples[first : first + size]
         let_go(samples)
 
 
 def peak_of(samples: Floats) -> float:
-    """The largest absolute value; 0 of no sample."""
+    """The largest absolute value; 0 if there are no samples."""
     return max((float(max(piece.max(), -piece.min())) for piece in pieces_of(samples)), default=0.0)
 
 
 def let_go(samples: NDArray[Any]) -> None:
-    """Give the memory of sound that lies in a file back to the system, which reads it again when it is looked at."""
+    """Release the memory of memory-mapped sound; the system reads it again on the next access."""
     owner: Any = samples
     while isinstance(owner, np.ndarray):
         owner = owner.base

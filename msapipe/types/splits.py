@@ -1,4 +1,4 @@
-"""What people call the parts of a data set."""
+"""Common names of data set splits."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ _SPLITS = {name: split for split, names in _NAMES.items() for name in names}
 
 
 def split_named(name: str) -> str | None:
-    """train, valid or test by any of their names, in any case; None for another name."""
+    """train, valid or test for any of their names, in any case; None for another name."""
     return _SPLITS.get(name.strip().casefold())

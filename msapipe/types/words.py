@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Word:
     """One word, or one caption cue.
 
-    start, end: seconds from the start of the clip, None when not known.
-    confidence: in [0, 1], None when the source gives none.
-    estimated: the times were interpolated, not heard.
+    start, end: seconds from the start of the clip, or None if unknown.
+    confidence: in [0, 1], or None if the source gives none.
+    estimated: the times were interpolated, not measured.
     """
 
     text: str
@@ -28,13 +28,13 @@ class Word:
 
     @property
     def timed(self) -> bool:
-        """Whether the times were given or heard, not estimated."""
+        """Whether the times were given or measured, not estimated."""
         return self.start is not None and not self.estimated
 
 
 @dataclass(frozen=True)
 class PassedOver:
-    """What a source of words says that has something, but nothing to use: why, for the user; the next one is asked."""
+    """A transcript source exists but holds no usable words; gives the reason for the user. The next source is tried."""
 
     notes: tuple[str, ...]
 
@@ -43,8 +43,8 @@ class PassedOver:
 class CaptionTrack:
     """One text subtitle stream of a file.
 
-    stream: its number in the file.   cues: seconds from the start of the file, in order; lines are split by newlines.
-    language: ISO 639-1, None when not stated.   default, forced, hearing_impaired, commentary: as the file marks it.
+    stream: its index in the file.   cues: in order, seconds from the start of the file; newlines separate lines.
+    language: ISO 639-1, or None.   default, forced, hearing_impaired, commentary: flags set in the file.
     """
 
     stream: int
@@ -60,10 +60,10 @@ class CaptionTrack:
 class Transcript:
     """The words of a clip in spoken order.
 
-    language: ISO 639-1 code, or None when not known.
-    source: where the words come from ("sidecar clip.srt", "pocketsphinx", ...); "none" when nothing was found.
-    notes: what a user should know of how they came about.
-    recognised: a program heard them; else people wrote them.
+    language: ISO 639-1 code, or None if unknown.
+    source: where the words come from ("sidecar clip.srt", "pocketsphinx", ...); "none" if nothing was found.
+    notes: remarks for the user on their origin.
+    recognised: from speech recognition; otherwise written by people.
     """
 
     words: tuple[Word, ...] = ()

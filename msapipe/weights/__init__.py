@@ -1,6 +1,6 @@
-"""Pretrained weights: what they are, who may use them, and where they lie on this machine.
+"""Pretrained weights: sources, licences and local files.
 
-Nothing is used before its hash was checked, and nothing is downloaded at import.
+Nothing is used before its hash is checked, and nothing is downloaded at import.
 """
 
 from msapipe.weights._base import Weights

@@ -1,4 +1,4 @@
-"""What all kinds of weights have in common."""
+"""Base class of all weights."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Weights(ABC):
-    """Some numbers that a stage depends on.
+    """Parameters that a stage depends on.
 
-    name: how people call them.   licence: SPDX id, or what the owner states.   source: where they are from.
+    name: the common name.   licence: SPDX id, or the owner's wording.   source: where they come from.
     commercial: whether the licence allows every use; if not, it must be accepted once.
     """
 
@@ -23,20 +23,20 @@ class Weights(ABC):
     @property
     @abstractmethod
     def identity(self) -> str:
-        """What stands for the bytes in a key, known without having them: a sha256, or a pinned revision."""
+        """Identifies the bytes in a key, known without downloading them: a sha256 or a pinned revision."""
 
     @property
     @abstractmethod
     def size(self) -> int | None:
-        """Bytes in all, None when not known."""
+        """Total bytes, or None if unknown."""
 
     @abstractmethod
     def here(self) -> bool:
-        """Whether they are on this machine; their hash is not checked."""
+        """Whether they are on this machine; does not check the hash."""
 
     @abstractmethod
     def path(self) -> Path:
-        """Where they lie, every hash checked (once a process).
+        """The local path; every hash is checked once per process.
 
-        Raises MissingWeights when they are not on this machine, WeightsError when they are not what they should be.
+        Raises MissingWeights if they are not on this machine, WeightsError if a hash is wrong.
         """

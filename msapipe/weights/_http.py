@@ -1,4 +1,4 @@
-"""One file from an address to the disk: streamed, and resumed where an earlier try broke off."""
+"""Download one file to disk: streamed, and resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("msapipe")
 
-# Bytes of the file that are here, and bytes in all where the server says so.
+# Called with the bytes downloaded so far, and the total if the server states it.
 Report = Callable[[int, int | None], None]
 
 _SECONDS_WITHOUT_A_BYTE = 30.0
-# Seconds between tries that bring nothing; every byte that comes starts the row anew.
+# Seconds to wait between tries without progress; any progress restarts the sequence.
 _WAITS = (1.0, 3.0, 10.0)
 _BUSY = (408, 429, 500, 502, 503, 504)
 _RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 
 
 class Failed(Exception):
-    """A download that did not come to its end; the text says why, and what to do about it."""
+    """A download failed; the text says why, and what to do about it."""
 
 
 @dataclass(frozen=True)
 class Remote:
     """A file to download.
 
-    file: its path in the folder of the weights.   bytes: its exact size, where that is stated.
-    sha256: its hash, the first digits of it, or "".   git_blob: the id that git gives its bytes, or "".
-    headers: what the server wants to be told.
+    file: its path in the weights folder.   bytes: its exact size, if stated.
+    sha256: its hash, the first digits of it, or "".   git_blob: its git blob id, or "".
+    headers: HTTP request headers.
     """
 
     file: str
@@ -47,9 +47,9 @@ class Remote:
 
 
 def download(remote: Remote, part: Path, report: Report) -> None:
-    """Bring the whole file into ``part``, going on from what lies there; raises Failed, and OSError of the disk.
+    """Download the whole file into ``part``, resuming from its present length; raises Failed, or OSError of the disk.
 
-    A connection that breaks is taken up again as long as that brings it further. Beside ``part`` lies note_of(part).
+    A broken connection is retried as long as it makes progress. note_of(part) lies beside ``part``.
     """
     from httpx2 import HTTPError, InvalidURL, TransportError
 
@@ -72,12 +72,12 @@ def download(remote: Remote, part: Path, report: Report) -> None:
 
 
 def note_of(part: Path) -> Path:
-    """The file that says of which version (ETag) the bytes in ``part`` are: of another version, nothing is kept."""
+    """The file that holds the version (ETag) of the bytes in ``part``; bytes of another version are discarded."""
     return part.with_name(f"{part.name}.etag")
 
 
 def no_answer(url: str, error: Exception) -> str:
-    """The sentence for a server that cannot be reached, is busy, or breaks off."""
+    """Error text for a server that is unreachable, busy, or breaks off."""
     return (
         f"{url}: {type(error).__name__.lstrip('_')}: {error}; check the network (a proxy is named by HTTPS_PROXY, "
         "a mirror of the hub by HF_ENDPOINT) and type the same again: it goes on from where it stopped"
@@ -85,7 +85,7 @@ def no_answer(url: str, error: Exception) -> str:
 
 
 class _Busy(Exception):
-    """The server asks to come back later."""
+    """The server asks to retry later."""
 
 
 class _Transfer:
@@ -97,7 +97,7 @@ class _Transfer:
         self.furthest = 0
 
     def run(self) -> None:
-        """One request, from the first byte that is lacking to the last."""
+        """Send one request for the missing bytes."""
         from huggingface_hub import get_session
 
         have, version = self._left()
@@ -108,7 +108,7 @@ class _Transfer:
             "GET", self.remote.url, headers=headers, timeout=_SECONDS_WITHOUT_A_BYTE, follow_redirects=True
         ) as answer:
             if answer.status_code == 416 and have:
-                if _range(answer)[1] != have:  # what lies here is longer than the file
+                if _range(answer)[1] != have:  # the local part is longer than the file
                     self.discard()
                     raise _Busy("the file has become shorter")
             elif answer.status_code in (200, 206):
@@ -118,19 +118,19 @@ class _Transfer:
         self._check_size()
 
     def discard(self) -> None:
-        """Take away what was downloaded."""
+        """Delete the downloaded bytes."""
         self.part.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 
     def _left(self) -> tuple[int, str]:
-        """Bytes that an earlier try left, and the version of the file that they belong to; nothing without that."""
+        """Bytes left by an earlier try, and the file version they belong to; nothing without a version."""
         if not (self.part.is_file() and self.note.is_file()):
             self.discard()
             return 0, ""
         return self.part.stat().st_size, self.note.read_text(encoding="ascii")
 
     def _take(self, answer: Response, have: int) -> None:
-        """Write the body behind what is here, or anew where the server sends all of it."""
+        """Append the body, or start over if the server sends the whole file."""
         from httpx2 import RemoteProtocolError
 
         start, total = _range(answer)
@@ -138,7 +138,7 @@ class _Transfer:
             raise RemoteProtocolError(f"asked for the bytes from {have} on, it sends those from {start} on")
         with self.part.open("ab") as file:
             file.truncate(start)
-            if start == 0:  # only now: the note must never stand beside bytes of another version
+            if start == 0:  # only now: the note must never describe bytes of another version
                 self._note_version(answer)
             done = start
             for chunk in answer.iter_bytes():
@@ -168,7 +168,7 @@ class _Transfer:
 
 
 def _range(answer: Response) -> tuple[int, int | None]:
-    """Place of the body's first byte in the file, and bytes of the file in all where they are said."""
+    """Offset of the body in the file, and the total size if stated."""
     if answer.status_code == 200:
         length = answer.headers.get("Content-Length", "")
         return 0, int(length) if length.isdigit() else None

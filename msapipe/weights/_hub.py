@@ -1,7 +1,7 @@
-"""Which files of a repository of a model hub a checkpoint needs, at its commit, with the hashes that the hub states.
+"""List the files that a checkpoint needs from its hub repository at its commit, with the hub's hashes.
 
-HF_ENDPOINT names a mirror and HF_TOKEN a token, as for huggingface_hub. Its own download is not used: it throws away
-what a killed download left.
+HF_ENDPOINT names a mirror and HF_TOKEN a token, as for huggingface_hub, whose own download is not used because it
+discards the bytes of an interrupted download.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 # Config and tokenizer.
 _SMALL = (".json", ".txt", ".model")
 _INDEX = ".index.json"
-# The numbers, what is preferred first; each whole, or in shards with an index.
-_NUMBERS = (("model", ".safetensors"), ("pytorch_model", ".bin"), ("model", ".bin"))  # the last is CTranslate2's
+# Parameter files in order of preference; each is a single file, or shards with an index.
+_NUMBERS = (("model", ".safetensors"), ("pytorch_model", ".bin"), ("model", ".bin"))  # the last is of CTranslate2
 _SECONDS = 30.0
 
 
 def remotes(checkpoint: Checkpoint) -> tuple[Remote, ...]:
-    """Every file that the checkpoint needs; raises Failed when the hub does not have them."""
+    """Every file that the checkpoint needs; raises Failed if the hub lacks one."""
     own = _listing(checkpoint, checkpoint.revision)
     other = checkpoint.weights_revision
     files = {
@@ -54,7 +54,7 @@ def remotes(checkpoint: Checkpoint) -> tuple[Remote, ...]:
 
 
 def numbers(names: Iterable[str]) -> tuple[str, ...]:
-    """Of the files of a repository those that hold the parameters; () when none does."""
+    """The files of a repository that hold the parameters; () if there are none."""
     there = set(names)
     for stem, suffix in _NUMBERS:
         whole, index = f"{stem}{suffix}", f"{stem}{suffix}{_INDEX}"
@@ -67,7 +67,7 @@ def numbers(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_index(folder: Path, files: Iterable[str]) -> None:
-    """Raise Failed when the index of a sharded checkpoint names a file that is not among ``files``."""
+    """Raise Failed if the index of a sharded checkpoint names a file that is not among ``files``."""
     there = set(files)
     for index in (name for name in there if name.endswith(_INDEX)):
         try:
@@ -85,7 +85,7 @@ def _endpoint() -> str:
 
 
 def _listing(checkpoint: Checkpoint, revision: str) -> dict[str, RepoSibling]:
-    """Name to what the hub states of it, of the files at the top of the repository."""
+    """Top-level files of the repository: name to the hub's metadata."""
     from httpx2 import HTTPError, InvalidURL
     from huggingface_hub import HfApi, errors
 

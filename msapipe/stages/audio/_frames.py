@@ -1,4 +1,4 @@
-"""Frames of sound and what cepstra and pitch are made of, shared by the stages ``mfcc`` and ``prosody``."""
+"""Framing, mel filters, DCT, deltas and pitch, shared by the stages ``mfcc`` and ``prosody``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-_LOW, _HIGH = 75.0, 500.0  # Hz, the range of pitch: speech of men, women and children
+_LOW, _HIGH = 75.0, 500.0  # Hz, pitch range of the speech of men, women and children
 _PITCH_WINDOW = 0.040  # seconds: three periods of the lowest pitch
-_VOICED = 0.45  # height of the autocorrelation's peak from which a row counts as voiced, as in Praat
-_OCTAVE_COST = 0.01  # per octave below _HIGH: of equally high peaks the highest pitch wins, as in Praat
+_VOICED = 0.45  # least autocorrelation peak of a voiced row, as in Praat
+_OCTAVE_COST = 0.01  # per octave below _HIGH: of equal peaks, the highest pitch wins, as in Praat
 _DELTA_WIDTH = 9  # rows, librosa's default
 
 Floats = NDArray[np.float32]
@@ -28,7 +28,7 @@ def framed(samples: Floats, first: int, last: int, hop: int, size: int) -> Float
 
 @lru_cache(maxsize=8)
 def hann_window(length: int, size: int) -> Floats:
-    """A periodic Hann window of ``length`` samples in the middle of ``size``."""
+    """A periodic Hann window of ``length`` samples, centred in ``size``."""
     window = np.zeros(size, np.float32)
     left = (size - length) // 2
     window[left : left + length] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
@@ -37,8 +37,8 @@ def hann_window(length: int, size: int) -> Floats:
 
 @lru_cache(maxsize=8)
 def mel_bank(rate: int, size: int, n_mels: int) -> Floats:
-    """Slaney's triangles of equal area from 0 Hz to half the rate: (size // 2 + 1, n_mels)."""
-    step, corner = 200 / 3, 1000.0  # Hz a mel below the corner; logarithmic above
+    """Slaney's mel filters of equal area from 0 Hz to half the rate: (size // 2 + 1, n_mels)."""
+    step, corner = 200 / 3, 1000.0  # Hz per mel below the corner; logarithmic above
     factor = np.log(6.4) / 27
     top = corner / step + np.log(max(rate / 2, corner) / corner) / factor if rate / 2 > corner else rate / 2 / step
     mels = np.linspace(0, top, n_mels + 2)
@@ -53,7 +53,7 @@ def mel_bank(rate: int, size: int, n_mels: int) -> Floats:
 
 @lru_cache(maxsize=8)
 def cosines(n_in: int, n_out: int) -> NDArray[np.float64]:
-    """The orthonormal DCT-II: (n_in, n_out); in float64, for mfcc_0 is a sum of 64 numbers about -100."""
+    """The orthonormal DCT-II: (n_in, n_out); float64, since mfcc_0 is a sum of 64 numbers around -100."""
     angles = np.pi / n_in * (np.arange(n_in)[:, None] + 0.5) * np.arange(n_out)[None, :]
     matrix = np.cos(angles) * np.sqrt(2 / n_in)
     matrix[:, 0] /= np.sqrt(2)
@@ -61,9 +61,9 @@ def cosines(n_in: int, n_out: int) -> NDArray[np.float64]:
 
 
 def slopes(rows: Floats, out: Floats, piece: int) -> None:
-    """The slope of the line through 9 rows around each, as librosa.feature.delta; at the ends, of the outermost 9.
+    """Slope of a line fit to the 9 rows around each row, as librosa.feature.delta; at the ends, to the outermost 9.
 
-    A shorter sound has the line through as many rows as there are, an odd number; one or two rows have slope 0.
+    A shorter sound uses as many rows as it has, an odd number; one or two rows have slope 0.
     """
     half = (min(_DELTA_WIDTH, len(rows) - 1 + len(rows) % 2) - 1) // 2
     if half < 1:
@@ -85,7 +85,7 @@ def track_pitch(samples: Floats, rate: int, hop: int, out: Floats, piece: int) -
     """f0 in Hz, 0 where unvoiced, and voicing in [0, 1], into (1 + N // hop, 2)."""
     length = round(_PITCH_WINDOW * rate)
     shortest, longest = int(rate / _HIGH), int(np.ceil(rate / _LOW))
-    if shortest < 2:  # too few samples a second to tell a pitch
+    if shortest < 2:  # the sampling rate is too low for pitch
         return
     size = 1 << (length + longest).bit_length()
     window = hann_window(length, length)
@@ -103,7 +103,7 @@ def track_pitch(samples: Floats, rate: int, hop: int, out: Floats, piece: int) -
 
 
 def _peaks(heights: NDArray[np.floating], lags: NDArray[np.int64], bonus: Floats, rate: int) -> Floats:
-    """The best peak of each row of autocorrelations, between samples by a parabola: f0 and height."""
+    """The best peak of each row of autocorrelations, with parabolic interpolation: f0 and height."""
     middle = heights[:, lags]
     left, right = heights[:, lags - 1], heights[:, lags + 1]
     is_peak = (middle > left) & (middle >= right)

@@ -1,4 +1,4 @@
-"""What wav2vec2 and hubert share: hidden states of a speech network as features."""
+"""Base class of wav2vec2 and hubert: hidden states of a speech network as features."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ Floats = NDArray[np.float32]
 class HiddenStates(NeuralStage):
     """One row of hidden states every 20 ms: (T, D).
 
-    layers: "last", the output of the network; i, the output of transformer layer i, 0 for what enters the first one;
-    -1 is the last layer. The last layer's index stands for the output of the network, after its last layer norm where
-    it has one. A list: the mean of several.
+    layers: "last", the network's output; i, the output of transformer layer i, 0 for the input of the first layer;
+    -1 is the last layer. The last layer's index means the network's output, after its final layer norm if it has one.
+    A list: the mean of several.
     chunk_seconds, overlap_seconds: see SpeechNet.
-    floor_db: rows below this mean square, in dB of full scale, are not valid.
+    floor_db: rows with a lower mean square, in dB of full scale, are invalid.
     """
 
     on_device: ClassVar[bool] = True
-    architecture: ClassVar[str]  # the class of transformers
+    architecture: ClassVar[str]  # class name in transformers
 
     layers: Literal["last"] | int | list[int] = "last"
     chunk_seconds: float = 20.0
@@ -51,7 +51,7 @@ class HiddenStates(NeuralStage):
         check_chunks(self._called, self.chunk_seconds, self.overlap_seconds)
 
     def load(self, device: str) -> None:
-        """Read the network and its preprocessing; raises ConfigError for a layer that it does not have."""
+        """Read the network and its preprocessing; raises ConfigError for a layer that does not exist."""
         folder = self.own_weights()[0].path()
         self._backbone = self._read(folder, device)
         self._net = SpeechNet(folder, self._backbone, self.chunk_seconds, self.overlap_seconds, self.dtype)
@@ -59,11 +59,11 @@ class HiddenStates(NeuralStage):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each column is called; known once loaded."""
+        """Column names; known once loaded."""
         return tuple(f"{self._called}_{i}" for i in range(self._backbone.config.hidden_size))
 
     def run(self, waveform: Waveform) -> FeatureSequence:
-        """Sound of any length and rate to (T, D), T as transformers counts it, but one row of any sound."""
+        """Sound of any length and sampling rate to (T, D); T as transformers counts it, but at least one row."""
         samples = at_16k(waveform)
         times = self._net.times(len(samples), waveform.seconds)
         valid = self._net.loud(samples, self.floor_db)
@@ -80,7 +80,7 @@ class HiddenStates(NeuralStage):
         return type(self).__name__.lower()
 
     def _read(self, folder: Path, device: str) -> Any:
-        """The network without a head."""
+        """The network without its head."""
         import transformers
 
         return load_speech(folder, getattr(transformers, self.architecture), device)
@@ -90,7 +90,7 @@ class HiddenStates(NeuralStage):
             values[first : first + len(rows)] = rows.cpu().numpy()
 
     def _states(self, sound: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Samples (1, n) to the chosen rows, float32 (m, D), and to those of the network's output."""
+        """Samples (1, n) to the selected rows, float32 (m, D), and to the rows of the network's output."""
         import torch
 
         output = self._backbone.config.num_hidden_layers
@@ -98,13 +98,13 @@ class HiddenStates(NeuralStage):
         last = out.last_hidden_state[0].float()
         if self._chosen == (output,):
             return last, last
-        # In transformers the last of hidden_states lacks, in some architectures, the last layer norm.
+        # In some architectures, the last entry of transformers' hidden_states lacks the final layer norm.
         every = [*(state[0].float() for state in out.hidden_states[:output]), last]
         return torch.stack([every[index] for index in self._chosen]).mean(0), last
 
 
 def _chosen(stage: str, layers: Literal["last"] | int | list[int], count: int) -> tuple[int, ...]:
-    """Indices in 0...count of the states that are asked for."""
+    """Indices in 0...count of the selected states."""
     asked = [count] if layers == "last" else [layers] if isinstance(layers, int) else list(layers)
     for index in asked:
         if isinstance(index, str) or not -count - 1 <= index <= count:

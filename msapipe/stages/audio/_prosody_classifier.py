@@ -1,4 +1,4 @@
-"""The classifier of the stage ``prosody``: a support vector machine over statistics, written out in numpy."""
+"""The classifier of the stage ``prosody``: a support vector machine on utterance statistics, in numpy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 EMOTIONS = ("angry", "happy", "neutral", "sad")
 PAIRS = tuple((a, b) for a in range(len(EMOTIONS)) for b in range(a + 1, len(EMOTIONS)))
 
-_REACH = 4.0  # deviations: how far from its mean a statistic may lie
+_REACH = 4.0  # standard deviations to which statistics are clipped
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -19,13 +19,13 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class VoiceClassifier:
-    """Statistics to probabilities of EMOTIONS: one machine for each of PAIRS, and a softmax over what they say.
+    """Maps statistics to probabilities of EMOTIONS: one binary SVM for each of PAIRS, then a softmax layer.
 
-    A machine says the sum over the vectors of ``duals`` * exp(-``gamma`` * squared distance), plus ``intercepts``:
-    as sklearn's SVC with decision_function_shape "ovo" (Cortes and Vapnik, 1995). The softmax's ``weight`` and
-    ``bias`` make probabilities of it, as Platt (1999) did for two classes.
+    The decision value of an SVM is the sum over ``vectors`` of ``duals`` * exp(-``gamma`` * squared distance), plus
+    ``intercepts``, as in sklearn's SVC with decision_function_shape "ovo" (Cortes and Vapnik, 1995). The softmax
+    layer's ``weight`` and ``bias`` turn them into probabilities, as Platt (1999) did for two classes.
 
-    mean, spread: float64 (D,), of the statistics.   vectors: float16 (V, D), standardised.   duals: float32 (6, V).
+    mean, spread: float64 (D,), for standardisation.   vectors: float16 (V, D), standardised.   duals: float32 (6, V).
     intercepts: float64 (6,).   gamma: float64 ().   weight: float64 (4, 6).   bias: float64 (4,).
     """
 
@@ -40,7 +40,7 @@ class VoiceClassifier:
 
     @classmethod
     def read(cls, path: Path) -> VoiceClassifier:
-        """The classifier that ``save`` wrote."""
+        """Read a classifier written by ``save``."""
         from safetensors.numpy import load_file
 
         return cls(**load_file(path))
@@ -52,7 +52,7 @@ class VoiceClassifier:
         path.write_bytes(save({name: np.ascontiguousarray(value) for name, value in vars(self).items()}))
 
     def decisions(self, statistics: Doubles) -> Doubles:
-        """What the machines say of statistics (n, D): (n, 6), positive for the first of each of PAIRS."""
+        """Decision values for statistics (n, D): (n, 6), positive for the first class of each of PAIRS."""
         rows = standardized(statistics, self.mean, self.spread).astype(np.float64)
         vectors = self.vectors.astype(np.float64)
         distance = (rows**2).sum(1)[:, None] + (vectors**2).sum(1)[None] - 2 * rows @ vectors.T
@@ -67,7 +67,7 @@ class VoiceClassifier:
 
 
 def standardized(statistics: Doubles, mean: Doubles, spread: Doubles) -> NDArray[np.float16]:
-    """In deviations from the mean, within 4; what could not be measured (NaN) counts as the mean."""
+    """Standardise, clipped to 4 standard deviations; a missing value (NaN) counts as the mean."""
     away = np.nan_to_num((statistics - mean) / spread, nan=0.0)
     return np.asarray(np.clip(away, -_REACH, _REACH), np.float16)
 

@@ -1,4 +1,4 @@
-"""How somebody speaks, as numbers that do not depend on loudness: what the stage ``prosody`` and its training read."""
+"""Loudness-invariant statistics of speech, for the stage ``prosody`` and its training."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from msapipe.stages.audio._frames import cosines, framed, hann_window, mel_bank, slopes, track_pitch
 
-RATE = 16000  # Hz, of all sound here
+RATE = 16000  # Hz, of all sound in this module
 HOP = 160  # samples from frame to frame: 10 ms
 _LENGTH, _SIZE = 400, 512  # samples of the Hann window, and of the FFT
 _MELS = 40
 _CEPSTRA = 14
-_TOP_DB = 80.0  # the mel spectrum's range below the loudest band
-_SPEECH_RMS = 0.1  # to which the speech of a window is brought
-_FEW = 5  # frames: of fewer, nothing is said about pitch
+_TOP_DB = 80.0  # dynamic range of the mel spectrum below its loudest band
+_SPEECH_RMS = 0.1  # root mean square to which the speech of a window is scaled
+_FEW = 5  # frames: with fewer, there are no pitch statistics
 _BANDS = 8  # groups of mel bands whose modulation is measured
-_RATES = (0.5, 2.0, 4.0, 8.0, 16.0, 32.0)  # Hz, edges of the ranges of modulation
-_NUCLEUS_DB = 25.0  # a syllable's peak lies at most so far below the loudest frame
+_RATES = (0.5, 2.0, 4.0, 8.0, 16.0, 32.0)  # Hz, edges of the modulation bands
+_NUCLEUS_DB = 25.0  # a syllable peak is at most this far below the loudest frame
 
 _SPECTRAL = ("centroid", "width", "rolloff", "flatness", "alpha_ratio", "hammarberg", "slope_low", "slope_mid", "flux")
 _TRACKS = (*_SPECTRAL, "zero_crossings")
@@ -47,10 +47,10 @@ Spans = Sequence[tuple[float, float]]
 
 
 def statistics(samples: Floats, spans: Spans) -> Doubles:
-    """The statistics of the speech in ``spans`` (seconds) of 16 kHz sound, one for each of NAMES.
+    """The statistics of the speech in ``spans`` (seconds) of 16 kHz sound, one per entry of NAMES.
 
-    NaN where there is nothing to measure: pitch in a whisper, steps of a single frame. All NaN without a frame of
-    speech or of sound in it.
+    NaN where nothing can be measured: pitch of a whisper, steps of a single frame. All NaN if no frame has speech or
+    sound.
     """
     spoken = spoken_frames(1 + len(samples) // HOP, spans)
     square = np.square(samples[np.repeat(spoken, HOP)[: len(samples)]], dtype=np.float64)
@@ -80,7 +80,7 @@ def statistics(samples: Floats, spans: Spans) -> Doubles:
 
 
 def spoken_frames(count: int, spans: Spans) -> Mask:
-    """Which of ``count`` frames have their middle in one of the spans (seconds)."""
+    """Which of ``count`` frames have their centre in one of the spans (seconds)."""
     middle = np.arange(count) * (HOP / RATE)
     spoken = np.zeros(count, bool)
     for start, end in spans:
@@ -94,7 +94,7 @@ def _mel_db(power: Floats) -> Floats:
 
 
 def _cepstral(bands: Floats, spoken: Mask) -> Doubles:
-    """Mean of the MFCCs but the first, which is loudness; standard deviation of all, and of their slopes."""
+    """Mean of the MFCCs except the first (loudness); standard deviation of all, and of their slopes."""
     cepstrum = np.asarray(bands @ cosines(_MELS, _CEPSTRA), np.float32)
     delta = np.zeros_like(cepstrum)
     slopes(cepstrum, delta, len(cepstrum))
@@ -103,7 +103,7 @@ def _cepstral(bands: Floats, spoken: Mask) -> Doubles:
 
 
 def _spectral(power: Floats, frames: Floats) -> Doubles:
-    """Mean and deviation of each of _TRACKS (Eyben et al., 2016, for alpha ratio, Hammarberg index and slopes)."""
+    """Mean and standard deviation of each of _TRACKS (Eyben et al., 2016: alpha ratio, Hammarberg index, slopes)."""
     hertz: Doubles = np.arange(_SIZE // 2 + 1) * np.float64(RATE / _SIZE)
     total = power.sum(1) + 1e-12
     centroid = power @ hertz / total
@@ -135,7 +135,7 @@ def _slope(db: Floats, hertz: Doubles, low: float, high: float) -> Doubles:
 
 
 def _pitch(hertz: Floats, voiced: Mask) -> Doubles:
-    """Where the pitch lies and how it moves from frame to frame, in semitones."""
+    """Distribution of the pitch and its changes from frame to frame, in semitones."""
     if voiced.sum() < _FEW:
         return np.full(10, np.nan)
     semitones = 12 * np.log2(np.maximum(hertz, 55).astype(np.float64) / 55)
@@ -155,7 +155,7 @@ def _voicing(height: Floats, voiced: Mask, spoken: Mask) -> Doubles:
 
 
 def _level(level: Doubles, spoken: Mask) -> Doubles:
-    """How the level lies below its loudest frame, and moves from frame to frame, in dB."""
+    """Distribution of the level below the loudest frame, and its changes from frame to frame, in dB."""
     said = level[spoken]
     steps = np.diff(level)[spoken[1:]]
     moves = np.full(3, np.nan)
@@ -165,7 +165,7 @@ def _level(level: Doubles, spoken: Mask) -> Doubles:
 
 
 def _rhythm(level: Doubles, voiced: Mask, spoken: Mask, spans: Spans) -> Doubles:
-    """Peaks of the level and voiced stretches per second of speech; how dense speech is from its first to its last."""
+    """Level peaks and voiced segments per second of speech; share of speech between its first and last frame."""
     seconds = spoken.sum() * HOP / RATE
     hann = hann_window(11, 11)
     smooth = np.convolve(np.pad(level, 5, "edge"), hann / hann.sum(), "valid")
@@ -180,7 +180,7 @@ def _rhythm(level: Doubles, voiced: Mask, spoken: Mask, spans: Spans) -> Doubles
 
 
 def _modulation(bands: Floats) -> Doubles:
-    """At which rates the level of each group of mel bands goes up and down: dB of all its modulation, by range."""
+    """Modulation spectrum of each group of mel bands: dB of its total modulation, per modulation band."""
     groups = bands.reshape(len(bands), _BANDS, -1).mean(2, dtype=np.float64)
     size = max(512, 1 << (len(bands) - 1).bit_length())
     moving = (groups - groups.mean(0)) * np.hanning(len(bands) + 2)[1:-1, None]

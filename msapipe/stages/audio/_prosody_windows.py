@@ -1,4 +1,4 @@
-"""Windows of sound and the speech in them: what the stage ``prosody`` and its training both cut sound into."""
+"""Cuts sound into windows and finds the speech in them, for the stage ``prosody`` and its training."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ from msapipe.stages.audio._prosody_statistics import statistics
 from msapipe.types.sound import peak_of
 
 SILENCE = 1e-4  # peak below which sound is silence: three steps of 16 bits
-LEAST_SPEECH = 0.2  # seconds in a window, of which anything is said
-_PEAK = 0.9  # to which sound is brought before speech is looked for: its loudness must not matter
+LEAST_SPEECH = 0.2  # least seconds of speech in a valid window
+_PEAK = 0.9  # peak level before speech detection, so that loudness does not matter
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class SpeechWindow:
-    """A stretch of sound, ``start`` to ``end`` in seconds of the whole, and the ``spans`` of speech in it, from its
-    own beginning on.
-    """
+    """A window from ``start`` to ``end`` seconds of the sound; ``spans`` of speech count from the window's start."""
 
     start: float
     end: float
@@ -37,16 +35,16 @@ class SpeechWindow:
 
     @property
     def has_speech(self) -> bool:
-        """Whether there is enough speech to say anything of it."""
+        """Whether there is enough speech for statistics."""
         return self.speech >= LEAST_SPEECH
 
     def statistics(self) -> NDArray[np.float64]:
-        """Of the speech in it: (D,)."""
+        """The statistics of its speech: (D,)."""
         return statistics(self.samples, self.spans)
 
 
 def speech_windows(samples: Floats, detector: SpeechDetector, seconds: float) -> list[SpeechWindow]:
-    """16 kHz sound in equal windows of about so many seconds: one up to 1.5 times of it, none of no sound."""
+    """Cut 16 kHz sound into equal windows of about ``seconds``: one window up to 1.5 times that, none without sound."""
     if not len(samples):
         return []
     peak = peak_of(samples)

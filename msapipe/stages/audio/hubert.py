@@ -12,25 +12,25 @@ from msapipe.weights.encoders import CHINESE_HUBERT, HUBERT, on_hub
 
 @dataclass
 class Hubert(HiddenStates):
-    """Hidden states of a HuBERT checkpoint: (T, 768) with base ones, (T, 1024) with large ones; one row every 20 ms.
+    """Hidden states of a HuBERT checkpoint: (T, 768) for base, (T, 1024) for large checkpoints; one row every 20 ms.
 
-    Hsu et al. (2021). Numbers are those of transformers, without unit or fixed range. Columns: hubert_0...
+    Hsu et al. (2021). Values are those of transformers, without unit or fixed range. Columns: hubert_0...
 
-    layers: "last", the output of the network; i, what transformer layer i gives (0: what enters the first one,
-    negative: from the end); the last layer's index is the network's output, after its last layer norm where it has
-    one. A list of indices: their mean. Others are an error in ``load``.
+    layers: "last", the network's output; i, the output of transformer layer i (0: input of the first layer, negative:
+    from the end); the last layer's index means the network's output, after its final layer norm if it has one. A list
+    of indices: their mean. Other values are an error in ``load``.
 
-    Row i is made of 25 ms from i * 20 ms on and stands for [20 i, 20 i + 20) ms, the last one up to the end of the
-    sound; sound shorter than 25 ms is filled up with zeros to one row. valid: the mean square of these 25 ms is at
-    least ``floor_db`` dB of full scale.
+    Row i is computed from the 25 ms starting at i * 20 ms and covers [20 i, 20 i + 20) ms, the last one up to the end
+    of the sound; sound shorter than 25 ms is zero-padded to one row. valid: the mean square of these 25 ms is at least
+    ``floor_db`` dB of full scale.
 
-    Sound of at most ``chunk_seconds`` is heard whole: as transformers does, but for rounding (1e-5). Longer sound is
-    heard in windows of that length, of which ``overlap_seconds`` on both sides are context and thrown away; memory then
-    stays flat. All but attention is as in the whole sound, the group norm of base checkpoints included; attention sees
-    its window only, and a note says so. With the defaults, rows of random networks then differ (root mean square) by
-    0.04 % after 3 layers and by 2.4 % after 12; how far those of a trained network do is not measured.
+    Sound of at most ``chunk_seconds`` is processed whole, as by transformers (within 1e-5). Longer sound is processed
+    in windows of that length, of which ``overlap_seconds`` on both sides are context and discarded; memory then stays
+    constant. Only attention is limited to the window, and a note says so; everything else, including the group norm of
+    base checkpoints, is as in the whole sound. With the defaults, rows of random networks then differ (root mean
+    square) by 0.04 % after 3 layers and by 2.4 % after 12; the difference was not measured for trained networks.
 
-    dtype: bfloat16 takes about a third of the time on a CPU with AMX; the numbers are off by 3 % at most (norm of the
+    dtype: bfloat16 takes about a third of the time on a CPU with AMX; features differ by at most 3 % (norm of the
     difference over norm, random weights: 1.5 %).
     """
 

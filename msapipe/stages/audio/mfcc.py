@@ -12,29 +12,29 @@ from msapipe.stages._base import Stage
 from msapipe.stages.audio._frames import cosines, framed, hann_window, mel_bank, slopes, track_pitch
 from msapipe.types import FeatureSequence, Waveform
 
-_ROWS = 2048  # rows that are framed at once: bounds memory to some 10 MB
-_TOP_DB = 80.0  # the mel spectrum's range below the clip's loudest band, librosa's default
+_ROWS = 2048  # rows framed at once, to bound memory to about 10 MB
+_TOP_DB = 80.0  # dynamic range of the mel spectrum below the clip's loudest band, librosa's default
 
 Floats = NDArray[np.float32]
 
 
 @dataclass
 class MFCC(Stage):
-    """Mel-frequency cepstrum and prosody of the sound: (T, 83) with the defaults, one row every 10 ms.
+    """Mel-frequency cepstral coefficients and prosody of the sound: (T, 83) with the defaults, one row every 10 ms.
 
-    Davis and Mermelstein (1980); the numbers are those of librosa 0.11 (Slaney mel, Hann window of ``window`` seconds
-    in an FFT of the next power of two, ``center=True``, 80 dB range, orthonormal DCT) within 1e-4. Row i is centred on
-    i * hop, as librosa does it, and stands for [i * hop, (i + 1) * hop), cut at the end of the sound; librosa's last
-    row is dropped where it begins at the very end.
+    Davis and Mermelstein (1980); equals librosa 0.11 (Slaney mel, Hann window of ``window`` seconds in an FFT of the
+    next power of two, ``center=True``, 80 dB range, orthonormal DCT) within 1e-4. Row i is centred on i * hop, as in
+    librosa, and covers [i * hop, (i + 1) * hop), cut at the end of the sound; librosa's last row is dropped if it
+    begins at the very end.
 
     Columns: mfcc_0... (``n_mfcc``; dB, orthonormal DCT: mfcc_0 about -500...300, the rest about -150...150);
-    delta_0... (``deltas``; the slope of each per row over 9 rows, fewer in a sound that is shorter);
+    delta_0... (``deltas``; the slope of each per row over 9 rows, or fewer in a shorter sound);
     energy_db (``energy``; mean square over the window in dB of full scale, from ``floor_db`` to 0);
     pitch_hz and voicing (``pitch``; f0 in 75...500 Hz by normalised autocorrelation after Boersma (1993), 0 where
-    voicing lies under 0.45; voicing is the height of the peak in [0, 1]).
+    voicing is below 0.45; voicing is the height of the peak in [0, 1]).
 
-    valid: there is sound, that is, the window's energy is at least ``floor_db`` dB of full scale. A pause with room
-    noise is valid, digital silence is not.
+    valid: the window's energy is at least ``floor_db`` dB of full scale. A pause with room noise is valid, digital
+    silence is not.
     """
 
     n_mfcc: int = 40
@@ -60,7 +60,7 @@ class MFCC(Stage):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each column is called."""
+        """Column names."""
         names = [f"mfcc_{i}" for i in range(self.n_mfcc)]
         names += [f"delta_{i}" for i in range(self.n_mfcc)] if self.deltas else []
         names += ["energy_db"] if self.energy else []
@@ -68,7 +68,7 @@ class MFCC(Stage):
         return tuple(names)
 
     def run(self, waveform: Waveform) -> FeatureSequence:
-        """Sound of any length and rate to (T, D), T = ceil(seconds / hop)."""
+        """Sound of any length and sampling rate to (T, D), T = ceil(seconds / hop)."""
         samples, rate = waveform.samples, waveform.rate
         hop = max(1, round(self.hop * rate))
         rows = -(-len(samples) // hop)
@@ -76,7 +76,7 @@ class MFCC(Stage):
         times = np.stack([starts, np.minimum(starts + hop / rate, waveform.seconds)], axis=1)
         if not rows:
             return FeatureSequence(np.zeros((0, len(self.names)), np.float32), times, np.zeros(0, bool), self.names)
-        # librosa's last row may begin at the very end: it is dropped, but the slopes before it are made of it.
+        # librosa's last row may begin at the very end: it is dropped, but the slopes before it depend on it.
         values = np.zeros((1 + len(samples) // hop, len(self.names)), np.float32)
         self._cepstrum(samples, rate, hop, values[:, : self.n_mfcc])
         if self.deltas:
@@ -108,7 +108,7 @@ class MFCC(Stage):
             out[first : first + _ROWS] = bands[first : first + _ROWS] @ matrix
 
     def _energy(self, samples: Floats, rate: int, hop: int) -> Floats:
-        """Mean square over the window in dB of full scale, -120 at least: (1 + N // hop,)."""
+        """Mean square over the window in dB of full scale, at least -120: (1 + N // hop,)."""
         length = max(2, round(self.window * rate))
         out = np.empty(1 + len(samples) // hop, np.float32)
         for first in range(0, len(out), _ROWS):

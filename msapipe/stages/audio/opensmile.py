@@ -63,10 +63,10 @@ class Opensmile(Stage):
     65 for ComParE_2016 and IS13, 26 for emobase, 16 for IS09, 38 for IS10.   level "functionals": one row for the
     whole clip: 88, 88, 62, 6373, 6373, 988, 384, 1582 columns. Names, order, units and ranges are openSMILE's own.
 
-    Times (seconds): row i stands for [i * 10 ms, (i + 1) * 10 ms), the last one to the end of the sound; openSMILE's
-    windows begin there and are 20 to 60 ms long, so that a sound has some rows less than it has 10 ms.
-    valid: there is sound in the 60 ms from the row's beginning (digital silence is none). A sound shorter than
-    openSMILE's windows is one invalid row. A number that is not finite is 0.
+    Times (seconds): row i covers [i * 10 ms, (i + 1) * 10 ms), the last one up to the end of the sound. openSMILE's
+    windows begin there and are 20 to 60 ms long, so there are a few rows fewer than 10 ms steps.
+    valid: the 60 ms from the row's start are not digital silence. A sound shorter than openSMILE's windows gives one
+    invalid row. Values that are not finite become 0.
     """
 
     weights: ClassVar[tuple[Weights, ...]] = tuple(_CONFIGS.values())
@@ -79,7 +79,7 @@ class Opensmile(Stage):
         return (_CONFIGS[self.feature_set],)
 
     def load(self, device: str) -> None:
-        """Load the library; raises MissingLibrary when it is not installed."""
+        """Load the library; raises MissingLibrary if it is not installed."""
         try:
             import opensmile
         except (ImportError, OSError) as error:  # OSError: its own shared library
@@ -88,7 +88,7 @@ class Opensmile(Stage):
             ) from error
         _CONFIGS[self.feature_set].path()
         levels = opensmile.FeatureLevel
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # that there is a newer set
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # warns of a newer feature set
             self._smile = opensmile.Smile(
                 opensmile.FeatureSet[self.feature_set],
                 levels.LowLevelDescriptors if self.level == "lld" else levels.Functionals,
@@ -97,14 +97,14 @@ class Opensmile(Stage):
         self._names = tuple(map(str, self._smile.feature_names))
 
     def run(self, waveform: Waveform) -> FeatureSequence:
-        """Sound of any length and rate to (T, D)."""
-        # openSMILE reads 16 bits without a check: 1.0 would become -1.0.
+        """Sound of any length and sampling rate to (T, D)."""
+        # openSMILE converts to 16 bits without clipping: 1.0 would become -1.0.
         samples = np.clip(waveform.samples, -1, 32767 / 32768)
         if not len(samples):
             return FeatureSequence(
                 np.zeros((0, len(self._names)), np.float32), np.zeros((0, 2)), np.zeros(0, bool), self._names
             )
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # that the sound is too short
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # warns of short sound
             values = self._smile.process_signal(samples, waveform.rate).to_numpy(np.float32)
         starts = np.arange(len(values)) * _HOP
         times = np.stack([starts, np.append(starts[1:], waveform.seconds)], axis=1)
@@ -123,7 +123,7 @@ def _notes(finite: NDArray[np.bool_], seconds: float) -> tuple[str, ...]:
 
 
 def _sounds(samples: NDArray[np.float32], rate: int, times: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether a sample in each stretch of time differs from zero in 16 bits: (T,)."""
+    """Whether each stretch of time has a sample that is not zero in 16 bits: (T,)."""
     count = np.concatenate([[0], np.cumsum(np.abs(samples) >= 1 / 32768)])
     first, last = np.clip(np.round(times * rate).astype(np.int64), 0, len(samples)).T
     return np.asarray(count[last] > count[first])

@@ -1,4 +1,4 @@
-"""How it is said: angry, happy, neutral or sad, valence and arousal of the voice, learned from acted German."""
+"""Emotion of the voice: angry, happy, neutral or sad, valence and arousal, learned from acted German."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _VOICE = Bundled(
     source="models/pocket_voice/train.py, from EMO-DB (Burkhardt et al., 2005)",
 )
 
-# The median, over films of eleven people who talk and mean nothing by it, of happy less angry and sad.
+# Median of happy minus angry and sad over films of eleven people who speak neutrally.
 NEUTRAL = -0.24
 
-# Columns that are statistics of the window as they are, and what they are called here.
+# Statistics of the window that become columns, and their column names.
 _SHOWN = {
     "pitch_p50": "pitch_semitones",
     "pitch_range": "pitch_range",
@@ -46,11 +46,11 @@ NAMES = (*EMOTIONS, "valence", "arousal", "speech", *_SHOWN.values())
 
 @dataclass
 class Prosody(Stage):
-    """The emotion that a voice sounds like, a row for every ``window`` seconds of sound: (T, 12).
+    """The emotion that a voice expresses, one row per ``window`` seconds of sound: (T, 12).
 
-    Sound is cut into equal windows of about ``window`` seconds (up to 1.5 times as much is one row). In the speech of
-    each, found by Silero VAD, 130 statistics of cepstrum, spectrum, pitch, level, rhythm and modulation are taken at
-    16 kHz, none of which depends on loudness; a support vector machine with a softmax judges them.
+    Sound is cut into equal windows of about ``window`` seconds (up to 1.5 times that is one row). From the speech in
+    each window, found by Silero VAD, 130 statistics of cepstrum, spectrum, pitch, level, rhythm and modulation are
+    computed at 16 kHz, all invariant to loudness; a support vector machine with a softmax classifies them.
 
     Columns: angry, happy, neutral, sad (probabilities, sum 1, as if all four were equally frequent); valence,
     P(happy) - P(angry) - P(sad), centred on people who talk neutrally, in [-1, 1], 0 is neutral; arousal,
@@ -59,11 +59,11 @@ class Prosody(Stage):
     (share of the speech); syllable_rate (peaks of the level a second of speech, 0...20); alpha_ratio (level of 1-5 kHz
     over that of 50 Hz-1 kHz, dB, about -30...10).
 
-    valid: at least 0.2 s of speech in the window. A note says when there is sound but no speech in all of it.
+    valid: at least 0.2 s of speech in the window. A note says if there is sound but no speech at all.
 
-    What it says of spontaneous speech, or of any language but German, is not known: it was learned from 269 sentences
-    that eight German actors spoke (Burkhardt et al., "A Database of German Emotional Speech", 2005). Arousal is
-    fairly sure there, anger against happiness is not; see models/pocket_voice/README.md. Not for judging people.
+    Accuracy on spontaneous speech, or in any language but German, is unknown: it was trained on 269 sentences
+    spoken by eight German actors (Burkhardt et al., "A Database of German Emotional Speech", 2005). There, arousal is
+    fairly reliable, anger versus happiness is not; see models/pocket_voice/README.md. Not for judging people.
     """
 
     version: ClassVar[int] = 2
@@ -81,7 +81,7 @@ class Prosody(Stage):
         self._classifier = VoiceClassifier.read(_VOICE.path())
 
     def run(self, waveform: Waveform) -> FeatureSequence:
-        """Sound of any length and rate to (T, 12)."""
+        """Sound of any length and sampling rate to (T, 12)."""
         samples = at_16k(waveform)
         windows = speech_windows(samples, self._detector, self.window)
         values = np.zeros((len(windows), len(NAMES)), np.float32)

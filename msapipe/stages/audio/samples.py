@@ -15,21 +15,21 @@ ROW = 320  # samples of a row: 20 ms, one step of HuBERT and wav2vec 2.0
 
 @dataclass
 class Samples(Stage):
-    """The waveform at 16 kHz cut in rows of 20 ms: (T, 320), one behind the other the sound as it was, in [-1, 1].
+    """The waveform at 16 kHz in rows of 20 ms: (T, 320); the concatenated rows are the sound, in [-1, 1].
 
-    Columns sample_0...sample_319. The last row is filled up with zeros and stands for the time up to the end of the
-    sound. All rows are valid, pauses too: a speech network hears them. In sound that is zero throughout none is, and
-    without sound there is no row.
+    Columns sample_0...sample_319. The last row is zero-padded and lasts to the end of the sound. All rows are valid,
+    pauses too, since a speech network processes them. If the whole sound is zero, no row is valid; without sound there
+    are no rows.
 
-    These are no features to be averaged over time: a pipeline with this stage says ``align: none``.
+    Do not average these rows over time: a pipeline with this stage says ``align: none``.
     """
 
     def load(self, device: str) -> None:
-        """Nothing is read; the columns are named once."""
+        """Name the columns; nothing is read."""
         self._names = tuple(f"sample_{i}" for i in range(ROW))
 
     def run(self, waveform: Waveform) -> FeatureSequence:
-        """Sound of any length and rate to (T, 320)."""
+        """Sound of any length and sampling rate to (T, 320)."""
         samples = at_16k(waveform)
         count = -(-len(samples) // ROW)
         values = np.zeros((count, ROW), np.float32)

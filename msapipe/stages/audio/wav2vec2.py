@@ -1,4 +1,4 @@
-"""Hidden states of Wav2Vec2, 50 rows a second, and with a head arousal, dominance and valence (GPU or CPU)."""
+"""Hidden states of Wav2Vec2, 50 rows a second; with a head, also arousal, dominance and valence (GPU or CPU)."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ _DIMENSIONS = ("arousal", "dominance", "valence")
 
 @dataclass
 class Wav2vec2(HiddenStates):
-    """Hidden states of a Wav2Vec2 checkpoint: (T, 1024) with the default one, (T, 768) with base; one row every 20 ms.
+    """Hidden states of a Wav2Vec2 checkpoint: (T, 1024) by default, (T, 768) for base; one row every 20 ms.
 
     Baevski et al. (2020); the default checkpoint is fine-tuned on emotions of MSP-Podcast by Wagner et al. (2023).
-    Numbers are those of transformers, without unit or fixed range.
-    Columns: wav2vec2_0...; with ``head`` three more: arousal, dominance, valence, about 0...1, which audeering's head
-    makes of the mean of the network's output over all rows of the clip. They are the same on every valid row.
+    Values are those of transformers, without unit or fixed range.
+    Columns: wav2vec2_0...; with ``head`` three more: arousal, dominance, valence, about 0...1, computed by audeering's
+    head from the mean of the network's output over the clip. They are the same on every valid row.
 
-    layers: "last", the output of the network; i, what transformer layer i gives (0: what enters the first one,
-    negative: from the end); the last layer's index is the network's output, after its last layer norm where it has
-    one. A list of indices: their mean. Others are an error in ``load``.
+    layers: "last", the network's output; i, the output of transformer layer i (0: input of the first layer, negative:
+    from the end); the last layer's index means the network's output, after its final layer norm if it has one. A list
+    of indices: their mean. Other values are an error in ``load``.
 
-    Row i is made of 25 ms from i * 20 ms on and stands for [20 i, 20 i + 20) ms, the last one up to the end of the
-    sound; sound shorter than 25 ms is filled up with zeros to one row. valid: the mean square of these 25 ms is at
-    least ``floor_db`` dB of full scale.
+    Row i is computed from the 25 ms starting at i * 20 ms and covers [20 i, 20 i + 20) ms, the last one up to the end
+    of the sound; sound shorter than 25 ms is zero-padded to one row. valid: the mean square of these 25 ms is at least
+    ``floor_db`` dB of full scale.
 
-    Sound of at most ``chunk_seconds`` is heard whole: as transformers does, but for rounding (1e-5). Longer sound is
-    heard in windows of that length, of which ``overlap_seconds`` on both sides are context and thrown away; memory then
-    stays flat. All but attention is as in the whole sound, the group norm of base checkpoints included; attention sees
-    its window only, and a note says so. With the defaults, rows of random networks then differ (root mean square) by
-    0.04 % after 3 layers and by 2.4 % after 12; how far those of a trained network do is not measured.
+    Sound of at most ``chunk_seconds`` is processed whole, as by transformers (within 1e-5). Longer sound is processed
+    in windows of that length, of which ``overlap_seconds`` on both sides are context and discarded; memory then stays
+    constant. Only attention is limited to the window, and a note says so; everything else, including the group norm of
+    base checkpoints, is as in the whole sound. With the defaults, rows of random networks then differ (root mean
+    square) by 0.04 % after 3 layers and by 2.4 % after 12; the difference was not measured for trained networks.
 
-    dtype: bfloat16 takes about a third of the time on a CPU with AMX; the numbers are off by 3 % at most (norm of the
+    dtype: bfloat16 takes about a third of the time on a CPU with AMX; features differ by at most 3 % (norm of the
     difference over norm, random weights: 1.5 %).
     """
 
@@ -60,7 +60,7 @@ class Wav2vec2(HiddenStates):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each column is called; known once loaded."""
+        """Column names; known once loaded."""
         return super().names + (_DIMENSIONS if self.head else ())
 
     def _read(self, folder: Path, device: str) -> Any:
@@ -89,7 +89,7 @@ class Wav2vec2(HiddenStates):
 
 
 def _emotion_model() -> Any:
-    """The class on audeering's model card: a Wav2Vec2 network, and on the mean of its output two linear layers."""
+    """The class on audeering's model card: a Wav2Vec2 network, and two linear layers on the mean of its output."""
     import torch
     from transformers import Wav2Vec2Model, Wav2Vec2PreTrainedModel
 

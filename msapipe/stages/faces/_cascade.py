@@ -1,7 +1,7 @@
-"""P-Net, R-Net and O-Net of MTCNN, and the suppression of overlapping boxes, as facenet-pytorch has them.
+"""P-Net, R-Net and O-Net of MTCNN, and non-maximum suppression, as in facenet-pytorch.
 
-Written out because importing facenet-pytorch imports torchvision and torch's compiler, two and a half seconds; its
-weights are read from its folder. On a CPU the same nets run from ONNX files, without torch.
+Reimplemented because importing facenet-pytorch takes two and a half seconds (it imports torchvision and torch's
+compiler); its weights are read from its folder. On a CPU, the networks run from ONNX files, without torch.
 Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks" (2016).
 """
 
@@ -28,9 +28,9 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Plan:
-    """A net: behind each convolution (side, stride) of a pooling or None; the hidden layer; the layers of its answers.
+    """A network: per convolution (size, stride) of its pooling or None; the hidden layer; the output layers.
 
-    chance, shift: two and four numbers a place; more: what else it answers, between the two.
+    chance, shift: two and four numbers per position; more: another output, between these two.
     """
 
     pools: tuple[tuple[int, int] | None, ...]
@@ -41,7 +41,7 @@ class Plan:
 
     @property
     def names(self) -> set[str]:
-        """The names of its weights."""
+        """The names of its parameters."""
         convolutions = [f"conv{number}" for number in range(1, len(self.pools) + 1)]
         slopes = [f"prelu{number}.weight" for number in range(1, len(self.pools) + 1)]
         hidden = [] if self.dense is None else [self.dense]
@@ -67,28 +67,28 @@ def _on_cpu(letter: str, size: int, sha256: str) -> Bundled:
     )
 
 
-# The numbers of facenet-pytorch's files in another form: keys name those files, whichever form is run.
+# facenet-pytorch's weights as ONNX. Cache keys name facenet-pytorch's files, whichever form is run.
 ON_CPU = (
     _on_cpu("p", 33186, "e812c39149336459c3bdf5f18183eb0c7db2c58ef9146a2ddf7f07fa4cdc73c7"),
     _on_cpu("r", 410545, "7838ff317c908cd2ecd0c4f0863e643464d2f47ebc7b584c2306f988a68a7c29"),
     _on_cpu("o", 1559736, "a6a58247fd62c5815dac97e09553f440d4ee66de078f0a76edff25191b1ad657"),
 )
 
-# Crops that one call of a net gets at most; noise can make thousands of candidates.
+# Most crops per call of a network; noise can produce thousands of candidates.
 CROPS = 512
-# On a CPU, of each net: what it computes of so many stays in a cache of 2 MB; O-Net is 7 % faster among five people.
+# Batch size of each network on a CPU: activations stay in a 2 MB cache, which makes O-Net 7 % faster with five people.
 IN_CACHE = (1, 20, 5)
 
-# Boxes that are compared with each other at once.
+# Boxes compared with each other at once.
 BLOCK = 128
 
-# One of the nets: pixels float32 (n, h, w, 3) in [0, 255] to shift, what else it answers, and the chance of a face, in
-# this order; of crops (n, 4), ..., (n,), of P-Net (n, 4, h, w), (n, h, w).
+# A network: pixels float32 (n, h, w, 3) in [0, 255] to box shifts, any other output, and face probability, in this
+# order; for crops (n, 4), ..., (n,), for P-Net (n, 4, h, w), (n, h, w).
 Net = Callable[[Floats], Sequence[Floats]]
 
 
 def nets_on_cpu() -> list[Net]:
-    """The three in onnxruntime; raises WeightsError."""
+    """The three networks in onnxruntime; raises WeightsError."""
 
     def opened(weights: Bundled, most: int) -> Net:
         net = session(weights.path())
@@ -98,7 +98,7 @@ def nets_on_cpu() -> list[Net]:
 
 
 def nets_in_torch(files: Sequence[Path], device: str) -> list[Net]:
-    """The three in torch, on a device, from facenet-pytorch's files; raises WeightsError."""
+    """The three networks in torch, on a device, from facenet-pytorch's files; raises WeightsError."""
     import torch
 
     def opened(plan: Plan, file: Path) -> Net:
@@ -115,19 +115,19 @@ def nets_in_torch(files: Sequence[Path], device: str) -> list[Net]:
 
 
 def in_parts(net: Net, pixels: Floats, most: int) -> Sequence[Floats]:
-    """What a net says of at most so many pictures at a time, put together."""
+    """Run a network on batches of at most ``most`` images, and concatenate the outputs."""
     parts = [net(pixels[first : first + most]) for first in range(0, max(len(pixels), 1), most)]
     return parts[0] if len(parts) == 1 else [np.concatenate(said) for said in zip(*parts, strict=True)]
 
 
 class CascadeNet:
-    """One of the three, on float32 (n, 3, h, w) in [-1, 1]: what ``Net`` says."""
+    """One of the three networks, on float32 (n, 3, h, w) in [-1, 1]; outputs as ``Net``."""
 
     def __init__(self, plan: Plan, weights: Mapping[str, Tensor], device: Any) -> None:
         import torch
 
         self._plan = plan
-        # Channels last: pools four times as fast.
+        # Channels last: pooling is four times as fast.
         layout = {4: torch.channels_last}
         self._weights = {
             name: value.to(device).contiguous(memory_format=layout.get(value.ndim, torch.contiguous_format))
@@ -136,14 +136,14 @@ class CascadeNet:
 
     @classmethod
     def read(cls, plan: Plan, path: Path, device: Any) -> CascadeNet:
-        """The net in a file of facenet-pytorch; raises WeightsError for another."""
+        """Read a network from a file of facenet-pytorch; raises WeightsError for any other file."""
         weights = load_tensors(path)
         if odd := sorted(plan.names ^ set(weights)):
             raise WeightsError(f"{path}: missing or not expected: {', '.join(odd[:3])}; reinstall facenet-pytorch")
         return cls(plan, weights, device)
 
     def __call__(self, pixels: Tensor) -> Sequence[Tensor]:
-        """The answers."""
+        """The outputs."""
         from torch.nn import functional
 
         plan, weights, x = self._plan, self._weights, pixels
@@ -165,9 +165,9 @@ class CascadeNet:
 
 
 def suppressed(boxes: Floats, score: Floats, overlap: float) -> NDArray[np.int64]:
-    """Which boxes (n, 4) stay, best first, when each, the best first, removes those that overlap it more than so.
+    """Non-maximum suppression of boxes (n, 4): indices of the kept boxes, best first.
 
-    overlap: intersection over union. What ``torchvision.ops.nms`` keeps.
+    overlap: largest intersection over union of two kept boxes. Equals ``torchvision.ops.nms``.
     """
     left, kept = np.argsort(-score, kind="stable"), [np.zeros(0, np.int64)]
     while len(left):
@@ -183,7 +183,7 @@ def suppressed(boxes: Floats, score: Floats, overlap: float) -> NDArray[np.int64
 
 
 def _apart(boxes: Floats, others: Floats, overlap: float) -> NDArray[np.bool_]:
-    """Whether each of (n, 4) overlaps each of (m, 4) no more than so: (n, m)."""
+    """Whether each box of (n, 4) overlaps each of (m, 4) by at most ``overlap``: (n, m)."""
     areas = [(x[:, 2:] - x[:, :2]).prod(1) for x in (boxes, others)]
     wide, tall = (
         np.minimum(boxes[:, None, i + 2], others[None, :, i + 2]) - np.maximum(boxes[:, None, i], others[None, :, i])

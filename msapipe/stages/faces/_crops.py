@@ -1,4 +1,4 @@
-"""Cuts the loose square round a face out of a picture."""
+"""Crops the loose square around a face from a frame."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from numpy.typing import NDArray
 
 from msapipe.stages.faces._smaller import resized
 
-LOOSE = 1.4  # side of the square in sides of the face's box
-LARGEST = 192  # pixels of the stored picture
+LOOSE = 1.4  # side of the square over the side of the face's box
+LARGEST = 192  # pixels, largest side of the stored crop
 SMALLEST = 16
 QUALITY = 95  # of the JPEG
 
 
 def loose_square(box: NDArray[np.float32]) -> tuple[int, int, int]:
-    """x, y, side of the square round a box, in whole pixels, so that the cut is exact."""
+    """x, y, side of the square around a box, in whole pixels, so that the crop needs no interpolation."""
     side = max(SMALLEST, round(float((box[2:] - box[:2]).max()) * LOOSE))
     x, y = (box[:2] + box[2:]) / 2 - side / 2
     return round(float(x)), round(float(y)), side
 
 
 def cut_out(cv2: Any, picture: NDArray[np.uint8], square: tuple[int, int, int]) -> bytes:
-    """The square of uint8 (H, W, 3) RGB as a JPEG, never enlarged; black where it leaves the picture."""
+    """Crop the square from uint8 (H, W, 3) RGB as JPEG, never enlarged; black outside the frame."""
     x, y, side = square
     crop = picture[max(y, 0) : max(y + side, 0), max(x, 0) : max(x + side, 0)]
     if crop.shape[:2] != (side, side):

@@ -1,4 +1,4 @@
-"""The three nets of MTCNN on one picture: find every face, or follow one from the picture before."""
+"""The three networks of MTCNN on one frame: find every face, or follow faces from the previous frame."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
-# Where a face is looked for from one picture to the next, as (shift right, shift down, size) in sides of its square.
-# O-Net's own answers lie 2 % higher and are 4 % larger than what R-Net shows it; the looks undo that. Measured against
-# the median of facenet-pytorch on eight shifted pictures, one run of it has an error of 1.29 % of the distance between
-# the eyes (mean of six clips), three looks have 1.44, five 1.17 and seven 1.10.
+# Crops at which O-Net follows a face from one frame to the next, as (shift right, shift down, size) in sides of its
+# square. O-Net's boxes lie 2 % higher and are 4 % larger than R-Net's, which the shifts undo. Measured against the
+# median of facenet-pytorch on eight shifted frames, the error of a single facenet-pytorch run is 1.29 % of the eye
+# distance (mean of six clips); that of three crops is 1.44 %, five 1.17 %, seven 1.10 %.
 JITTER = (
     (0.0, 0.02, 0.965),
     (0.05, 0.02, 1.0),
@@ -32,36 +32,36 @@ JITTER = (
     (0.0, -0.03, 1.0),
 )
 
-# P-Net and R-Net look for places only: they get a picture halved until the smallest face is 24 to 48 pixels wide.
-# O-Net, which measures, always gets the full picture.
+# P-Net and R-Net only locate faces: their frame is halved until the smallest face is 24 to 48 pixels wide. O-Net, which
+# measures, always gets the full frame.
 ROUGH = 24.0
 
-# A face this much larger than the picture's shorter side cannot be followed.
+# A face this much larger than the frame's shorter side cannot be followed.
 LARGEST = 2.0
 
-# How far from its middle a lost face is looked for, in sides, and the smallest that it may have become.
+# Search range around a lost face, in sides of its box, and the largest factor by which it may have shrunk.
 NEAR, ALIKE = 1.75, 1.4
 
-# Faces smaller than this have no features worth reading; it is also what exact uses, as facenet-pytorch does.
+# Smaller faces carry no useful features; also the minimum in ``exact`` mode, as in facenet-pytorch.
 LEAST = 20.0
 
-# From the pixels that a crop covers to the box that facenet-pytorch would have cut it for: it drops fractions of pixels
-# but computes with them, half a pixel on average, and has a box begin one pixel late.
+# Offset from the pixels that a crop covers to the corresponding box of facenet-pytorch, which truncates fractions (half
+# a pixel on average) only for cropping, and starts boxes one pixel late.
 HALF = np.array([1.5, 1.5, 0.5, 0.5])
 
-# A place that shares more than this part of itself with a face that is known holds no other face.
+# A candidate that shares more than this part of itself with a known face is that face.
 SAME = 0.7
 
 
 class Found(NamedTuple):
-    """Faces of one picture: boxes (n, 4) x1 y1 x2 y2, landmarks (n, 5, 2), score (n,); float32, pixels."""
+    """Faces of one frame: boxes (n, 4) x1 y1 x2 y2, landmarks (n, 5, 2), score (n,); float32, pixels."""
 
     boxes: Floats
     landmarks: Floats
     score: Floats
 
     def take(self, which: NDArray[Any]) -> Found:
-        """Some of the faces, by index or mask."""
+        """Select faces by index or mask."""
         return Found(self.boxes[which], self.landmarks[which], self.score[which])
 
     @classmethod
@@ -71,10 +71,10 @@ class Found(NamedTuple):
 
 
 class Detector:
-    """MTCNN on one picture at a time, so that no result depends on what else is in a batch.
+    """MTCNN on one frame at a time, so that results do not depend on other frames in a batch.
 
-    thresholds: of P-Net, R-Net and O-Net.   factor: from one level of the pyramid to the next.
-    exact: average pixels as facenet-pytorch does, always from the full picture; else with OpenCV, from a reduced one.
+    thresholds: of P-Net, R-Net and O-Net.   factor: ratio between levels of the image pyramid.
+    exact: downscale as facenet-pytorch does, always from the full frame; else with OpenCV, from a reduced frame.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Detector:
 
     @contextmanager
     def one_thread(self) -> Iterator[None]:
-        """Let torch compute in one thread: more would change the last bits, and gain nothing on nets this small."""
+        """Limit torch to one thread: more threads change the last bits and do not speed up networks this small."""
         if not self._in_torch:
             yield
             return
@@ -107,7 +107,7 @@ class Detector:
             torch.set_num_threads(before)
 
     def find(self, picture: Bytes, smallest: float, known: Floats | None = None) -> Found:
-        """Every face of uint8 (H, W, 3) RGB whose side is at least ``smallest`` pixels, save those known (n, 4)."""
+        """Every face of uint8 (H, W, 3) RGB whose side is at least ``smallest`` pixels, except known ones (n, 4)."""
         known = known if known is not None else Found.nothing().boxes
         boxes = self._rough(picture, smallest, known)
         cells, there = clipped(boxes, picture)
@@ -118,7 +118,7 @@ class Detector:
         return found.take(distinct(found.boxes, found.score, 0.7))
 
     def find_near(self, picture: Bytes, lost: Floats, known: Floats) -> Found:
-        """Faces not far from where they were lost (n, 4), about as large as they were, save those known (m, 4)."""
+        """Faces near the places where they were lost (n, 4), of similar size, except known ones (m, 4)."""
         found = [Found.nothing()]
         for box, side in zip(lost, sides(lost), strict=True):
             middle = (box[:2] + box[2:]) / 2
@@ -132,7 +132,7 @@ class Detector:
         return every.take(distinct(every.boxes, every.score, 0.7))
 
     def _rough(self, picture: Bytes, smallest: float, known: Floats) -> Floats:
-        """Squares (n, 4) that P-Net and R-Net take for faces."""
+        """Candidate squares (n, 4) from P-Net and R-Net."""
         if not self._exact and smallest >= 2 * ROUGH and min(picture.shape[:2]) >= 2:
             return self._rough(self._halved(picture), smallest / 2, known * np.float32(0.5)) * np.float32(2)
         boxes = square(self._propose(picture, smallest, known))
@@ -142,17 +142,17 @@ class Detector:
         shift, chance = self._nets[1](self._crops(picture, cells[there], 24))
         good = chance > self._thresholds[1]
         boxes, shift, score = boxes[there][good], shift[good], chance[good]
-        # Each one left is a crop for O-Net, and two that overlap by half are one face.
+        # Each remaining candidate costs an O-Net crop; two that overlap by half are one face.
         keep = suppressed(boxes, score, 0.7 if self._exact else 0.5)
         return square(corrected(boxes[keep], shift[keep]))
 
     def follow(self, picture: Bytes, boxes: Floats) -> Found:
-        """The faces that lay in ``boxes`` (n, 4) a moment ago, same order; a lost one has a low score."""
+        """The faces that were at ``boxes`` (n, 4) in the last frame, in the same order; a lost face has a low score."""
         out = Found(boxes.copy(), np.zeros((len(boxes), 5, 2), np.float32), np.zeros(len(boxes), np.float32))
         looks = jittered(boxes)
         cells, there = clipped(looks.reshape(-1, 4), picture)
         cells, there = cells.reshape(looks.shape), there.reshape(looks.shape[:2])
-        # Else it left the picture, or the box ran away.
+        # Otherwise the face left the frame, or its box diverged.
         good = there.all(1) & (sides(boxes) <= LARGEST * min(picture.shape[:2]))
         if not good.any():
             return out
@@ -166,7 +166,7 @@ class Detector:
         return out
 
     def _propose(self, picture: Bytes, smallest: float, known: Floats) -> Floats:
-        """P-Net on every level of the pyramid: boxes (n, 4) that may hold a face."""
+        """P-Net on every level of the image pyramid: candidate boxes (n, 4)."""
         height, width = picture.shape[:2]
         source, levels = picture, []
         for scale in pyramid(min(height, width), smallest, self._factor):
@@ -181,9 +181,9 @@ class Detector:
         return np.asarray(found[:, :4] + found[:, 5:] * sides, np.float32)
 
     def _candidates(self, shift: Floats, chance: Floats, scale: float, known: Floats) -> Floats:
-        """Cells of one level that may be a face: float32 (n, 9) box in picture pixels, chance, shift of its sides."""
+        """Candidate cells of one level: float32 (n, 9) box in frame pixels, face probability, shift of its sides."""
         y, x = np.nonzero(chance >= self._thresholds[0])
-        corner = np.stack([x, y], 1).astype(np.float32) * 2  # P-Net looks at 12 x 12 pixels, every second one
+        corner = np.stack([x, y], 1).astype(np.float32) * 2  # P-Net's receptive field is 12 x 12 pixels, its stride 2
         near, far = np.floor((corner + 1) / np.float32(scale)), np.floor((corner + 12) / np.float32(scale))
         rows = np.concatenate([near, far, chance[y, x, None], shift[:, y, x].T], 1).astype(np.float32)
         if len(known):
@@ -191,14 +191,14 @@ class Detector:
         return rows[suppressed(rows[:, :4], rows[:, 4], 0.5)]
 
     def _read(self, boxes: Floats, crops: Floats) -> Found:
-        """What O-Net says of square boxes (n, 4) and their crops."""
+        """O-Net's output for square boxes (n, 4) and their crops."""
         shift, points, chance = self._nets[2](crops)
         sides = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None]
         landmarks = points.reshape(-1, 2, 5).transpose(0, 2, 1) * sides + boxes[:, None, :2] - 1
         return Found(corrected(boxes, shift), np.asarray(landmarks, np.float32), chance)
 
     def _crops(self, picture: Bytes, cells: NDArray[np.int64], size: int) -> Floats:
-        """What cells (n, 4) of the picture show: float32 (n, size, size, 3)."""
+        """Crops of cells (n, 4) of the frame: float32 (n, size, size, 3)."""
         crops = np.empty((len(cells), size, size, 3), np.float32)
         for crop, (x1, y1, x2, y2) in zip(crops, cells.tolist(), strict=True):
             crop[...] = self._resize(picture[y1:y2, x1:x2], size, size)
@@ -210,7 +210,7 @@ class Detector:
 
 
 def _torch_area(pixels: Bytes, height: int, width: int) -> Floats:
-    """The mean of the pixels that each new one covers, as facenet-pytorch takes it."""
+    """Mean of the pixels that each new pixel covers, as in facenet-pytorch."""
     import torch
 
     tensor = torch.from_numpy(pixels).permute(2, 0, 1).float()
@@ -219,7 +219,7 @@ def _torch_area(pixels: Bytes, height: int, width: int) -> Floats:
 
 
 def opencv() -> Any:
-    """cv2; raises MissingLibrary."""
+    """The module cv2; raises MissingLibrary."""
     try:
         import cv2
     except ImportError as error:
@@ -241,7 +241,7 @@ def pyramid(shorter: int, smallest: float, factor: float) -> Iterator[float]:
 
 
 def clipped(boxes: Floats, picture: Bytes) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The pixels x1 y1 x2 y2 (n, 4) of a picture that boxes (n, 4) cover, and which of them cover any."""
+    """The pixels x1 y1 x2 y2 (n, 4) of an image that boxes (n, 4) cover, and which boxes cover any."""
     limit = np.array(picture.shape[1::-1])
     whole = np.trunc(boxes).astype(np.int64)
     near, far = np.maximum(whole[:, :2], 1) - 1, np.minimum(whole[:, 2:], limit)
@@ -249,7 +249,7 @@ def clipped(boxes: Floats, picture: Bytes) -> tuple[NDArray[np.int64], NDArray[n
 
 
 def jittered(boxes: Floats) -> Floats:
-    """Squares (n, 3, 4) that look at each of boxes (n, 4), in whole pixels: cutting them out moves nothing."""
+    """Jittered squares (n, 3, 4) around boxes (n, 4), in whole pixels, so that cropping shifts nothing."""
     middle, side = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2, sides(boxes)[:, None, None]
     moves = np.array(JITTER, np.float32)
     size = np.maximum(np.round(moves[None, :, 2:] * side), 1)
@@ -263,7 +263,7 @@ def sides(boxes: Floats) -> Floats:
 
 
 def shared(boxes: Floats, others: Floats) -> Floats:
-    """The part of the smaller one that every box of (n, 4) shares with every one of (m, 4): float32 (n, m)."""
+    """Intersection over the smaller area, for every box of (n, 4) with every box of (m, 4): float32 (n, m)."""
     common = np.minimum(boxes[:, None, 2:], others[None, :, 2:]) - np.maximum(boxes[:, None, :2], others[None, :, :2])
     areas = [(x[:, 2:] - x[:, :2]).prod(1) for x in (boxes, others)]
     smaller = np.maximum(np.minimum(areas[0][:, None], areas[1][None]), 1e-6)
@@ -271,7 +271,7 @@ def shared(boxes: Floats, others: Floats) -> Floats:
 
 
 def square(boxes: Floats) -> Floats:
-    """Each box (n, 4) widened to a square about its middle."""
+    """Each box (n, 4) widened to a square around its centre."""
     sides = boxes[:, 2:] - boxes[:, :2]
     side = sides.max(1, keepdims=True, initial=0)
     near = boxes[:, :2] + sides * np.float32(0.5) - side * np.float32(0.5)
@@ -279,12 +279,12 @@ def square(boxes: Floats) -> Floats:
 
 
 def corrected(boxes: Floats, shift: Floats) -> Floats:
-    """Boxes (n, 4) with each side moved by a share (n, 4) of the box."""
+    """Boxes (n, 4) with each side moved by a fraction (n, 4) of the box size."""
     return np.asarray(boxes + shift * np.tile(boxes[:, 2:] - boxes[:, :2] + 1, 2), np.float32)
 
 
 def distinct(boxes: Floats, score: Floats, share: float) -> NDArray[np.int64]:
-    """Which boxes stay when each, the best first, removes those that share more than this part of the smaller one."""
+    """Suppress boxes, best first, by intersection over the smaller area above ``share``; indices of the kept ones."""
     area = (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
     left, kept = np.argsort(score)[::-1], []
     while len(left):

@@ -1,4 +1,4 @@
-"""Which face in this picture is which face of the pictures before."""
+"""Tracks faces: match the faces of a frame to those of earlier frames."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-# Two pictures whose 16 x 9 grey thumbnails correlate less than this have a cut between them. Measured: cuts -0.02 to
-# 0.57, the same shot at ten pictures a second at least 0.9, at two a second 0.75 (a crowd that walks by).
+# Two frames whose 16 x 9 grey thumbnails correlate less than this have a cut between them. Measured: cuts -0.02 to
+# 0.57, the same shot at ten frames per second at least 0.9, at two per second 0.75 (a crowd walking by).
 SAME_SHOT = 0.5
 
-# Landmarks of one face lie within this share of its side from one sampled picture to the next, when its boxes overlap.
+# Landmarks of one face move at most this share of its side between sampled frames if its boxes overlap.
 REACH = 0.6
 
-# Who walks past close by leaves his box within a tenth of a second. A face without a past is still the face that is
-# missed since the picture before, when it lies within so many sides and its size differs by no more than this factor.
+# People who walk past close by leave their box within a tenth of a second. A new face continues a track missed since
+# the previous frame if it is within this many sides, and sizes differ by at most this factor.
 LEAP, ALIKE = 1.25, 1.3
 
 
 @dataclass
 class _Track:
-    """A person whom we hope to see again, as last seen."""
+    """A person who may reappear, as last seen."""
 
     person: int
     box: Floats
@@ -33,10 +33,10 @@ class _Track:
 
 
 class Tracker:
-    """Gives faces the number of a person, picture by picture, in order of time.
+    """Assigns person numbers to faces, frame by frame, in order of time.
 
-    overlap: least intersection over union of a person's boxes in two pictures.   bridge: seconds out of sight after
-    which a face is a new person.
+    overlap: least intersection over union of a person's boxes in two frames.   bridge: seconds out of sight after which
+    a face is a new person.
     """
 
     def __init__(self, overlap: float, bridge: float) -> None:
@@ -46,25 +46,25 @@ class Tracker:
         self._now = -np.inf
 
     def begin(self, time: float, cut: bool) -> None:
-        """A new picture; after a cut nobody is expected to be where he was."""
+        """Start a new frame; after a cut, no person is expected to be in the same place."""
         self._before, self._now = self._now, time
-        last, bridge = self._before, self._bridge + 1e-6  # at one picture a second the one before is never too old
+        last, bridge = self._before, self._bridge + 1e-6  # at one frame per second, the previous frame is never too old
         self._open = [t for t in self._open if not cut and (t.seen == last or time - t.seen <= bridge)]
 
     @property
     def expected(self) -> Floats:
-        """Where the persons of the picture before last were: float32 (n, 4)."""
+        """Boxes of the persons of the previous frame: float32 (n, 4)."""
         boxes = [track.box for track in self._open if track.seen == self._before]
         return np.array(boxes, np.float32).reshape(-1, 4)
 
     def moved(self, boxes: Floats, landmarks: Floats, found: NDArray[np.bool_]) -> None:
-        """The persons of ``expected`` who were found were found here."""
+        """Update the persons of ``expected`` that were found."""
         tracks = [track for track in self._open if track.seen == self._before]
         for index in np.flatnonzero(found):
             tracks[index].box, tracks[index].landmarks = boxes[index], landmarks[index]
 
     def name(self, boxes: Floats, landmarks: Floats) -> NDArray[np.int64]:
-        """The person of each face of this picture: int64 (n,)."""
+        """The person of each face of this frame: int64 (n,)."""
         people = np.full(len(boxes), -1, np.int64)
         way = self._ways(boxes, landmarks)
         free = set(range(len(self._open)))
@@ -83,7 +83,7 @@ class Tracker:
         return people
 
     def _ways(self, boxes: Floats, landmarks: Floats) -> Floats:
-        """How far each face (n) is from each open track (m), in sides of the face; infinity where it cannot be it."""
+        """Distance of each face (n) from each open track (m), in sides of the face; infinity if they cannot match."""
         before = np.array([track.box for track in self._open], np.float32).reshape(-1, 4)
         points = np.array([track.landmarks for track in self._open], np.float32).reshape(-1, 5, 2)
         side = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(1, initial=0), 1)[:, None]
@@ -100,22 +100,22 @@ class Tracker:
 
 
 class CutFinder:
-    """Finds cuts by comparing a thumbnail of each picture with that of the one before."""
+    """Finds cuts by comparing each frame's thumbnail with the previous one."""
 
     def __init__(self, cv2: Any) -> None:
         self._cv2 = cv2
         self._before: Floats | None = None
 
     def cut(self, picture: NDArray[np.uint8]) -> bool:
-        """Whether a new shot begins with this picture; False for the first one."""
-        step = max(1, min(picture.shape[:2]) // 72)  # every pixel of a large picture would take milliseconds
+        """Whether a new shot begins with this frame; False for the first one."""
+        step = max(1, min(picture.shape[:2]) // 72)  # using every pixel of a large frame would take milliseconds
         green = np.ascontiguousarray(picture[::step, ::step, 1])
         small = self._cv2.resize(green, (16, 9), interpolation=self._cv2.INTER_AREA).astype(np.float32)
         now, before = small - small.mean(), self._before
         self._before = now
         if before is None:
             return False
-        noise = 4.0 * now.size  # so that two flat pictures are alike
+        noise = 4.0 * now.size  # so that two uniform frames are alike
         alike = ((now * before).sum() + noise) / np.sqrt(((now**2).sum() + noise) * ((before**2).sum() + noise))
         return bool(alike < SAME_SHOT)
 

@@ -1,4 +1,4 @@
-"""Which way up a film is that says nothing of it: the turn in which its faces are surest."""
+"""Finds the orientation of a video that does not declare it: the rotation with the highest face scores."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 
-# So many pictures are looked at in all four turns, spread over the film.
+# Frames examined at all four rotations, spread over the video.
 LOOKS = 6
-# Upright faces have scores of 0.99 and more in nearly all pictures of a film; of faces on their side O-Net still takes
-# two of three for faces, with 0.8 to 0.98. Set by looking at three films, one of them turned.
+# Upright faces score 0.99 and more in nearly all frames of a video; O-Net still accepts two of three sideways faces,
+# with 0.8 to 0.98. Chosen on three videos, one of them rotated.
 DOUBTFUL, SURE = 0.97, 0.95
-# A turn must be better by so much.
+# Minimum improvement of the score by a rotation.
 BETTER = 0.04
 
 
 class Spread:
-    """At most ``LOOKS`` pictures of a film of any length, at equal distances."""
+    """At most ``LOOKS`` frames of a video of any length, evenly spaced."""
 
     def __init__(self) -> None:
         self._kept: list[Picture] = []
         self._every, self._count = 1, 0
 
     def add(self, picture: Picture) -> None:
-        """The next picture."""
+        """Add the next frame."""
         if self._count % self._every == 0:
             if len(self._kept) == 2 * LOOKS:
                 self._kept, self._every = self._kept[::2], 2 * self._every
@@ -36,15 +36,15 @@ class Spread:
 
     @property
     def pictures(self) -> list[Picture]:
-        """Those that were kept."""
+        """The kept frames."""
         step = max(1, -(-len(self._kept) // LOOKS))
         return self._kept[::step]
 
 
 def quarter_turns(pictures: Sequence[Picture], surest: Callable[[Picture], float]) -> int:
-    """How many quarter turns counterclockwise bring the pictures upright; 0 where no other is clearly better.
+    """Quarter turns counterclockwise that bring the frames upright; 0 if no other rotation is clearly better.
 
-    surest: the score of the surest face of a picture, 0 for none.
+    surest: the score of the most certain face of a frame, 0 without a face.
     """
     scores = np.array([[surest(turned(picture, quarters)) for quarters in range(4)] for picture in pictures])
     seen = scores.reshape(-1, 4)
@@ -57,5 +57,5 @@ def quarter_turns(pictures: Sequence[Picture], surest: Callable[[Picture], float
 
 
 def turned(picture: Picture, quarters: int) -> Picture:
-    """A picture turned counterclockwise."""
+    """The frame rotated counterclockwise."""
     return np.ascontiguousarray(np.rot90(picture, quarters)) if quarters else picture

@@ -1,4 +1,4 @@
-"""Finds faces and five landmarks with MTCNN, and follows each person from picture to picture."""
+"""Finds faces and five landmarks with MTCNN, and follows each person from frame to frame."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from msapipe.stages.faces._upright import DOUBTFUL, Spread, quarter_turns
 from msapipe.types import EncodedImages, FaceTracks, Frames
 from msapipe.weights import InPackage, Weights
 
-# A person seen this rarely, and never surely, is taken for a mistake of the detector.
+# A person seen in fewer frames, and never with this score, is a false detection.
 RARE, SURE = 5, 0.99
 
-# Where more than so many are, others come: searches follow each other in this part of the usual time.
+# With more faces than this, new ones are likely: searches then come at this fraction of the usual interval.
 CROWD, SOONER = 2, 0.6
 
-# Beside a face that is followed, one that is smaller than this share of it is looked for only every ``DEEP`` seconds.
+# Faces smaller than this share of the smallest followed face are searched only every ``DEEP`` seconds.
 MINOR, DEEP = 0.33, 2.0
 
 
@@ -43,7 +43,7 @@ def _net(letter: str, size: int, sha256: str) -> InPackage:
 
 @dataclass
 class _Row:
-    """One face of one sampled picture."""
+    """One face of one sampled frame."""
 
     row: int
     person: int
@@ -55,22 +55,22 @@ class _Row:
 
 
 class _Clock:
-    """When all of a picture is to be searched.   every: seconds from one search to the next."""
+    """Schedules full searches.   every: seconds between searches."""
 
     def __init__(self, every: float) -> None:
         self._every, self._crowd = every, False
         self._searched = self._searched_deep = -np.inf
 
     def due(self, time: float) -> bool:
-        """Whether it is time for a search."""
+        """Whether a search is due."""
         return bool(time - self._searched >= self._every * (SOONER if self._crowd else 1) - 1e-6)
 
     def deep(self, time: float) -> bool:
-        """Whether a search is to find small faces beside large ones, too."""
+        """Whether a search should include small faces beside large ones."""
         return bool(time - self._searched_deep >= DEEP - 1e-6)
 
     def looked(self, time: float, full: bool, faces: int) -> None:
-        """A picture has been looked at; full: all of it."""
+        """Record that a frame was processed; full: all of it was searched."""
         self._crowd = faces > CROWD
         if full:
             self._searched_deep = time if self.deep(time) else self._searched_deep
@@ -79,30 +79,30 @@ class _Clock:
 
 @dataclass
 class MTCNN(Stage):
-    """Every face of every sampled picture, as FaceTracks: M boxes (M, 4), landmarks (M, 5, 2), score (M,), crops.
+    """Every face of every sampled frame, as FaceTracks: M boxes (M, 4), landmarks (M, 5, 2), score (M,), crops.
 
-    Boxes and landmarks are in pixels of the picture, score is the face probability of O-Net in [0, 1].
+    Boxes and landmarks are in pixels of the frame; score is the face probability of O-Net in [0, 1].
 
-    The three nets search key pictures: the first, one every ``key_every`` seconds, after a cut, and for ``bridge``
-    seconds after the last face was lost. Between them O-Net looks five times, slightly shifted, at where each was, and
-    the mean counts: faster than the full search, and the landmarks jitter less. A face lost while others stay is
-    looked for near by. With more than two faces ``key_every`` counts as 0.6 of itself; beside faces that are followed,
-    one a third as large as the smallest of them is found within two seconds. Persons are told apart by where they
-    are, not by how they look.
+    The three networks search key frames: the first, one every ``key_every`` seconds, after a cut, and for ``bridge``
+    seconds after the last face was lost. Between them, O-Net runs on five slightly shifted crops at each face's last
+    position, and the outputs are averaged: faster than the full search, and the landmarks jitter less. A face lost
+    while others remain is searched nearby. With more than two faces, ``key_every`` is multiplied by 0.6; a face a third
+    as large as the smallest followed face is found within two seconds. Persons are matched by position, not by
+    appearance.
 
-    Where faces are few or unsure, some pictures are searched at all four quarter turns; when another is clearly better
-    (a film on its side that does not say so) all pictures are turned, and boxes are pixels of the turned ones.
+    If faces are few or uncertain, some frames are searched at all four rotations; if another rotation is clearly better
+    (the video is sideways but does not declare it), all frames are rotated, and boxes are pixels of the rotated frames.
 
-    min_score: a person is kept who reaches this score at least once; weaker views of that person are kept too.
-        A person seen in fewer than 5 pictures must reach 0.99.
-    min_face: smallest face, as a share of the picture's shorter side; never below 20 pixels.
+    min_score: a person is kept who reaches this score at least once, with all weaker detections.
+        A person seen in fewer than 5 frames must reach 0.99.
+    min_face: smallest face, as a share of the frame's shorter side; never below 20 pixels.
     thresholds: least face probability in P-Net, R-Net and O-Net.
-    scale_factor: from one level of the search pyramid to the next.
-    min_overlap: least intersection over union of a person's boxes in two successive pictures.
+    scale_factor: ratio between levels of the image pyramid.
+    min_overlap: least intersection over union of a person's boxes in two successive frames.
     bridge: seconds out of sight after which a face is a new person; a cut always makes new persons.
     key_every: seconds between full searches.
-    exact: find in every picture what ``facenet_pytorch.MTCNN(keep_all=True, min_face_size=20)`` finds, box for box,
-        about ten times slower; min_face, key_every and min_score are then not used, and nobody is taken for a mistake.
+    exact: find in every frame exactly the boxes of ``facenet_pytorch.MTCNN(keep_all=True, min_face_size=20)``, about
+        ten times slower; min_face, key_every and min_score are then unused, and no detection is discarded.
 
     Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks" (2016).
     """
@@ -139,13 +139,13 @@ class MTCNN(Stage):
                 raise ConfigError(f"mtcnn: {name} must be seconds, 0 or more, got {value}")
 
     def load(self, device: str) -> None:
-        """Read the three nets: for a CPU without torch; ``exact``, or for a GPU, with it."""
+        """Read the three networks: without torch for a CPU; with torch if ``exact`` or for a GPU."""
         self._cv2 = opencv()
         pnet, rnet, onet = (w.path() for w in self.weights)
         self._detector = Detector((pnet, rnet, onet), device, self.thresholds, self.scale_factor, self.exact)
 
     def run(self, frames: Frames) -> FaceTracks:
-        """Find and follow all faces, one picture at a time; a film on its side is turned, and ``frames`` notes it."""
+        """Find and follow all faces, one frame at a time; sideways videos are rotated, with a note in ``frames``."""
         spread = Spread()
         with self._detector.one_thread():
             tracks = self._run(frames, spread)
@@ -191,7 +191,7 @@ class MTCNN(Stage):
         return _tracks(self._believed(rows), times, size)
 
     def _look(self, picture: NDArray[np.uint8], tracker: Tracker, due: bool, deep: bool) -> tuple[Found, bool]:
-        """The faces of a picture, and whether all of it was searched; deep: for small ones, too."""
+        """The faces of a frame, and whether all of it was searched; deep: include small faces."""
         smallest = LEAST if self.exact else max(LEAST, self.min_face * min(picture.shape[:2]))
         if self.exact:
             return self._detector.find(picture, smallest), True
@@ -210,14 +210,14 @@ class MTCNN(Stage):
             found = self._detector.find(picture, smallest, sure.boxes)
         else:
             found = self._detector.find_near(picture, expected[~there], sure.boxes)
-        # Looked at in the same way as between key pictures: else every key picture is a small jump.
+        # Refined as between key frames: otherwise landmarks would jump at every key frame.
         closer = self._detector.follow(picture, found.boxes)
         better = closer.score > self.thresholds[2]
         found = Found(*(np.where(_like(better, a), a, b) for a, b in zip(closer, found, strict=True)))
         return _together(found, sure if due else followed), due
 
     def _believed(self, rows: list[_Row]) -> list[_Row]:
-        """The rows of persons who are not mistakes, see ``min_score``."""
+        """The rows of persons who are not false detections, see ``min_score``."""
         if self.exact:
             return rows
         best: dict[int, float] = {}
@@ -233,25 +233,25 @@ class MTCNN(Stage):
 
 
 def _certainty(tracks: FaceTracks) -> float:
-    """Mean score of the surest face of each picture; one without a face counts as 0."""
+    """Mean score of the most certain face of each frame; 0 for a frame without a face."""
     best = np.zeros(len(tracks.times))
     np.maximum.at(best, tracks.row, tracks.score)
     return float(best.mean()) if len(best) else 1.0
 
 
 def _pictures(frames: Frames) -> Iterator[tuple[NDArray[np.uint8], float, float]]:
-    """One picture and its time after the other; no more than one is held."""
+    """Frames with their times, one at a time; only one is held in memory."""
     for batch in frames.batches(1):
         yield batch.pixels[0], float(batch.times[0, 0]), float(batch.times[0, 1])
 
 
 def _like(mask: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """A mask (n,) shaped so that it selects rows of values (n, ...)."""
+    """Reshape a mask (n,) to select rows of values (n, ...)."""
     return mask.reshape(-1, *[1] * (values.ndim - 1))
 
 
 def _together(found: Found, followed: Found) -> Found:
-    """Faces of a full search, and those followed faces that it missed."""
+    """Faces of a full search, plus the followed faces that it missed."""
     missed = overlaps(followed.boxes, found.boxes).max(1, initial=0) < 0.3
     rest = followed.take(missed)
     both = Found(*(np.concatenate(pair) for pair in zip(found, rest, strict=True)))
@@ -259,7 +259,7 @@ def _together(found: Found, followed: Found) -> Found:
 
 
 def _tracks(rows: list[_Row], times: list[tuple[float, float]], size: tuple[int, int]) -> FaceTracks:
-    """Persons numbered by first appearance, rows by picture and then person."""
+    """Number persons by first appearance; order rows by frame, then person."""
     number = {person: index for index, person in enumerate(dict.fromkeys(row.person for row in rows))}
     rows = sorted(rows, key=lambda row: (row.row, number[row.person]))
     return FaceTracks(

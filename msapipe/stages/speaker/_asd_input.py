@@ -1,4 +1,4 @@
-"""What networks that tell who speaks look at and listen to: grey mouths 25 times a second, a cepstrum 100 times."""
+"""Inputs of active speaker detection: grey face crops at 25 frames per second, and MFCCs at 100 rows per second."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from numpy.typing import NDArray
 
 from msapipe.types import FaceTracks
 
-FPS = 25  # pictures a second
-HEARD = 4  # rows of sound to each picture
-SIZE = 112  # pixels of the picture's side
-RATE = 16000  # Hz of the sound
+FPS = 25  # frames per second
+HEARD = 4  # audio rows per frame
+SIZE = 112  # pixels, side of a crop
+RATE = 16000  # Hz, sampling rate of the sound
 
-_GAP = 0.5  # seconds out of sight after which a person is looked at anew
-_MEDIAN = 13  # pictures over which place and size of a face are filtered
-_PADDING = 110  # the grey that lies beyond the frame
+_GAP = 0.5  # seconds out of sight that end a piece
+_MEDIAN = 13  # frames in the median filter of face position and size
+_PADDING = 110  # grey level outside the frame
 
 _WINDOW, _STEP, _FFT = 400, 160, 512  # samples: 25 ms, 10 ms
 _BANDS, _CEPSTRUM, _LIFTER = 26, 13, 22
-_ROWS = 4096  # rows of sound that are computed at once: bounds memory to some 20 MB
+_ROWS = 4096  # audio rows computed at once, to bound memory to about 20 MB
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One person for as long as he is in sight.
+    """A continuous appearance of one person.
 
-    found: int64 (n,), his rows in the FaceTracks.   first: when it begins, in 1/25 s from the start of the clip.
-    shown: int64 (T,), for each 1/25 s which of ``found`` comes nearest in time.
-    squares: float64 (T, 3) x, y, side in frame pixels of what is cut out.
+    found: int64 (n,), the person's rows in FaceTracks.   first: the start, in 1/25 s from the start of the clip.
+    shown: int64 (T,), for each 1/25 s the entry of ``found`` nearest in time.
+    squares: float64 (T, 3) x, y, side of the crop in frame pixels.
     """
 
     found: NDArray[np.int64]
@@ -46,7 +46,7 @@ class Piece:
 
 
 def pieces(faces: FaceTracks) -> Iterator[Piece]:
-    """Every track of the FaceTracks, in pieces where the person is out of sight for more than half a second."""
+    """The tracks in FaceTracks, split where a person is out of sight for more than half a second."""
     starts = faces.times[faces.row, 0]
     order = np.argsort(faces.track, kind="stable")
     new = (np.diff(faces.track[order]) != 0) | (np.diff(starts[order]) > _GAP + 1e-6)
@@ -62,19 +62,19 @@ def _piece(faces: FaceTracks, found: NDArray[np.int64], starts: Floats) -> Piece
     boxes = faces.boxes[found[shown]].astype(np.float64)
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True) / 2
     x, y, half = _filtered(np.hstack([centre, half])).T
-    # The middle half of a square from 1.4 half sides left to 1.4 right of the face and from 1.0 above to 1.8 below.
+    # The middle half of a square from 1.4 half sides left to 1.4 right of the face, and from 1.0 above to 1.8 below it.
     squares = np.stack([x - 0.7 * half, y - 0.3 * half, 1.4 * half], 1)
     return Piece(found, first, shown, squares)
 
 
 def _filtered(rows: Floats) -> Floats:
-    """The running median of each column; the first and last row stand for what lies beyond."""
+    """The running median of each column; the first and last row are repeated beyond the ends."""
     padded = np.pad(rows, ((_MEDIAN // 2, _MEDIAN // 2), (0, 0)), mode="edge")
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, _MEDIAN, axis=0), axis=-1))
 
 
 def pictures(faces: FaceTracks, piece: Piece, begin: int, end: int) -> NDArray[np.uint8]:
-    """Pictures ``begin`` to ``end`` of a piece, cut out of the stored crops: uint8 (end - begin, 112, 112) grey."""
+    """Frames ``begin`` to ``end`` of a piece, cropped from the stored crops: uint8 (end - begin, 112, 112) grey."""
     import cv2
 
     cut = np.empty((end - begin, SIZE, SIZE), np.uint8)
@@ -86,7 +86,7 @@ def pictures(faces: FaceTracks, piece: Piece, begin: int, end: int) -> NDArray[n
         x, y, side = faces.squares[face]
         scale = stored.shape[0] / max(float(side), 1.0)
         left, top, width = piece.squares[number]
-        step = width / SIZE * scale  # pixels of the stored crop to one of ours, both measured from middle to middle
+        step = width / SIZE * scale  # pixels of the stored crop per output pixel, measured between centres
         shift = [(start - corner) * scale + step / 2 - 0.5 for start, corner in ((left, x), (top, y))]
         way = np.array([[step, 0, shift[0]], [0, step, shift[1]]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -95,7 +95,7 @@ def pictures(faces: FaceTracks, piece: Piece, begin: int, end: int) -> NDArray[n
 
 
 def _stored(faces: FaceTracks, face: int) -> NDArray[np.uint8]:
-    """A stored crop in grey: uint8 (S, S); what lies beyond the frame is as grey as the networks are used to."""
+    """A stored crop in grey: uint8 (S, S); outside the frame it has the grey level that the networks expect."""
     import cv2
 
     grey = np.asarray(cv2.cvtColor(faces.crops.decode(face), cv2.COLOR_RGB2GRAY), np.uint8)
@@ -110,9 +110,8 @@ def _stored(faces: FaceTracks, face: int) -> NDArray[np.uint8]:
 def cepstrum(samples: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
     """MFCC of sound at 16000 Hz in [-1, 1]: float32 (rows, 13), row i begins at i / 100 s; silence after its end.
 
-    Davis and Mermelstein (1980) with the numbers of python_speech_features, which the networks were trained on:
-    samples in the range of 16 bits, pre-emphasis 0.97, no window function, 26 triangles, lifter 22; the first column
-    is the log of the energy.
+    Davis and Mermelstein (1980), equal to python_speech_features, on which the networks were trained: samples in 16-bit
+    range, pre-emphasis 0.97, no window function, 26 filters, lifter 22; the first column is the log energy.
     """
     whole = np.rint(np.clip(samples.astype(np.float64) * 32768, -32768, 32767))
     whole = np.concatenate([whole[:1], whole[1:] - 0.97 * whole[:-1]])
@@ -135,7 +134,7 @@ def _positive(power: Floats) -> Floats:
 
 @lru_cache(maxsize=1)
 def _triangles() -> Floats:
-    """Triangles as high as one, evenly spaced in mel from 0 Hz to half the rate, their corners on whole bins."""
+    """Triangular filters of height one, evenly spaced in mel from 0 Hz to half the rate, with corners on whole bins."""
     mel = np.linspace(0, 2595 * np.log10(1 + RATE / 2 / 700), _BANDS + 2)
     corners = np.floor((_FFT + 1) * 700 * (10 ** (mel / 2595) - 1) / RATE)
     bins = np.arange(_FFT // 2 + 1)[:, None]
@@ -146,7 +145,7 @@ def _triangles() -> Floats:
 
 @lru_cache(maxsize=1)
 def _cosines() -> Floats:
-    """The orthonormal DCT-II and the lifter: (26, 13)."""
+    """The orthonormal DCT-II with the lifter: (26, 13)."""
     order = np.arange(_CEPSTRUM)
     matrix = np.cos(np.pi / _BANDS * (np.arange(_BANDS)[:, None] + 0.5) * order) * np.sqrt(2 / _BANDS)
     matrix[:, 0] /= np.sqrt(2)

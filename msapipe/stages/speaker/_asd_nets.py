@@ -1,4 +1,4 @@
-"""Reads a network that tells who speaks, whichever of the two it is, and asks it window by window."""
+"""Reads an active speaker detection network of either kind, and runs it window by window."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Floats = NDArray[np.float32]
 
 
 class Network:
-    """LR-ASD or TalkNet, read from the file of weights that its authors publish; their names tell which it is.
+    """LR-ASD or TalkNet, read from its authors' weights file; the parameter names tell which one it is.
 
-    Raises WeightsError when the file is of neither, lacks a number, or holds one too many.
+    Raises WeightsError if the file is of neither, or has missing or unexpected parameters.
     """
 
     def __init__(self, file: Path, device: str) -> None:
@@ -46,10 +46,10 @@ class Network:
         self._net.eval().requires_grad_(False).to(self._device)
 
     def scores(self, sound: Floats, pictures: NDArray[np.uint8], windows: Sequence[int]) -> Floats:
-        """How much each picture looks as if its face speaks: float32 (T,), the logit averaged over passes.
+        """How likely each frame's face is speaking: float32 (T,), the logit averaged over passes.
 
-        sound: (4T, 13).   pictures: (T, 112, 112) grey.   windows: seconds; for each of them the network goes over all
-        in parts of about that length, none much shorter than the others.
+        sound: (4T, 13).   pictures: (T, 112, 112) grey.   windows: seconds; for each one, the network runs over the
+        whole input in parts of about that length, none much shorter than the others.
         """
         total = np.zeros(len(pictures), np.float64)
         for seconds in windows:
@@ -66,12 +66,12 @@ class Network:
 
 
 def parts(length: int, count: int) -> Iterator[tuple[int, int]]:
-    """Begin and end of ``count`` parts, at least one, that are equally long but for one picture."""
+    """Start and end of ``count`` parts, at least one, whose lengths differ by at most one frame."""
     return pairwise(length * i // max(count, 1) for i in range(max(count, 1) + 1))
 
 
 def _state(file: Path) -> dict[str, Any]:
-    """Names and tensors of a file that torch wrote; some put ``module.`` before every name."""
+    """Parameters of a file written by torch; some files prefix every name with ``module.``."""
     import torch
 
     try:

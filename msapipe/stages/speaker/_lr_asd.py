@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# A name that only this network's weights have.
+# A parameter name that only this network has.
 MARK = "model.detector.gru_forward.weight_ih_l0"
 
-_EPS = 0.001  # of every normalisation
+_EPS = 0.001  # of every batch normalisation
 
 
 def network() -> nn.Module:
-    """All layers, to be filled by ``load_state_dict``; 0.84 million parameters."""
+    """All layers, for ``load_state_dict``; 0.84 million parameters."""
     from torch import nn
 
     model = {
@@ -38,7 +38,7 @@ def network() -> nn.Module:
 
 
 def logits(net: Any, sound: Tensor, pictures: Tensor) -> Tensor:
-    """How much each picture looks as if its face speaks: float32 (T,), above 0 if it does.
+    """How likely each frame's face is speaking: float32 (T,), above 0 if it does.
 
     sound: float32 (4T, 13) MFCC, 100 rows a second.   pictures: float32 (T, 112, 112) in [0, 255], 25 a second.
     """
@@ -100,7 +100,7 @@ def _gate(channels: int) -> nn.ModuleDict:
 
 
 def _gated(gate: Any, x: Tensor) -> Tensor:
-    """(1, C, T), each number weighed by a share of it."""
+    """(1, C, T), multiplied by a sigmoid gate."""
     return x * gate["bn"](gate["attention"](x)).sigmoid()  # type: ignore[no-any-return]
 
 
@@ -133,7 +133,7 @@ def _see(encoder: Any, x: Tensor) -> Tensor:
 
 
 def _over_time(convolution: Any, x: Tensor) -> Tensor:
-    """A convolution over time of (1, C, T, H, W), done in two dimensions: on a CPU four times as fast as in three."""
+    """A convolution over time of (1, C, T, H, W), computed as 2-D: four times as fast as 3-D on a CPU."""
     from torch.nn import functional as F
 
     padding = (convolution.padding[0], 0)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# A name that only this network's weights have.
+# A parameter name that only this network has.
 MARK = "model.visualFrontend.frontend3D.0.weight"
 
-_EPS = 0.001  # of the normalisations that look at pictures
+_EPS = 0.001  # of the batch normalisations of the visual encoder
 _LAYERS = (3, 4, 6, 3)  # blocks in each layer of the audio encoder
 _FILTERS = (16, 32, 64, 128)
 
 
 def network() -> nn.Module:
-    """All layers, to be filled by ``load_state_dict``; 15.7 million parameters."""
+    """All layers, for ``load_state_dict``; 15.7 million parameters."""
     from torch import nn
 
     frontend = {"0": nn.Conv3d(1, 64, (5, 7, 7), (1, 2, 2), (2, 3, 3), bias=False), "1": nn.BatchNorm3d(64, _EPS)}
@@ -43,7 +43,7 @@ def network() -> nn.Module:
 
 
 def logits(net: Any, sound: Tensor, pictures: Tensor) -> Tensor:
-    """How much each picture looks as if its face speaks: float32 (T,), above 0 if it does.
+    """How likely each frame's face is speaking: float32 (T,), above 0 if it does.
 
     sound: float32 (4T, 13) MFCC, 100 rows a second.   pictures: float32 (T, 112, 112) in [0, 255], 25 a second.
     """
@@ -58,7 +58,7 @@ def logits(net: Any, sound: Tensor, pictures: Tensor) -> Tensor:
 
 
 def _picture_layer(channels: int, out: int, stride: int) -> nn.ModuleDict:
-    """Two residual blocks, a and b; the published weights have a ``downsample`` even where it is not used."""
+    """Two residual blocks, a and b; the published weights include an unused ``downsample``."""
     from torch import nn
 
     def conv(width: int, step: int = 1, size: int = 3) -> nn.Conv2d:
@@ -80,7 +80,7 @@ def _picture_layer(channels: int, out: int, stride: int) -> nn.ModuleDict:
 
 
 def _separable() -> nn.ModuleDict:
-    """A depthwise and a pointwise convolution over time, between them a normalisation over channels and time."""
+    """A depthwise and a pointwise convolution over time, with a normalisation over channels and time in between."""
     import torch
     from torch import nn
 
@@ -144,7 +144,7 @@ def _attention(width: int) -> nn.ModuleDict:
 
 
 def _attend(layer: Any, x: Tensor, other: Tensor) -> Tensor:
-    """(1, T, C): what ``other`` asks of ``x``, added to ``x``; the network is built so."""
+    """(1, T, C): attention with queries from ``other``, added to ``x``, as in the published network."""
     asked, _ = layer["self_attn"](other, x, x, need_weights=False)
     x = layer["norm1"](x + asked)
     return layer["norm2"](x + layer["linear2"](layer["linear1"](x).relu()))  # type: ignore[no-any-return]
@@ -182,7 +182,7 @@ def _see(model: Any, x: Tensor) -> Tensor:
 
 
 def _picture_blocks(layer: Any, x: Tensor) -> Tensor:
-    """Both residual blocks on pictures (T, C, H, W)."""
+    """Both residual blocks on crops (T, C, H, W)."""
     kept = x if layer["conv1a"].stride == (1, 1) else layer["downsample"](x)
     kept = layer["conv2a"](layer["bn1a"](layer["conv1a"](x)).relu()) + kept
     x = layer["outbna"](kept).relu()

@@ -1,4 +1,4 @@
-"""Whose turn it is to speak in each picture, given how much each face looks as if it spoke."""
+"""Chooses the speaker in each frame from the speaking scores of the faces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOBODY = -1
 
 
 def smoothed(faces: FaceTracks, score: Floats, window: float) -> Floats:
-    """The mean of a person's scores (M,) within half a window, in seconds, of each."""
+    """Moving average of a person's scores (M,) over ``window`` seconds."""
     starts = faces.times[faces.row, 0]
     out = np.empty(len(score), np.float32)
     for person in np.unique(faces.track):
@@ -29,12 +29,12 @@ def smoothed(faces: FaceTracks, score: Floats, window: float) -> Floats:
 
 
 def turns(faces: FaceTracks, score: Floats, margin: float) -> tuple[Tracks, Flags]:
-    """The person with the highest score (M,) above 0 in each picture, or -1: int64 (T,), and where that is uncertain.
+    """The person with the highest score (M,) above 0 in each frame, or -1: int64 (T,), and where that is uncertain.
 
-    It is uncertain, and nobody is chosen, where another score above 0 is less than ``margin`` lower.
+    A choice is uncertain, and becomes -1, if another score above 0 is less than ``margin`` lower.
     """
     rows = len(faces.times)
-    order = np.lexsort((-score, faces.row))  # the faces of each picture, the highest score first
+    order = np.lexsort((-score, faces.row))  # the faces of each frame, highest score first
     first = np.searchsorted(faces.row, np.arange(rows + 1))
     chosen, uncertain = np.full(rows, NOBODY, np.int64), np.zeros(rows, bool)
     for row in range(rows):
@@ -46,7 +46,7 @@ def turns(faces: FaceTracks, score: Floats, margin: float) -> tuple[Tracks, Flag
 
 
 def held(faces: FaceTracks, chosen: Tracks, uncertain: Flags) -> Tracks:
-    """``chosen``, where nobody speaks filled with who spoke before, or else with who speaks next, if he is in sight."""
+    """Fill gaps in ``chosen`` with the previous speaker, or else the next one, if in sight."""
     in_sight = set(zip(faces.row.tolist(), faces.track.tolist(), strict=True))
     spoken = np.flatnonzero(chosen != NOBODY)
     out = chosen.copy()
@@ -60,17 +60,17 @@ def held(faces: FaceTracks, chosen: Tracks, uncertain: Flags) -> Tracks:
 
 
 def largest(faces: FaceTracks) -> Tracks:
-    """In each picture the person whose face, summed over the clip, is largest; -1 where no face is: int64 (T,)."""
+    """The person in each frame whose face, summed over the clip, is largest; -1 without a face: int64 (T,)."""
     chosen = np.full(len(faces.times), NOBODY, np.int64)
     area = (faces.boxes[:, 2:] - faces.boxes[:, :2]).clip(0).prod(1).astype(np.float64)
     total = np.bincount(faces.track, area)[faces.track] if len(area) else area
-    order = np.lexsort((-faces.track, total))  # later ones overwrite: the larger, among equals the first to appear
+    order = np.lexsort((-faces.track, total))  # later entries overwrite: the larger; in a tie, the first to appear
     chosen[faces.row[order]] = faces.track[order]
     return chosen
 
 
 def scores(faces: FaceTracks, chosen: Tracks, score: Floats) -> Floats:
-    """In each picture the score of the face that was chosen, else the highest one, 0 where no face is: (T,)."""
+    """The score of the chosen face in each frame, else the highest score, 0 without a face: (T,)."""
     best = np.full(len(faces.times), -np.inf, np.float32)
     np.maximum.at(best, faces.row, score)
     best[np.isneginf(best)] = 0

@@ -1,4 +1,4 @@
-"""Finds who of the people in sight speaks, by lips and voice (LR-ASD, TalkNet)."""
+"""Finds the active speaker among the visible people, by lips and voice (LR-ASD, TalkNet)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from msapipe.types import FaceTracks, Speaker, Waveform
 from msapipe.types.sound import peak_of
 from msapipe.weights import Download, Weights
 
-# A person in sight for fewer 25ths of a second than this says nothing that could be seen.
+# A person visible for fewer 25ths of a second cannot be scored.
 LEAST = 5
 
-# Seconds of a person's pictures that are held at once; a minute of them is 19 MB.
+# Seconds of a person's crops held at once; a minute takes 19 MB.
 PART = 60
 
-# Louder than this the sound is not silent; full scale is 1.
+# Peak level above which sound is not silent; full scale is 1.
 SILENCE = 1e-4
 
 Floats = NDArray[np.float32]
@@ -45,27 +45,27 @@ def _lr_asd(name: str, file: str, trained: str, sha256: str) -> Download:
 
 @dataclass
 class Active(CheckpointStage):
-    """The person in sight who speaks in each sampled picture, as Speaker: track (T,), score (T,), face_score (M,).
+    """The visible person who speaks in each sampled frame, as Speaker: track (T,), score (T,), face_score (M,).
 
-    face_score is how much each face looks as if the voice came from it: a logit, not a probability, about -8...8; above
-    0 the face speaks. score is that of the chosen face, or the highest in the picture where nobody is chosen (0 where
-    no face is). A person in sight for less than 0.2 s scores 0.
+    face_score tells how well each face matches the voice: a logit, not a probability, about -8...8; above 0 the face
+    speaks. score is that of the chosen face, or the highest in the frame if nobody is chosen (0 without a face). A
+    person visible for less than 0.2 s scores 0.
 
-    The network sees each face 25 times a second, grey, 112 x 112 pixels, and hears 13 MFCC 100 times a second. It was
-    made for 25 pictures a second: write ``media: {fps: 25}`` into the pipeline; with fewer, pictures are repeated,
+    The network takes grey 112 x 112 crops of each face at 25 frames per second, and 13 MFCC at 100 rows per second. It
+    was trained at 25 frames per second: write ``media: {fps: 25}`` into the pipeline. With fewer, frames are repeated,
     fewer speakers are found, and a note says so.
 
-    Among faces above 0, after smoothing, the highest speaks. It is uncertain, and nobody is chosen (-1), where two
-    faces above 0 differ by less than ``margin``: the network mostly sees that a mouth moves while there is speech. Of
+    Among faces above 0, after smoothing, the highest one speaks. If two faces above 0 differ by less than ``margin``,
+    the choice is uncertain, and nobody is chosen (-1): the network mostly detects that a mouth moves during speech. Of
     two mouths that both talk to one voice it prefers the right one in only two of three pairs (measured: 52 to 74 %).
 
     checkpoint: lr-asd-ava (follows pauses), lr-asd-talkset (bridges them), talknet-talkset, or a path to such a file.
-    windows: seconds; the score is the mean over passes in parts of these lengths. The authors' programs take 1 to 6,
+    windows: seconds; the score is the mean over passes in parts of these lengths. The authors' programs use 1 to 6,
         which costs six times as much; measured on talking heads, 6 alone follows speech as well, and shorter ones less.
-    smooth: seconds over which scores are averaged before a choice is made.
-    margin: logits by which the highest score must exceed a second one above 0.
-    hold: in a pause, who spoke before, or else who speaks next, stays chosen while in sight.
-    otherwise: where in the whole clip nobody in sight speaks, choose nobody, or the largest face.
+    smooth: seconds over which scores are averaged before the choice.
+    margin: logits by which the highest score must exceed any other above 0.
+    hold: during a pause, the previous speaker, or else the next one, stays chosen while in sight.
+    otherwise: if no visible person speaks in the whole clip, choose nobody, or the largest face.
 
     Liao et al., "LR-ASD: Lightweight and Robust Network for Active Speaker Detection" (IJCV 2025); Tao et al., "Is
     Someone Speaking? Exploring Long-term Temporal Features for Audio-visual Active Speaker Detection" (2021).
@@ -113,15 +113,15 @@ class Active(CheckpointStage):
                 raise ConfigError(f"active: {name} must be a number, 0 or more, got {value}")
 
     def load(self, device: str) -> None:
-        """Import torch and OpenCV, and read the network; raises WeightsError when the file is of neither."""
+        """Import torch and OpenCV, and read the network; raises WeightsError if the file is of neither kind."""
         try:
-            import cv2  # noqa: F401 - a library that is missing should be found out here
+            import cv2  # noqa: F401 - a missing library should be detected here
         except ImportError as error:
             raise MissingLibrary(f"speaker/active needs OpenCV: {error}; type: msapipe doctor") from error
         self._network = Network(self.own_weights()[0].path(), device)
 
     def run(self, faces: FaceTracks, waveform: Waveform) -> Speaker:
-        """Choose a track, or -1, for every sampled picture."""
+        """Choose a track, or -1, for every sampled frame."""
         if waveform.rate != RATE:
             raise ConfigError(
                 f"speaker/active reads sound at {RATE} Hz, got {waveform.rate}; write media: {{rate: {RATE}}}"
@@ -151,7 +151,7 @@ class Active(CheckpointStage):
         return out
 
     def _piece(self, faces: FaceTracks, piece: Piece, sound: Floats) -> Floats:
-        """The logit of every 1/25 s of a piece; ``sound`` begins with it."""
+        """The logit of every 1/25 s of a piece; ``sound`` starts at the same time."""
         logits = []
         for begin, end in parts(len(piece), -(-len(piece) // (PART * FPS))):
             heard = sound[HEARD * begin : HEARD * end]

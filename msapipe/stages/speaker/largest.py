@@ -1,4 +1,4 @@
-"""Takes the largest face for the speaker, with patience, so that it does not jump between two faces."""
+"""Takes the largest face for the speaker, with hysteresis, so that it does not jump between two faces."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class Largest(Stage):
-    """The largest face of each sampled picture, as Speaker: track (T,), score (T,).
+    """The largest face of each sampled frame, as Speaker: track (T,), score (T,).
 
     The size of a face is the square root of its box's area; score is that size, averaged over ``smooth`` seconds,
-    as a share of the picture's shorter side (0 where nobody is chosen; seldom above 1).
+    as a share of the frame's shorter side (0 if nobody is chosen; seldom above 1).
 
-    The chosen person stays chosen while he is in sight, and for ``patience`` seconds out of sight if he comes back
+    The chosen person stays chosen while in sight, and for ``patience`` seconds out of sight if the person returns
     (nobody is chosen meanwhile), unless another face becomes larger by ``margin``. Among faces whose sizes differ by
     less than that, the one with the greater total (box area x face probability, summed over the clip) is taken, then
-    the one that appeared first. It knows nothing of lips or voices: a listener in front of the camera is taken for
-    the speaker. A cut makes new persons (see the faces stage), so the choice starts anew in each shot.
+    the one that appeared first. Lips and voices are not considered: a listener in front of the camera is taken for the
+    speaker. A cut makes new persons (see the faces stage), so the choice starts anew in each shot.
 
-    The usual rule of feature extractors where one face is in sight, e.g. OpenFace 2.0 (Baltrusaitis et al., 2018).
+    The usual rule of feature extractors for a single visible face, e.g. OpenFace 2.0 (Baltrusaitis et al., 2018).
 
-    margin: by how much larger, as a share, another face must be to take over.
+    margin: by how much larger, as a fraction, another face must be to take over.
     smooth: seconds over which sizes are averaged.   patience: seconds.
     """
 
@@ -48,7 +48,7 @@ class Largest(Stage):
                 raise ConfigError(f"largest: {name} must be a number, 0 or more, got {value}")
 
     def run(self, faces: FaceTracks) -> Speaker:
-        """Choose a track, or -1, for every sampled picture."""
+        """Choose a track, or -1, for every sampled frame."""
         starts = faces.times[:, 0]
         size, total, seen = self._measured(faces)
         first = np.searchsorted(faces.row, np.arange(len(starts) + 1))
@@ -66,7 +66,7 @@ class Largest(Stage):
         return Speaker(chosen, score)
 
     def _choose(self, now: int, here: dict[int, float], total: dict[int, float]) -> int:
-        """The person to look at, given whom we look at now (or -1) and the size of each person in the picture."""
+        """The person to choose, given the current one (or -1) and the size of each person in the frame."""
         if not here:
             return now
         most = max(here.values())
@@ -76,7 +76,7 @@ class Largest(Stage):
         return min(large, key=lambda person: (-total[person], person))
 
     def _measured(self, faces: FaceTracks) -> tuple[Floats, dict[int, float], dict[int, list[float]]]:
-        """Smoothed size of each face (M,); per person the total of area x score, and the times when in sight."""
+        """Smoothed size of each face (M,); per person the total of area x score, and the times in sight."""
         area = (faces.boxes[:, 2:] - faces.boxes[:, :2]).clip(0).prod(1).astype(np.float64)
         size = np.sqrt(area)
         total: dict[int, float] = {}
@@ -94,7 +94,7 @@ class Largest(Stage):
 
 
 def _averaged(values: Floats, times: Floats, window: float) -> Floats:
-    """The mean of the values (n,) that lie within half a window of each."""
+    """The moving average of the values (n,) over ``window`` seconds."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     begin = np.searchsorted(times, times - window / 2 - 1e-6)
     end = np.searchsorted(times, times + window / 2 + 1e-6, side="right")

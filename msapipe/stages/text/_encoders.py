@@ -1,4 +1,4 @@
-"""The text encoders that msapipe knows, and how a text becomes what they read."""
+"""The known text encoders, and tokenization of words for them."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ ENCODERS = (
     MINILM,
 )
 
-# Families that count positions from behind the padding token's id.
+# Model families whose position ids start after the padding token's id.
 _OFFSET_POSITIONS = ("roberta", "camembert", "mpnet", "data2vec-text", "longformer", "xmod")
-# Share of unknown pieces from which on an encoder cannot be said to have read the text.
+# Share of unknown tokens above which an encoder has not really read the text.
 MANY_UNKNOWN = 0.1
-# Tokens at once for a net without a limit of its own: attention over them takes a gigabyte.
+# Most tokens at once for a network without a limit of its own: attention over them takes a gigabyte.
 _UNLIMITED = 2048
 
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """A text in an encoder's tokens, the special ones included, in the order in which it wants them: N of them.
+    """A text as N tokens of an encoder, in its order, including special tokens.
 
-    ids, types: int64 (N,), token ids and token types.   unknown: how many stand for something that has no token.
+    ids, types: int64 (N,), token ids and token types.   unknown: number of unknown tokens.
     word_of: int64 (N,), index of the word that a token belongs to, -1 for a special token.
     """
 
@@ -48,7 +48,7 @@ class Pieces:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The checkpoint's tokenizer; raises WeightsError where it cannot say which characters a token stands for."""
+    """The checkpoint's tokenizer; raises WeightsError if it does not give the character offsets of tokens."""
     tokenizer = _transformers.load_tokenizer(folder)
     if not tokenizer.is_fast:
         raise WeightsError(
@@ -59,7 +59,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def most_tokens(config: Any, tokenizer: Any) -> int:
-    """How many tokens, special ones included, the encoder takes at once."""
+    """Most tokens of the encoder's input, including special ones."""
     positions = int(getattr(config, "max_position_embeddings", None) or -1)
     if positions <= 0:
         return min(_UNLIMITED, int(tokenizer.model_max_length))
@@ -69,7 +69,7 @@ def most_tokens(config: Any, tokenizer: Any) -> int:
 
 
 def unknown_note(pieces: Pieces, name: str) -> tuple[str, ...]:
-    """A note where some pieces stand for nothing that the encoder knows; a louder one from MANY_UNKNOWN on."""
+    """A note if some tokens are unknown to the encoder; a stronger one from MANY_UNKNOWN on."""
     spoken = int((pieces.word_of >= 0).sum())
     if not pieces.unknown:
         return ()
@@ -80,11 +80,11 @@ def unknown_note(pieces: Pieces, name: str) -> tuple[str, ...]:
 
 
 def split(tokenizer: Any, words: Sequence[Word]) -> Pieces:
-    """The words, joined by one space, in tokens: what the tokenizer makes of the whole text; nothing is cut off.
+    """Tokenize the words, joined by single spaces, as one text; nothing is truncated.
 
-    The joined text is split rather than each word: a byte-level tokenizer gives a word that follows a space another
-    token than one at the beginning. A word such as "[SEP]" is text, not a special token. A token that stands for
-    the space between two words belongs to the second.
+    The joined text is tokenized, not each word: a byte-level tokenizer treats a word after a space differently from one
+    at the beginning. A word such as "[SEP]" is text, not a special token. A token for the space between two words
+    belongs to the second word.
     """
     texts = [" ".join(word.text.split()) for word in words]
     said = np.array([index for index, text in enumerate(texts) if text], np.int64)

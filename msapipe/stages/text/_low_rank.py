@@ -1,4 +1,4 @@
-"""all-mpnet-base-v2 with what msapipe's fine-tuning has added to it: maps of low rank beside each linear layer."""
+"""all-mpnet-base-v2 with msapipe's fine-tuning: low-rank updates of each linear layer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from msapipe.stages.text._passages import TextReader
 
 
 class LowRankReader(TextReader):
-    """Text to its score: MPNet (Song et al., 2020) fine-tuned by LoRA (Hu et al., 2022), pooled by attention and mean.
+    """Scores text by MPNet (Song et al., 2020) fine-tuned by LoRA (Hu et al., 2022), with attention and mean pooling.
 
-    base: the folder of sentence-transformers/all-mpnet-base-v2.   learned: the file that
-    models/pocket_text/teacher.py writes.   Raises WeightsError where they do not fit together.
+    base: the folder of sentence-transformers/all-mpnet-base-v2.   learned: the file written by
+    models/pocket_text/teacher.py.   Raises WeightsError if they do not match.
     """
 
     def __init__(self, base: Path, learned: Path, device: str) -> None:
@@ -30,16 +30,16 @@ class LowRankReader(TextReader):
         _merge(self._encoder, {name.removeprefix("encoder."): value for name, value in stored.items()}, learned)
 
     def cut(self, text: str) -> list[int]:
-        """The numbers of its pieces."""
+        """Token ids of a text."""
         encoded = self._tokenizer(text, add_special_tokens=False, truncation=False, split_special_tokens=True)
         return [int(piece) for piece in encoded["input_ids"]]
 
     def unknown(self) -> int | None:
-        """The number of [UNK]."""
+        """The id of [UNK]."""
         return int(self._tokenizer.unk_token_id)
 
     def score_pieces(self, pieces: Sequence[int]) -> float:
-        """Sentiment of the pieces."""
+        """Sentiment of the tokens."""
         import torch
 
         begin, end = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
@@ -60,7 +60,7 @@ class LowRankReader(TextReader):
 
 
 def _merge(encoder: Any, learned: Mapping[str, Any], where: Path) -> None:
-    """Add every product of ``up`` and ``down`` to its layer, and put what was trained as a whole in its place."""
+    """Add every product of ``up`` and ``down`` to its layer, and replace the fully trained parameters."""
     import torch
 
     state = encoder.state_dict()

@@ -1,4 +1,4 @@
-"""Text as the sentiment models read it, and cut into passages."""
+"""Normalise text for the sentiment models, and cut it into passages."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from msapipe.stages.text._times import word_times
 from msapipe.types import FeatureSequence, Transcript, Word
 
 NAMES = ("score", "known", "length")
-LIMIT = 3.0  # the scale of CMU-MOSI
-HEARD = 0.25  # how far a word is known that a program heard without saying how sure it is
+LIMIT = 3.0  # scale of CMU-MOSI
+HEARD = 0.25  # value of ``known`` for recognised words without a confidence
 
-PASSAGE_WORDS = 60  # the longest passage: few labelled utterances are longer
-MOST_PIECES = 254  # word pieces that are read at once
-PAUSE = 0.6  # seconds of silence that end a sentence where no punctuation does
+PASSAGE_WORDS = 60  # longest passage: few labelled utterances are longer
+MOST_PIECES = 254  # most word pieces per forward pass
+PAUSE = 0.6  # seconds of silence that end a sentence in text without punctuation
 
-# An English text of so many words is cut into fewer pieces a word than this: 99.9 % of CMU-MOSI's and MOSEI's are, and
-# one of thirteen sentences of European languages that were tried.
+# English texts of at least this many words have fewer word pieces per word than this: 99.9 % of CMU-MOSI's and MOSEI's,
+# but only one of thirteen sentences tried in other European languages.
 LEAST_WORDS, FOREIGN = 6, 1.55
 _LETTERS = re.compile(r"[^\W\d_]+")
 
-# Signs that people and programs write for an apostrophe.
+# Characters used for an apostrophe.
 _APOSTROPHES = str.maketrans(
     dict.fromkeys("\N{RIGHT SINGLE QUOTATION MARK}\N{LEFT SINGLE QUOTATION MARK}`\N{ACUTE ACCENT}", "'")
 )
 
 
 def normal(text: str) -> str:
-    """The text as the models read it: lower case, plain apostrophes, single blanks."""
+    """Text as the models expect it: lower case, plain apostrophes, single spaces."""
     return " ".join(text.lower().translate(_APOSTROPHES).split())
 
 
 def latin_share(text: str) -> float:
-    """Share of the letters that are Latin ones, accents allowed; 1 for a text without letters."""
+    """Share of Latin letters, accented ones included; 1 for a text without letters."""
     letters = [char for char in text if char.isalpha()]
     latin = sum("LATIN" in unicodedata.name(char, "") for char in letters)
     return latin / len(letters) if letters else 1.0
 
 
 def passages(words: Sequence[Word]) -> list[tuple[int, int]]:
-    """Index ranges that cover all words, of about PASSAGE_WORDS words at most.
+    """Index ranges that cover all words, of at most about PASSAGE_WORDS words.
 
-    A short text is one passage. A longer one is cut behind sentences, as many to a passage as fit, and a sentence that
-    does not fit into equal parts. One ``Word`` that is a caption of many words is never cut.
+    A short text is one passage. A longer one is cut after sentences, as many per passage as fit; a sentence that does
+    not fit is cut into equal parts. A ``Word`` that holds a caption of many words is never cut.
     """
     lengths = [max(1, len(word.text.split())) for word in words]
     if sum(lengths) <= PASSAGE_WORDS:
@@ -65,14 +65,14 @@ def passages(words: Sequence[Word]) -> list[tuple[int, int]]:
 
 
 def _parts(lengths: list[int], first: int, last: int) -> list[tuple[int, int]]:
-    """A sentence in as few equal parts as bring it below the limit."""
+    """Cut a sentence into the fewest equal parts below the limit."""
     count = min(last - first, -(-sum(lengths[first:last]) // PASSAGE_WORDS))
     edges = [first + (last - first) * i // count for i in range(count + 1)]
     return list(pairwise(edges))
 
 
 def _sentences(words: Sequence[Word]) -> list[tuple[int, int]]:
-    """Ranges that end behind . ! or ?, in a text without any behind a heard pause."""
+    """Ranges that end after . ! or ?; in a text without them, after measured pauses."""
     ends = [i + 1 for i, word in enumerate(words) if word.text.rstrip("\"'”’»)]}").endswith((".", "!", "?", "…"))]
     if not ends:
         ends = [
@@ -84,41 +84,41 @@ def _sentences(words: Sequence[Word]) -> list[tuple[int, int]]:
 
 
 class TextReader(ABC):
-    """What scores a text that ``normal`` has written, over the pieces of a tokenizer."""
+    """Scores text normalised by ``normal``, via the word pieces of a tokenizer."""
 
     @abstractmethod
     def cut(self, text: str) -> list[int]:
-        """The numbers of its pieces, without special ones."""
+        """Token ids of a text, without special tokens."""
 
     @abstractmethod
     def score_pieces(self, pieces: Sequence[int]) -> float:
-        """Sentiment of at most MOST_PIECES pieces, on the scale of CMU-MOSI."""
+        """Sentiment of at most MOST_PIECES word pieces, on the scale of CMU-MOSI."""
 
     @abstractmethod
     def unknown(self) -> int | None:
-        """The number that stands for what is not in the vocabulary."""
+        """The id of the unknown token."""
 
     def score(self, text: str) -> float:
-        """Sentiment of a text; a long one is read in equal parts, which count by their pieces."""
+        """Sentiment of a text; a long one is scored in equal parts, weighted by their word pieces."""
         pieces = self.cut(text)
         parts = np.array_split(np.array(pieces, np.int64), max(1, -(-len(pieces) // MOST_PIECES)))
         scores = [self.score_pieces(part.tolist()) for part in parts]
         return float(np.average(scores, weights=[len(part) + 2 for part in parts]))
 
     def known(self, text: str) -> float:
-        """Share of the pieces that are in the vocabulary, in [0, 1]; 0 for a text without pieces."""
+        """Share of word pieces that are in the vocabulary, in [0, 1]; 0 for a text without any."""
         pieces = self.cut(text)
         return sum(piece != self.unknown() for piece in pieces) / max(len(pieces), 1)
 
     def pieces(self, text: str) -> int:
-        """How many pieces the text is cut into."""
+        """Number of word pieces of a text."""
         return len(self.cut(text))
 
 
 def score_passages(words: Transcript, reader: TextReader) -> FeatureSequence:
-    """One row a word, (T, 3), columns NAMES: score of its passage, how far it is known, log(1 + words of the passage).
+    """One row per word, (T, 3), columns NAMES: score of its passage, trust in the word, log(1 + words of the passage).
 
-    No row is valid, and a note says why, where the text is not English.
+    If the text is not English, no row is valid, and a note says why.
     """
     values = np.zeros((len(words.words), len(NAMES)), np.float32)
     valid = np.zeros(len(values), bool)
@@ -144,7 +144,7 @@ def _sure(word: Word, recognised: bool) -> float:
 
 
 def _not_english(words: Transcript, reader: TextReader) -> str | None:
-    """Why the text cannot be read; None when it can."""
+    """Why the text is not considered English; None if it is."""
     if words.language and words.language.lower().replace("_", "-").partition("-")[0] not in ("en", "eng"):
         return f"the text model reads English only, this is {words.language!r}: no row is valid"
     if latin_share(words.text) < 0.5:

@@ -1,4 +1,4 @@
-"""A BERT encoder, pooled, with a score on top: numpy alone, int8 weights and the tokenizer in one safetensors file."""
+"""A pooled BERT encoder with a regression head: numpy only, int8 weights and tokenizer in one safetensors file."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-HEADS = 12  # of attention: not to be told from the shapes of the weights
-EPSILON = 1e-12  # of layer norm, as BERT has it
+HEADS = 12  # attention heads: cannot be inferred from the shapes of the weights
+EPSILON = 1e-12  # of layer norm, as in BERT
 _TOKENIZER = "tokenizer"
 _LAYER = re.compile(r"encoder\.encoder\.layer\.(\d+)\.")
 
-# Names and shapes of what a file must hold, W the width of the model and F of its feed-forward layers.
+# Names and shapes of the parameters, with W the width of the model and F that of its feed-forward layers.
 _EMBEDDINGS = {
     "word_embeddings.weight": ("vocabulary", "W"),
     "position_embeddings.weight": ("positions", "W"),
@@ -57,10 +57,10 @@ _HEAD = {
 
 
 class SentenceReader(TextReader):
-    """Text to its score: BERT (Devlin et al., 2019), attention and mean pooling side by side, one hidden layer.
+    """Scores text by BERT (Devlin et al., 2019), with concatenated attention and mean pooling, and one hidden layer.
 
-    weights: float32 arrays by the names that ``transformers`` gives a BertModel below "encoder.", and of the head
-    "attention", "hidden" and "score".   Raises WeightsError for a name or shape that is missing or too many.
+    weights: float32 arrays named as in a BertModel of ``transformers`` below "encoder.", and for the head "attention",
+    "hidden" and "score".   Raises WeightsError for a missing or unexpected name or shape.
     """
 
     def __init__(self, weights: Mapping[str, Floats], tokenizer: Tokenizer, where: str = "weights") -> None:
@@ -71,12 +71,12 @@ class SentenceReader(TextReader):
         self._unknown: int | None = tokenizer.token_to_id("[UNK]")
         from threadpoolctl import ThreadpoolController
 
-        # Sentences are small: a second thread saves nothing, and waits where the machine has other work.
+        # Sentences are short: a second thread saves nothing, and stalls on a busy machine.
         self._blas = ThreadpoolController().select(user_api="blas")
 
     @classmethod
     def read(cls, path: Path) -> SentenceReader:
-        """The reader in a file that ``pack`` has made; raises WeightsError for any other file."""
+        """Read a file written by ``pack``; raises WeightsError for any other file."""
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
         from tokenizers import Tokenizer
@@ -90,21 +90,21 @@ class SentenceReader(TextReader):
         return cls(_unpacked(stored), tokenizer, str(path))
 
     def cut(self, text: str) -> list[int]:
-        """The numbers of its pieces."""
+        """Token ids of a text."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def unknown(self) -> int | None:
-        """The number of [UNK]."""
+        """The id of [UNK]."""
         return self._unknown
 
     def score_pieces(self, pieces: Sequence[int]) -> float:
-        """Sentiment of the pieces."""
+        """Sentiment of the tokens."""
         begin, end = (self._tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]"))
         with self._blas.limit(limits=1):
             return self._head(self.states(np.array([begin, *pieces, end], np.int64)))
 
     def states(self, pieces: NDArray[np.int64]) -> Floats:
-        """Numbers of pieces (T,), [CLS] and [SEP] included, to the last hidden states (T, W)."""
+        """Token ids (T,), including [CLS] and [SEP], to the last hidden states (T, W)."""
         at = "encoder.embeddings."
         weights = self._weights
         hidden = weights[f"{at}word_embeddings.weight"][pieces]
@@ -147,9 +147,9 @@ class SentenceReader(TextReader):
 
 
 def pack(weights: Mapping[str, Floats], tokenizer: str) -> dict[str, NDArray[Any]]:
-    """Arrays for one safetensors file: matrices in int8 with a scale a row, the rest in float32, and the tokenizer.
+    """Arrays for a safetensors file: matrices in int8 with one scale per row, others in float32, and the tokenizer.
 
-    tokenizer: the text of a tokenizer.json. Its padding and truncation are left out.
+    tokenizer: the text of a tokenizer.json. Its padding and truncation are removed.
     """
     settings = json.loads(tokenizer) | {"padding": None, "truncation": None}
     packed: dict[str, NDArray[Any]] = {_TOKENIZER: np.frombuffer(json.dumps(settings).encode(), np.uint8)}
@@ -172,7 +172,7 @@ def _unpacked(stored: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
 
 
 def _check(weights: Mapping[str, Floats], where: str) -> int:
-    """The number of layers; raises WeightsError for a name or a shape that is not as it must be."""
+    """The number of layers; raises WeightsError for a wrong name or shape."""
     layers = {int(found.group(1)) for name in weights if (found := _LAYER.match(name))}
     wanted = {f"encoder.embeddings.{name}": shape for name, shape in _EMBEDDINGS.items()} | _HEAD
     for layer in range(len(layers)):
@@ -193,9 +193,7 @@ def _check(weights: Mapping[str, Floats], where: str) -> int:
 
 
 def _gelu(x: Floats) -> Floats:
-    """x times the normal distribution at x, by Abramowitz and Stegun (1964), 7.1.26: within 1.5e-7 of the error
-    function, which in SciPy would cost a quarter of a second to import.
-    """
+    """x Phi(x), Phi by Abramowitz and Stegun (1964), 7.1.26, within 1.5e-7; importing SciPy would take 0.25 s."""
     size = np.abs(x) * np.float32(np.sqrt(0.5))
     t: Floats = np.reciprocal(1 + np.float32(0.3275911) * size)
     tail = t * np.exp(-size * size)

@@ -1,4 +1,4 @@
-"""Times of words, and of the pieces that a tokenizer splits them into."""
+"""Times of words and of their tokens."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from msapipe.types import Word
 
-# Seconds that a piece has at least, and that follow a special token: twice what an instant counts for when features
-# are resampled, so that no row's time touches that of another.
+# Least duration of a token in seconds, and of the gap after a special token: twice the duration that resampling gives
+# an instant, so that rows do not overlap.
 _APART = 2e-6
 
 
 def word_times(words: Sequence[Word]) -> NDArray[np.float64]:
-    """Start and end of each word (seconds), never backwards: of two speakers at once the words keep their order."""
+    """Start and end of each word (seconds), never decreasing; words of overlapping speakers keep their order."""
     times = np.zeros((len(words), 2))
     last = 0.0
     for row, word in zip(times, words, strict=True):
@@ -26,12 +26,12 @@ def word_times(words: Sequence[Word]) -> NDArray[np.float64]:
 
 
 def piece_times(words: Sequence[Word], word_of: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Start and end of each piece (seconds): one behind the other, no two overlap, and none is empty.
+    """Start and end of each token (seconds): consecutive, without overlaps or empty tokens.
 
-    word_of: (N,) index of the word that a piece belongs to, -1 for a special token: an instant, start = end.
+    word_of: (N,) index of the word that a token belongs to, -1 for a special token, which is an instant, start = end.
 
-    The pieces of a word share its time equally; a word ends, at the latest, where the next one begins. Words that
-    begin at one moment (those without times: where the word before begins) share their time as if they were one.
+    The tokens of a word share its time equally; a word ends at the latest where the next one begins. Words with the
+    same start (a word without times starts with the previous one) share their time as if they were one word.
     """
     starts, ends = word_times(words).T
     times = np.zeros((len(word_of), 2))

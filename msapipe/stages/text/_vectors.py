@@ -1,4 +1,4 @@
-"""Word vectors in GloVe's text format, gigabytes of them: the file stays on the disk, an index says where a word is."""
+"""Word vectors in GloVe's text format: the file stays on disk, and an index gives the position of each word."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from msapipe.errors import WeightsError
 from msapipe.weights import Weights, weights_folder
 
-_PROBED = 1000  # lines that tell the width: a token may hold spaces, but not all of them do
+_PROBED = 1000  # lines used to detect the width: some tokens contain spaces, but not all
 
 
 class WordVectors:
-    """A text file with a line "token number number ..." per word, of which only the lines asked for are read."""
+    """A text file with a line "token number number ..." per word; only requested lines are read."""
 
     def __init__(self, text: Path, index: NDArray[np.uint64]) -> None:
         self.text, self._hashes, self._offsets = text, index[0], index[1]
@@ -33,7 +33,7 @@ class WordVectors:
         return len(self._hashes)
 
     def of(self, tokens: Iterable[str]) -> dict[str, NDArray[np.float32]]:
-        """The vectors, (width,) each, of those tokens that are there; raises WeightsError for a damaged line."""
+        """The vectors, (width,) each, of the tokens in the file; raises WeightsError for a damaged line."""
         found = {}
         with self.text.open("rb") as file:
             for token in tokens:
@@ -43,16 +43,16 @@ class WordVectors:
                     continue
                 file.seek(int(self._offsets[at]))
                 word, numbers = _parse(file.readline(), self.width, self.text)
-                if word == token.encode("utf-8", "surrogatepass"):  # or two words have one hash
+                if word == token.encode("utf-8", "surrogatepass"):  # otherwise a hash collision
                     found[token] = numbers
         return found
 
 
 def open_vectors(weights: Weights) -> WordVectors:
-    """The vectors of a .txt, or of a .zip that holds one; what is made of it is kept in the folder of weights.
+    """Open a .txt, or a .zip that holds one; index and unpacked text are kept in the weights folder.
 
-    The first time the file is unpacked and read through once, which takes minutes for five gigabytes; other
-    processes wait. Raises WeightsError when it is in another format, or the folder of weights cannot be written.
+    The first time, the file is unpacked and read once, which takes minutes for five gigabytes; other processes wait.
+    Raises WeightsError for another format, or if the weights folder cannot be written.
     """
     source = weights.path()
     if not source.is_file():
@@ -72,7 +72,7 @@ def open_vectors(weights: Weights) -> WordVectors:
 
 
 def _build(source: Path, folder: Path) -> None:
-    """Make the folder whole or not at all, one process at a time."""
+    """Build the folder atomically, one process at a time."""
     from filelock import FileLock
 
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def _unpack(source: Path, folder: Path) -> Path:
 
 
 def _index(text: Path) -> NDArray[np.uint64]:
-    """Hash of each word, in order, and the byte where its line begins: (2, N); of equal words the first counts."""
+    """Hash of each word, sorted, and the offset of its line: (2, N); of equal words the first one counts."""
     hashes, offsets = array("Q"), array("Q")
     with text.open("rb") as file:
         width = _width(file, text)
@@ -114,7 +114,7 @@ def _index(text: Path) -> NDArray[np.uint64]:
         for number, line in enumerate(file, 1):
             spaces = line.rstrip().count(b" ")
             if spaces >= width:
-                # A token that holds spaces is split off from the right, which takes longer.
+                # A token with spaces is split off from the right, which takes longer.
                 word = line[: line.index(b" ")] if spaces == width else line.rstrip().rsplit(b" ", width)[0]
                 hashes.append(_hash(word))
                 offsets.append(at)
@@ -126,7 +126,7 @@ def _index(text: Path) -> NDArray[np.uint64]:
 
 
 def _width(file: BinaryIO, text: Path) -> int:
-    """How many numbers a line holds; the file is at its beginning again afterwards."""
+    """Numbers per line; rewinds the file."""
     lines = [line.rstrip() for line in islice(file, _PROBED)]
     file.seek(0)
     width = min((line.count(b" ") for line in lines[bool(lines) and _is_header(lines[0]) :]), default=0)
@@ -136,7 +136,7 @@ def _width(file: BinaryIO, text: Path) -> int:
 
 
 def _is_header(line: bytes) -> bool:
-    """Whether it is the line "words width" that other programs begin such a file with."""
+    """Whether it is the header "words width" that other programs write."""
     fields = line.split()
     return len(fields) == 2 and all(field.isdigit() for field in fields)
 

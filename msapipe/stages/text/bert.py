@@ -21,19 +21,19 @@ Floats = NDArray[np.float32]
 
 @dataclass
 class Bert(NeuralStage):
-    """What a text encoder makes of the words: (T, D), D the width of its hidden states (768 for the base models).
+    """Hidden states of a text encoder: (T, D), D the width of its hidden states (768 for the base models).
 
-    Columns bert_0...: hidden states, without unit, mostly in -10...10; those of ``AutoModel`` on the whole text.
-    unit "word": one row per word, the mean of its pieces, with the word's time (seconds); a word without a piece
+    Columns bert_0...: hidden states, without unit, mostly in -10...10; those of ``AutoModel`` on the whole text. unit
+    "word": one row per word, the mean of its word pieces, with the word's time (seconds); a word without word pieces
     (control characters) is invalid. unit "piece": one row per word piece, with an equal part of its word's time.
-    Special tokens ([CLS], [SEP]) are read by the net and left out of the rows.
-    layers: "last", the number of a layer (0 are the embeddings, -1 the last layer), or a list of numbers: their mean.
-    dtype: bfloat16 takes half the time on a CPU with AMX; the numbers are off by 2 % at most (norm of the difference
-    over norm, random weights: 1.2 %).
+    Special tokens ([CLS], [SEP]) are passed to the network but get no rows.
+    layers: "last", the index of a layer (0: embeddings, -1: last layer), or a list of indices: their mean.
+    dtype: bfloat16 takes half the time on a CPU with AMX; features differ by at most 2 % (norm of the difference over
+    norm, random weights: 1.2 %).
 
-    A text longer than the net takes is read in windows that overlap by half; each piece comes from the window in
-    whose middle it stands most. Words that run together in the transcript do so here too: Chinese may come in
-    words, characters or sentences, with a row for each. Devlin et al. (2019), Liu et al. (2019), Yang et al. (2019).
+    A text longer than the network's input is processed in windows that overlap by half; each word piece is taken from
+    the window whose middle is nearest. The transcript's word boundaries are kept: Chinese may come in words, characters
+    or sentences, with a row for each. Devlin et al. (2019), Liu et al. (2019), Yang et al. (2019).
     """
 
     weights: ClassVar[tuple[Weights, ...]] = ENCODERS
@@ -51,7 +51,7 @@ class Bert(NeuralStage):
             raise ConfigError(f"bert: layers {self.layers!r} must be last, a number, or a list of numbers")
 
     def load(self, device: str) -> None:
-        """Read the net and its tokenizer."""
+        """Read the network and its tokenizer."""
         from transformers import AutoModel
 
         weights = self.own_weights()[0]
@@ -82,7 +82,7 @@ class Bert(NeuralStage):
         return FeatureSequence(means, word_times(words.words), counts > 0, self._names, notes=notes)
 
     def _layer_numbers(self, count: int) -> list[int] | None:
-        """Which hidden states are averaged, None for what the net puts out; raises ConfigError for one too many."""
+        """The hidden states to average, None for the network's output; raises ConfigError for an invalid layer."""
         if isinstance(self.layers, str):
             return None
         numbers = [self.layers] if isinstance(self.layers, int) else self.layers
@@ -92,7 +92,7 @@ class Bert(NeuralStage):
         return numbers
 
     def _states(self, pieces: Pieces) -> tuple[Floats, int]:
-        """One row per piece that is not a special token, and the number of windows that it took."""
+        """One row per token that is not special, and the number of windows."""
         spoken = np.flatnonzero(pieces.word_of >= 0)
         out = np.zeros((len(spoken), len(self._names)), np.float32)
         if not len(spoken):
@@ -108,7 +108,7 @@ class Bert(NeuralStage):
         return out, len(starts)
 
     def _forward(self, pieces: Pieces, tokens: NDArray[np.int64]) -> Floats:
-        """The net's hidden states of some tokens: (len(tokens), D)."""
+        """The network's hidden states of some tokens: (len(tokens), D)."""
         import torch
 
         with torch.inference_mode():
@@ -134,7 +134,7 @@ class Bert(NeuralStage):
 
 
 def _windows(count: int, size: int) -> tuple[NDArray[np.int64], int]:
-    """Where windows begin that cover ``count`` pieces, and how long they all are: they overlap by half at least."""
+    """Starts of windows that cover ``count`` tokens, and their common length; they overlap by at least half."""
     if count <= size:
         return np.zeros(1, np.int64), count
     starts = np.arange(0, count - size, max(1, size // 2))
@@ -142,7 +142,7 @@ def _windows(count: int, size: int) -> tuple[NDArray[np.int64], int]:
 
 
 def _nearest(count: int, starts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """The window whose middle each piece stands nearest to, the earlier of two: (count,)."""
+    """The window whose middle is nearest to each token, the earlier one in a tie: (count,)."""
     middles = starts + (size - 1) / 2
     between = (middles[:-1] + middles[1:]) / 2
     return np.searchsorted(between, np.arange(count), side="left")

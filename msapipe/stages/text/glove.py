@@ -1,4 +1,4 @@
-"""GloVe vectors of the words, from the 840B file of Stanford or any file of that format."""
+"""GloVe vectors of the words, from Stanford's 840B file or any file in that format."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from msapipe.types import FeatureSequence, Transcript
 from msapipe.weights import Download, Weights
 
 _PUNCTUATION = string.punctuation + "“”‘’…–—¿¡«»。，！？、；：（）《》"
-_NAMED = 8  # unknown words that a note names
+_NAMED = 8  # unknown words named in a note
 
 _GLOVE = Download(
     name="glove.840B.300d",
     url="https://huggingface.co/stanfordnlp/glove/resolve/1db2080b2d94def6e5b0386a523102f9d8849e9d/glove.840B.300d.zip",
     file="glove.840B.300d.zip",
-    sha256="",  # that of the archive on Stanford's own server is no help: the hub's archives were packed anew
+    sha256="",  # the hash of Stanford's own archive does not apply: the hub repacked the archives
     bytes=None,
     licence="PDDL-1.0",
     source="hub stanfordnlp/glove",
@@ -34,11 +34,11 @@ class Glove(CheckpointStage):
     """One vector per word: (T, D), D the width of the file, 300 for GloVe 840B (Pennington et al., 2014).
 
     Columns glove_0...: the numbers of the file, without unit, mostly in -3...3, with the word's time (seconds).
-    A word is looked up as it is, then in lower case, then both without the punctuation around it; one that is a
-    whole caption has the mean of those of its words that are there. Unknown words are invalid; a note counts them.
+    A word is looked up unchanged, then in lower case, then both without surrounding punctuation; a whole caption gets
+    the mean vector of its known words. Unknown words are invalid; a note counts them.
 
-    checkpoint: also a .txt of the same format (word and numbers, split from the right: a word may hold spaces), or a
-    .zip with one. An index, and what a .zip holds (5.6 GB for GloVe 840B), is kept in the folder of weights.
+    checkpoint: also a .txt in the same format (word and numbers, split from the right: a word may contain spaces), or a
+    .zip with one. The index and the contents of a .zip (5.6 GB for GloVe 840B) are kept in the weights folder.
     """
 
     weights: ClassVar[tuple[Weights, ...]] = (_GLOVE,)
@@ -46,7 +46,7 @@ class Glove(CheckpointStage):
     checkpoint: str = "glove.840B.300d"
 
     def load(self, device: str) -> None:
-        """Find the file; make its index the first time."""
+        """Locate the file; build its index the first time."""
         self._vectors = open_vectors(self.own_weights()[0])
         self._names = tuple(f"glove_{i}" for i in range(self._vectors.width))
 
@@ -66,7 +66,7 @@ class Glove(CheckpointStage):
 
 
 def _forms(word: str) -> tuple[str, ...]:
-    """How a word may stand in the file, what is preferred first."""
+    """Spellings under which a word may be in the file, in order of preference."""
     bare = word.strip(_PUNCTUATION)
     return tuple(form for form in (word, word.lower(), bare, bare.lower()) if form)
 

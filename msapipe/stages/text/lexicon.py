@@ -47,14 +47,14 @@ def _weights(file: str, sha256: str, size: int) -> InPackage:
 class Lexicon(Stage):
     """One row per word: (T, 9), T words, by VADER (Hutto and Gilbert, 2014).
 
-    Columns: valence of the word in the lexicon, [-4, 4], 0 when it is not there; valence_in_context, the same after
-    VADER's rules on negation, boosters, capitals and idioms before it, clipped to [-4, 4]; negator, 0 or 1; booster,
-    1 for "very", -1 for "slightly", else 0; compound [-1, 1] and pos, neu, neg [0, 1] of the sentence that the word
-    stands in; text_compound [-1, 1] of all words.
+    Columns: valence of the word in the lexicon, [-4, 4], 0 if it is absent; valence_in_context, the same after VADER's
+    rules on preceding negation, boosters, capitals and idioms, clipped to [-4, 4]; negator, 0 or 1; booster, 1 for
+    "very", -1 for "slightly", else 0; compound [-1, 1] and pos, neu, neg [0, 1] of the word's sentence; text_compound
+    [-1, 1] of all words.
 
-    A sentence ends at . ! ? and, in a text without any of them, where two words with heard times are more than
-    ``pause`` seconds apart. Times (seconds) are those of the words, pushed forward where they run backwards. All rows
-    are valid, unless the language is not English: then VADER understands nothing and none is.
+    A sentence ends at . ! ? or, in a text without any of them, where two words with measured times are more than
+    ``pause`` seconds apart. Times (seconds) are those of the words, made non-decreasing. All rows are valid, unless the
+    language is not English: VADER does not understand it, and no row is valid.
     """
 
     weights: ClassVar[tuple[Weights, ...]] = (
@@ -91,7 +91,7 @@ class Lexicon(Stage):
         return FeatureSequence(values, word_times(words.words), np.full(len(values), english), NAMES)
 
     def _sentence(self, texts: list[str]) -> NDArray[np.float32]:
-        """The first eight columns for the words of one sentence."""
+        """The first eight columns for one sentence."""
         tokens, valences, scores = self._score(texts)
         rows = np.zeros((len(texts), 8), np.float32)
         rows[:, 4:] = [scores[name] for name in ("compound", "pos", "neu", "neg")]
@@ -108,9 +108,9 @@ class Lexicon(Stage):
         return rows
 
     def _score(self, texts: list[str]) -> tuple[list[str], list[float], dict[str, float]]:
-        """VADER's tokens, the valence of each in context, and the scores of all: equal to its polarity_scores.
+        """VADER's tokens, their valences in context, and the sentence scores: equal to its polarity_scores.
 
-        polarity_scores looks at all words again for each one; its rules reach three words back and two ahead.
+        polarity_scores rescans all words for each one; its rules reach only three words back and two ahead.
         """
         text = " ".join(texts).strip()
         senti = self._vader.SentiText(text)
@@ -136,7 +136,7 @@ class Lexicon(Stage):
         return float(token == "no" or self._vader.negated([token])), float(np.sign(boost))
 
     def _without_emoji(self, text: str) -> str:
-        """Emoji replaced by their names, in the way of VADER's polarity_scores."""
+        """Replace emoji by their names, as VADER's polarity_scores does."""
         out = ""
         for char in text:
             name = self._analyzer.emojis.get(char)
@@ -146,7 +146,7 @@ class Lexicon(Stage):
 
 
 def _sentences(words: tuple[Word, ...], pause: float) -> list[tuple[int, int]]:
-    """Where sentences begin and end: index ranges that cover all words."""
+    """Sentences as index ranges that cover all words."""
     ends = [index + 1 for index, word in enumerate(words) if _ends(word.text)]
     if not ends:
         ends = [

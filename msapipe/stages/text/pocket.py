@@ -1,4 +1,4 @@
-"""Sentiment of English text in [-3, 3], by a distilled MiniLM of msapipe's own (offline, 24 MB)."""
+"""Sentiment of English text in [-3, 3], by msapipe's own distilled MiniLM (offline, 24 MB)."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _MODEL = Bundled(
 
 @dataclass
 class Pocket(Stage):
-    """One row per word: (T, 3), T words, by a BERT of six layers (MiniLM; Wang et al., 2020), fine-tuned.
+    """One row per word: (T, 3), T words, by a fine-tuned BERT of six layers (MiniLM; Wang et al., 2020).
 
-    Columns: score, the expected sentiment of the passage that the word stands in, [-3, 3], on the scale of CMU-MOSI
-    (Zadeh et al., 2016) and the same at each of its words; known, how far to trust that the word is what was said, in
-    [0, 1]: the share of its pieces that are in the vocabulary, times the confidence of the recogniser where a program
-    heard it; length, log(1 + words of the passage).
+    Columns: score, the expected sentiment of the word's passage, [-3, 3], on the scale of CMU-MOSI (Zadeh et al.,
+    2016), the same for all words of the passage; known, how far the word can be trusted, in [0, 1]: the share of its
+    word pieces in the vocabulary, times the confidence of the speech recogniser if there was one; length, log(1 + words
+    of the passage).
 
-    A passage is the whole text up to 60 words. A longer text is cut behind sentences (. ! ? or, without any, a pause of
-    0.6 s), so that the mean over the rows weighs passages by their words. Capitals do not matter. Times (seconds) are
-    those of the words, pushed forward where they run backwards. No row is valid where the language is not English,
-    less than half of the letters are Latin or most words are cut into many pieces, nor is a passage without letters or
-    digits; a note says so.
+    A passage is the whole text up to 60 words. A longer text is cut after sentences (. ! ? or, without any, a pause of
+    0.6 s), so that the mean over the rows weights passages by their words. Case does not matter. Times (seconds) are
+    those of the words, made non-decreasing. No row is valid if the language is not English, less than half of the
+    letters are Latin or most words are split into many word pieces; a passage without letters or digits is invalid too.
+    A note says so.
     """
 
     version: ClassVar[int] = 4

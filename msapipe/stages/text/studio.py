@@ -24,11 +24,11 @@ LEARNED = Bundled(
 
 @dataclass
 class Studio(CheckpointStage):
-    """One row per word: (T, 3), T words, by all-mpnet-base-v2 with maps of low rank beside its linear layers.
+    """One row per word: (T, 3), T words, by all-mpnet-base-v2 with low-rank updates of its linear layers.
 
     Columns, passages, languages: as ``pocket`` (score in [-3, 3], known in [0, 1], length), whose teacher it is.
-    checkpoint: the base, an MPNet.   learned: what fine-tuning added to it, by name or as the path of a file that
-    models/pocket_text/teacher.py wrote.   MPNet: Song et al. (2020); LoRA: Hu et al. (2022).
+    checkpoint: the base, an MPNet.   learned: the fine-tuned updates, by name or as the path of a file written by
+    models/pocket_text/teacher.py.   MPNet: Song et al. (2020); LoRA: Hu et al. (2022).
     """
 
     version: ClassVar[int] = 1
@@ -39,16 +39,16 @@ class Studio(CheckpointStage):
     learned: str = LEARNED.name
 
     def own_weights(self) -> tuple[Weights, ...]:
-        """The base and what was learned."""
+        """The base and the fine-tuned updates."""
         return choose((MPNET,), self.checkpoint, "studio"), choose((LEARNED,), self.learned, "studio")
 
     def params(self) -> dict[str, Any]:
-        """The parameters; of the user's own files the hash stands for the path."""
+        """The parameters; paths of the user's own files are replaced by their hashes."""
         base, learned = self.own_weights()
         return {"checkpoint": base.name, "learned": learned.name}
 
     def load(self, device: str) -> None:
-        """Read the base and what was learned, and merge them; raises WeightsError where they do not fit."""
+        """Read the base and the updates, and merge them; raises WeightsError if they do not match."""
         base, learned = self.own_weights()
         self._reader = LowRankReader(base.path(), learned.path(), device)
 

@@ -20,16 +20,16 @@ NAMES = ("input_id", "token_type", "word")
 
 @dataclass
 class Tokens(CheckpointStage):
-    """The words as the encoder's token ids: (T, 3), one row per token, special tokens included, where it wants them.
+    """Token ids of the words: (T, 3), one row per token in the encoder's order, including special tokens.
 
     Columns, whole numbers: input_id; token_type (0; 2 for the [CLS] of XLNet); word, the index of the word that the
     token belongs to, -1 for a special token ([CLS], [SEP]; XLNet has them at the end). All rows are valid; without
-    a word there is no row.
+    words there are no rows.
 
-    Times (seconds): the pieces of a word share its time equally; a special token is an instant (start = end) at the
-    beginning or the end of the text. Rows never overlap and none is without a time of its own (where words overlap,
-    or have no times, of a few microseconds), so that ids put on this time grid stay what they are. A text is never
-    cut off; where it is longer than the encoder takes a note says so. Devlin et al. (2019).
+    Times (seconds): the tokens of a word share its time equally; a special token is an instant (start = end) at the
+    beginning or end of the text. Rows never overlap and each has a time of its own (a few microseconds if words overlap
+    or have no times), so that ids aligned to this time grid stay unchanged. A text is never truncated; a note says if
+    it is longer than the encoder's input. Devlin et al. (2019).
     """
 
     weights: ClassVar[tuple[Weights, ...]] = ENCODERS

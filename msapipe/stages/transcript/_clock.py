@@ -1,4 +1,4 @@
-"""Times as subtitle files write them."""
+"""Parse times in subtitle files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Span = tuple[float, float, str]
 
 
 def span_of(line: str) -> Span | None:
-    """Start and end in seconds, and what else stands in a line such as "00:00:01,000 --> 00:00:02,500 align:start".
+    """Start and end in seconds, and the rest of a line such as "00:00:01,000 --> 00:00:02,500 align:start".
 
     Also "0:00:01.000,0:00:02.500" and "1.0 --> 2.5"; None for a line without times. Times before zero are zero.
     """
@@ -39,14 +39,14 @@ def clock(text: str) -> float | None:
 
 
 def seconds(parts: tuple[str | None, ...]) -> float:
-    """Sign, hours, minutes, seconds and the digits of a fraction as seconds; times before zero are zero."""
+    """Sign, hours, minutes, seconds and fraction digits as seconds; negative times become zero."""
     sign, hours, minutes, secs, fraction = (part or "" for part in parts)
     total = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(secs or 0) + float(f"0.{fraction or 0}")
     return 0.0 if sign else total
 
 
 def ordered(line: int | str, start: float, end: float, problems: list[str]) -> tuple[float, float]:
-    """Start and end, exchanged where the end lies before the start; ``problems`` says so."""
+    """Start and end, swapped if the end precedes the start, which adds to ``problems``."""
     if end >= start:
         return start, end
     where = f"line {line}" if isinstance(line, int) else line

@@ -1,4 +1,4 @@
-"""Caption cues to words in the order in which they are said, and words cut to a clip's span."""
+"""Turn caption cues into words in spoken order, and cut words to a clip."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from msapipe.stages.transcript._rolling import without_repeats
 from msapipe.stages.transcript._spoken import names_in, spoken_lines
 from msapipe.types import Clip, Word
 
-# Nobody says a word faster: a cue that another one overlaps may be as short as this a word.
+# Least seconds per word: a cue overlapped by another may be shortened to this.
 _FASTEST = 0.15
-# What a word takes, where only the start of a cue is known.
+# Seconds per word if only the start of a cue is known.
 _USUAL = 0.4
 
 
 @dataclass(frozen=True)
 class Cue:
-    """What stands on the screen for a while.
+    """A caption shown for some time.
 
-    text: its lines, with the marks that the file gives.   start, end: seconds, None when not known; a start without
-    an end lasts until the next cue.   words: where the file gives each word's own times; they count then, not text.
+    text: its lines, with markup.   start, end: seconds or None; without an end, a cue lasts until the next one.
+    words: words with times of their own, if the file has them; they replace the text.
     """
 
     text: str
@@ -32,16 +32,16 @@ class Cue:
 
     @property
     def last(self) -> float | None:
-        """Where it ends, as far as that is known."""
+        """Its last known time."""
         return self.end if self.end is not None else self.start
 
 
 @dataclass
 class Written:
-    """What a file says.
+    """The content of a transcript file.
 
-    language: ISO 639-1, when the file says it.   problems: sentence parts, each with its line or place.
-    bare: times are numbers without a unit, seconds most likely.
+    language: ISO 639-1, if the file states it.   problems: sentence parts, each with its line or place.
+    bare: times are numbers without a unit, probably seconds.
     """
 
     cues: list[Cue]
@@ -51,11 +51,11 @@ class Written:
 
 
 def words_of(cues: Sequence[Cue], length: float | None = None) -> list[Word]:
-    """The words of all cues, cue after cue by their starts; the words of a cue stay together.
+    """The words of all cues, in order of the cues' starts; the words of a cue stay together.
 
-    Lines that are shown again by the next cue count once. Cues without times follow the cue before them. Seconds are
-    shared out among words by letters, so they are estimated, unless tags or the file give them. length: of the film in
-    seconds, where known; a last cue without an end does not go beyond it.
+    Lines repeated by the next cue count once. Cues without times follow the previous cue. A cue's seconds are divided
+    among its words by letters (estimated times), unless tags or the file give word times. length: of the video in
+    seconds, if known; a last cue without an end stops there.
     """
     cues = with_ends(in_order(cues), length)
     speakers = names_in(cue.text for cue in cues if not cue.words)
@@ -68,7 +68,7 @@ def words_of(cues: Sequence[Cue], length: float | None = None) -> list[Word]:
 
 
 def in_order(cues: Sequence[Cue]) -> list[Cue]:
-    """By start; what has none keeps its place behind the one before."""
+    """Sort by start; a cue without one stays behind its predecessor."""
     keys: list[float] = []
     for cue in cues:
         keys.append(cue.start if cue.start is not None else (keys[-1] if keys else 0.0))
@@ -76,7 +76,7 @@ def in_order(cues: Sequence[Cue]) -> list[Cue]:
 
 
 def with_ends(cues: list[Cue], length: float | None = None) -> list[Cue]:
-    """Cues of which only the start is known end where the next one begins, or when their words are said."""
+    """Give cues without an end one: the start of the next cue, or earlier if their words need less time."""
     found: list[Cue] = []
     later = length
     for cue in reversed(cues):
@@ -90,9 +90,9 @@ def with_ends(cues: list[Cue], length: float | None = None) -> list[Cue]:
 
 
 def _apart(spoken: list[tuple[Cue, list[Word]]]) -> list[tuple[Cue, list[Word]]]:
-    """Cues without overlap: one gives way to the next where its words have time enough, else both share their time."""
+    """Remove overlaps: a cue ends where the next one starts if its words have enough time; else both share it."""
     found: list[tuple[Cue, list[Word]]] = []
-    movable = False  # whether the last one's words have no times of their own
+    movable = False  # whether the words of the last cue have no times of their own
     for cue, words in spoken:
         before_moves, movable = movable, not cue.words and all(word.start is None for word in words)
         if before_moves and movable and _overlap(found[-1][0], cue):
@@ -108,14 +108,14 @@ def _apart(spoken: list[tuple[Cue, list[Word]]]) -> list[tuple[Cue, list[Word]]]
 
 
 def _overlap(before: Cue, after: Cue) -> bool:
-    """Whether two cues are shown at once."""
+    """Whether two cues are shown at the same time."""
     if before.end is None or after.start is None or after.end is None:
         return False
     return before.end > after.start
 
 
 def _timed(cue: Cue, words: list[Word]) -> list[Word]:
-    """The words of a cue with times: the given ones, and what lies between them shared out by letters."""
+    """The words of a cue with times: given ones stay, the time between them is divided by letters."""
     if cue.words or cue.start is None or cue.end is None:
         return [replace(word, confidence=cue.confidence) if word.confidence is None else word for word in words]
     words = [replace(word, confidence=cue.confidence) for word in words]
@@ -136,11 +136,10 @@ def _timed(cue: Cue, words: list[Word]) -> list[Word]:
 
 
 def in_span(words: Iterable[Word], clip: Clip) -> tuple[Word, ...]:
-    """Words whose times count from the start of the file, cut to the clip and counted from its start.
+    """Cut words, timed from the start of the file, to the clip, and make their times relative to it.
 
-    A word belongs to the clip that holds its middle, so that neighbouring clips share no word and lose none.
-    A word without times goes where the timed word before it goes; one that none comes before is kept only when the
-    clip is the whole file.
+    A word belongs to the clip that contains its midpoint, so adjacent clips neither share nor lose words. A word
+    without times follows the previous timed word; without one, it is kept only if the clip is the whole file.
     """
     keep = clip.start == 0 and clip.end is None
     kept: list[Word] = []

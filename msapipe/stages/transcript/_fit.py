@@ -1,4 +1,4 @@
-"""Whether the times of captions fit the length of the film, and in which unit or from which zero they count."""
+"""Check caption times against the length of the video, and detect their unit and origin."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from msapipe.stages.transcript._cues import _FASTEST, Cue
 from msapipe.types import Word
 
-# Ends of files and last cues never agree to the second.
+# Tolerance in seconds between the end of the file and the last cue.
 _SLACK = 1.5
 _HOUR = 3600.0
-# Nobody takes so long for a word, in seconds: then the numbers are of another unit.
+# Most seconds per word; larger values mean another time unit.
 _SLOWEST = 20.0
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Cues whose times count from the start of the film, in seconds.
+    """Cues timed in seconds from the start of the video.
 
-    outside: words that were left out because they come after its end.   notes: sentence parts for the user.
-    misfit: no cue fits; the words are of something else.
+    outside: words dropped because they come after the end.   notes: sentence parts for the user.
+    misfit: no cue fits; the words belong to something else.
     """
 
     cues: list[Cue]
@@ -30,10 +30,10 @@ class Fitted:
 
 
 def fitted(cues: Sequence[Cue], length: float | None, bare: bool) -> Fitted:
-    """The cues that begin within ``length`` seconds (None: not known, nothing is checked but the unit).
+    """The cues that start within ``length`` seconds (None: unknown, only the unit is checked).
 
-    Times that all lie behind the end, and fit when whole hours are taken off, as tapes of broadcasters count, are
-    shifted. bare: the times are numbers without a unit; milliseconds are seen by their size.
+    Times that all lie after the end, but fit once whole hours are subtracted (broadcast time codes), are shifted.
+    bare: the times are numbers without a unit; milliseconds are detected by their size.
     """
     notes: list[str] = []
     timed = [cue for cue in cues if cue.start is not None]
@@ -58,9 +58,9 @@ def _behind(first: float, length: float) -> str:
 
 
 def _in_milliseconds(timed: Sequence[Cue], length: float | None) -> bool:
-    """Whether numbers are a thousand times too large: behind the end as seconds, and inside it as milliseconds."""
+    """Whether numbers are milliseconds: after the end if read as seconds, and within it if divided by a thousand."""
     if any(edge is not None and edge != int(edge) for cue in timed for edge in (cue.start, cue.end)):
-        return False  # milliseconds have no fractions
+        return False  # milliseconds are whole numbers
     count = sum(len(cue.words) or len(cue.text.split()) for cue in timed)
     last = max(cue.last or 0.0 for cue in timed)
     said = sum((cue.end or cue.start or 0.0) - (cue.start or 0.0) for cue in timed)
@@ -71,7 +71,7 @@ def _in_milliseconds(timed: Sequence[Cue], length: float | None) -> bool:
 
 
 def _fits(cues: Sequence[Cue], length: float) -> bool:
-    """Whether nine of ten cues lie within the film."""
+    """Whether nine of ten cues lie within the video."""
     inside = sum((cue.start or 0.0) < length and (cue.last or 0.0) <= length + 10 * _SLACK for cue in cues)
     return inside * 10 >= len(cues) * 9
 
@@ -85,7 +85,7 @@ def _moved(cue: Cue, offset: float, scale: float) -> Cue:
 
 
 def _within(cues: Sequence[Cue], length: float, notes: list[str]) -> Fitted:
-    """Without what comes after the end; a cue that only stays longer than the film ends with it."""
+    """Drop cues after the end; a cue that merely lasts longer is cut."""
     kept: list[Cue] = []
     outside = 0
     gone = False
@@ -100,7 +100,7 @@ def _within(cues: Sequence[Cue], length: float, notes: list[str]) -> Fitted:
             outside += len(cue.words) - len(inside)
             cue = replace(cue, words=inside)
         elif cue.start is not None and cue.end is not None and cue.end > length:
-            # Where the time is too short for its words, the later ones are not heard: their times tell which.
+            # If a cue is too short for its words, the later ones are cut off; the word times tell which.
             fits = length - cue.start >= _FASTEST * count or cue.end <= length + _SLACK
             cue = replace(cue, end=length) if fits else cue
         kept.append(cue)

@@ -1,4 +1,4 @@
-"""Reads a file of words in whatever format it is, by what stands in it before by what it is called."""
+"""Read a transcript file of any supported format, detected by content rather than by name."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from msapipe.stages.transcript._json import read_json
 from msapipe.stages.transcript._lines import line_format, read_blocks, read_lines, read_table
 from msapipe.stages.transcript._marked import read_ass, read_sami, read_xml
 
-# Bytes: an hour of subtitles has some 60,000, an hour of words with times and probabilities in JSON 3,000,000.
+# Bytes: an hour of subtitles takes about 60,000; an hour of JSON words with times and probabilities 3,000,000.
 MOST = {".json": 32_000_000, ".json3": 32_000_000}
 MOST_ELSE = 4_000_000
-MOST_WORDS = 100_000  # some ten hours of speech
-MOST_LETTERS = 20_000  # without a space; Chinese has none in a line
+MOST_WORDS = 100_000  # about ten hours of speech
+MOST_LETTERS = 20_000  # without a space; a line of Chinese has none
 
 _ASS = re.compile(r"^\s*(\[Script Info\]|\[Events\]|Dialogue:)", re.IGNORECASE | re.MULTILINE)
 _ROOT = re.compile(r"<(?:\w+:)?(tt|transcript|timedtext)\b")
@@ -26,11 +26,11 @@ _SAMI = re.compile(r"<sami\b|<sync\b", re.IGNORECASE)
 
 
 def read_file(path: Path, wanted: str, rate: float | None, languages: tuple[str, ...] = ()) -> Written | None:
-    """What a file says; None for an empty one.
+    """The content of a file; None if it is empty.
 
-    wanted: the language that is read from a file in several.   rate: pictures a second of the film, where known.
-    languages: those that the text may well be in, for its encoding. Raises MediaError (without the file's name) when
-    nothing of it can be read.
+    wanted: the language to select if the file has several.   rate: frames per second of the video, if known.
+    languages: likely languages, to detect the encoding. Raises MediaError (without the file's name) if nothing can be
+    read.
     """
     data = _bytes(path)
     text, encoding = decode_text(data, (*languages, wanted) if wanted else languages)
@@ -53,7 +53,7 @@ def read_file(path: Path, wanted: str, rate: float | None, languages: tuple[str,
 
 
 def _bytes(path: Path) -> bytes:
-    """The bytes of a file that is not too large; it is read once, so it cannot grow in between."""
+    """The bytes of a file within the size limit; it is read once, so it cannot grow in between."""
     most = MOST.get(path.suffix.lower(), MOST_ELSE)
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)), "rb") as file:
@@ -93,7 +93,7 @@ def _read(text: str, suffix: str, wanted: str, rate: float | None) -> Written:
 
 
 def _plain(text: str) -> Written:
-    """A text without times, a cue a line; one with lines of times is a subtitle file under another name."""
+    """Text without times, one cue per line; text with time lines is treated as a misnamed subtitle file."""
     if "-->" in text:
         try:
             return read_blocks(text)

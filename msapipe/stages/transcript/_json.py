@@ -1,4 +1,4 @@
-"""Transcripts in JSON, as recognisers and platforms write them."""
+"""Read JSON transcripts of speech recognisers and platforms."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _LENGTHS = ("duration", "dur")
 _TEXTS = ("punctuated_word", "word", "text", "value", "transcript", "content", "sentence", "utf8", "DisplayText")
 _SURE = ("confidence", "probability", "score", "conf", "p", "prob")
 _MOST_ENTRIES = 1_000_000
-_PAUSE = 0.5  # seconds; a phrase of a list of words ends there
+_PAUSE = 0.5  # seconds without speech that end a phrase in a word list
 
 
 def read_json(text: str) -> Written:
-    """The words of a transcript; where it lists segments, a cue each.
+    """The words of a transcript, one cue per segment if it has segments.
 
-    Read are lists of words or segments, and what Whisper, faster-whisper, whisper.cpp, whisperX, transformers, Vosk,
-    FunASR, YouTube (json3), Deepgram, AssemblyAI, Amazon, Google, Speechmatics and Rev write. An entry that is none
-    is left out and told. Raises MediaError when the file is no transcript.
+    Supports lists of words or segments, and the formats of Whisper, faster-whisper, whisper.cpp, whisperX,
+    transformers, Vosk, FunASR, YouTube (json3), Deepgram, AssemblyAI, Amazon, Google, Speechmatics and Rev. Other
+    entries are dropped and reported. Raises MediaError if the file is not a transcript.
     """
     tree = _tree(text)
     written = Written([])
@@ -65,7 +65,7 @@ def _tree(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         lines = [line for line in text.split("\n") if line.strip()]
-        if len(lines) > 1 and error.msg == "Extra data":  # one object a line
+        if len(lines) > 1 and error.msg == "Extra data":  # JSON Lines
             try:
                 return [json.loads(line) for line in lines]
             except (ValueError, RecursionError):
@@ -90,7 +90,7 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
 
 
 def _youtube(tree: Any) -> Entries:
-    """json3: events with pieces; milliseconds. Events that only begin a new line are left out."""
+    """json3: events with segments; milliseconds. Events that only start a new line are dropped."""
     if not isinstance(tree, dict) or not isinstance(tree.get("events"), list):
         return None
     found: list[tuple[str, Any]] = []
@@ -106,13 +106,13 @@ def _youtube(tree: Any) -> Entries:
 
 
 class _Rolled:
-    """Pieces of one line with their starts, in milliseconds."""
+    """Segments of one line with their starts, in milliseconds."""
 
     def __init__(self, pieces: list[tuple[str, float]], start: float, end: float | None) -> None:
         self.pieces, self.start, self.end = pieces, start, end
 
     def cue(self) -> Cue:
-        """With the starts of the pieces as tags, where they tell more than the start of the line."""
+        """A cue with the segment starts as tags, unless they add nothing to the line's start."""
         tagged = len(self.pieces) > 1
         parts = [(_tag(at) if tagged else "") + text.replace("<", "&lt;") for text, at in self.pieces]
         end = None if self.end is None else max(self.start, self.end) / 1000
@@ -166,7 +166,7 @@ def _funasr(tree: Any) -> Entries:
 
 
 def _stamped(place: str, text: str, stamps: list[list[Any]]) -> list[tuple[str, Any]]:
-    """A text whose words, or Chinese characters, have a stamp each; else a cue over all stamps."""
+    """Text with one time stamp per word or Chinese character; otherwise one cue spanning all stamps."""
     spans = [(_value(start), _value(end)) for start, end in stamps]
     pieces = re.findall(r"[\u3040-\u9fff]|[^\s\u3040-\u9fff，。！？、,.!?]+", text)
     if len(pieces) == len(spans):
@@ -175,7 +175,7 @@ def _stamped(place: str, text: str, stamps: list[list[Any]]) -> list[tuple[str, 
 
 
 def _vosk(tree: Any) -> Entries:
-    """{result: [{word, start, end, conf}], text}, or a list of such."""
+    """{result: [{word, start, end, conf}], text}, or a list of these."""
     items = tree if isinstance(tree, list) else [tree]
     parts = [
         item for item in items if isinstance(item, dict) and ("result" in item or set(item) in ({"text"}, {"partial"}))
@@ -187,7 +187,7 @@ def _vosk(tree: Any) -> Entries:
 
 
 def _nested(tree: Any) -> Entries:
-    """Services that put the words some floors down: Deepgram, Amazon, Google, Speechmatics, Rev, AssemblyAI."""
+    """Services that nest the words deeper: Deepgram, Amazon, Google, Speechmatics, Rev, AssemblyAI."""
     if not isinstance(tree, dict):
         return None
     if "audio_duration" in tree and isinstance(tree.get("words"), list):  # AssemblyAI: milliseconds
@@ -229,7 +229,7 @@ def _nested(tree: Any) -> Entries:
 
 
 def _items(items: list[Any], where: str) -> list[tuple[str, Any]]:
-    """Words with alternatives; punctuation belongs to the word before it."""
+    """Words with alternatives; punctuation is attached to the previous word."""
     found: list[tuple[str, Any]] = []
     for at, item in enumerate(_dicts(items)):
         best = next(iter(_dicts(item.get("alternatives"))), {})
@@ -243,7 +243,7 @@ def _items(items: list[Any], where: str) -> list[tuple[str, Any]]:
 
 
 def _simple(tree: Any) -> Entries:
-    """Lists of words or segments, and objects that hold one."""
+    """Lists of words or segments, and objects that contain one."""
     if isinstance(tree, list):
         return [(f"entry {at}", entry) for at, entry in enumerate(tree)]
     if not isinstance(tree, dict):
@@ -265,7 +265,7 @@ def _simple(tree: Any) -> Entries:
 
 
 def _cue(place: str, entry: Any, problems: list[str]) -> Cue | Word | None:
-    """A segment, or a word of a list of words."""
+    """A segment, or one word of a word list."""
     if isinstance(entry, _Rolled):
         return entry.cue()
     if isinstance(entry, str):
@@ -289,13 +289,13 @@ def _cue(place: str, entry: Any, problems: list[str]) -> Cue | Word | None:
     said = str(text or "")
     if entry.get("segment") or len(said.split()) != 1:
         return Cue(said, start, end, confidence=sure)
-    if re.fullmatch(r"\s*(\[[^\[\]]*\]|\([^()]*\)|[-.…♪]+)\s*", said):  # [laughter] in a list of words
+    if re.fullmatch(r"\s*(\[[^\[\]]*\]|\([^()]*\)|[-.…♪]+)\s*", said):  # [laughter] in a word list
         return None
     return Word(said.strip(), start, end if start is None or end is not None else start, sure)
 
 
 def _each(one: Cue | Word) -> list[Word]:
-    """A word, or those of a cue that stands where a word is expected."""
+    """The word, or the words of a cue in a word list."""
     if isinstance(one, Word):
         return [one]
     end = one.start if one.end is None else one.end
@@ -303,7 +303,7 @@ def _each(one: Cue | Word) -> list[Word]:
 
 
 def _span(place: str, entry: dict[str, Any], problems: list[str]) -> tuple[float | None, float | None]:
-    """Start and end in seconds; None for what is no time, which is told."""
+    """Start and end in seconds; None, and a problem, for an invalid time."""
     pair = entry.get("timestamp")
     if isinstance(pair, list) and len(pair) == 2:  # transformers
         entry = {"start": pair[0], "end": pair[1]}
@@ -333,7 +333,7 @@ def _first(entry: dict[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _value(value: Any) -> float | None:
-    """A number, also as "1.5", "1.5s" or "00:00:01.500"; None for anything else, and from 1e9 on."""
+    """A number, also as "1.5", "1.5s" or "00:00:01.500"; None for anything else, and for 1e9 or more."""
     if isinstance(value, str):
         match = _CLOCK.fullmatch(value.strip())
         if match:
@@ -342,14 +342,14 @@ def _value(value: Any) -> float | None:
         if not re.fullmatch(r"-?\d{1,12}(\.\d{1,12})?", text):
             return None
         value = float(text)
-    # The limit keeps integers out that no float can hold.
+    # The limit excludes integers too large for a float.
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9 or math.isnan(value):
         return None
     return float(value)
 
 
 def _phrases(words: list[Word]) -> list[Cue]:
-    """A list of words as cues that end in pauses and where time goes backwards: several people stay apart."""
+    """A word list as cues, split at pauses and where time runs backwards, which keeps speakers apart."""
     found: list[list[Word]] = []
     last: float | None = None
     for word in words:

@@ -1,4 +1,4 @@
-"""Subtitles of which each cue begins with a line of times: SubRip, WebVTT, SBV, SubViewer, and lists of lines."""
+"""Subtitles whose cues start with a time line (SubRip, WebVTT, SBV, SubViewer), and one-cue-per-line formats."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from msapipe.stages.transcript._clock import clock, ordered, span_of
 from msapipe.stages.transcript._cues import Cue, Written
 
 _ASIDE = re.compile(r"(NOTE|STYLE|REGION)(\s|$)")
-# What SubRip and WebVTT write behind the times: X1:40, align:start, position:0%.
+# Settings after the times in SubRip and WebVTT: X1:40, align:start, position:0%.
 _SETTINGS = re.compile(r"(?:[A-Za-z][\w-]*\d?:\S*\s*)*")
 _NUMBER = re.compile(r"\s*\d{1,9}\s*")
 _MICRODVD = re.compile(r"\s*\{(\d{1,9})\}\{(\d{0,9})\}(.*)")
 _MPL2 = re.compile(r"\s*\[(-?\d{1,9})\]\[(-?\d{0,9})\](.*)")
 _TMP = re.compile(r"\s*(\d{1,2}:\d{2}:\d{2})(?:,\d+)?[:=]\s?(\S.*)")
 _LRC = re.compile(r"\s*\[(\d{1,3}:\d{1,2}(?:[.:]\d{1,3})?)\]")
-# Times of one line of a song; a refrain is sung some ten times.
+# Most times on one line of lyrics; a refrain is sung about ten times.
 _MOST_STARTS = 100
 _LRC_HEADER = re.compile(r"\s*\[([a-zA-Z#]\w*)\s*:(.*)\]\s*$")
 
 
 def read_blocks(text: str) -> Written:
-    """Cues that begin with a line of times; what follows belongs to the cue, over blank lines, up to the next times.
+    """Cues that start with a time line; the text up to the next time line belongs to the cue, even after blank lines.
 
-    Numbers and names of cues, notes and styles are left out. Raises MediaError when no line holds times.
+    Cue numbers, cue names, notes and styles are dropped. Raises MediaError if no line holds times.
     """
     lines = text.split("\n")
     webvtt = lines[0].lstrip().upper().startswith("WEBVTT")
@@ -39,7 +39,7 @@ def read_blocks(text: str) -> Written:
     first = marks[0][0]
     above = _last(lines[:first])
     numbered = _NUMBER.fullmatch(above) is not None
-    # A file that names its first cue names the others; elsewhere such a line is text behind a blank line.
+    # A file that names its first cue names all of them; otherwise, such a line is text after a blank line.
     name = webvtt and first > 1 and lines[first - 1].strip() and "-->" not in above and not numbered
     _header(lines[:first], webvtt, written)
     ends = [at for at, _ in marks[1:]] + [len(lines)]
@@ -50,14 +50,14 @@ def read_blocks(text: str) -> Written:
             continue
         rest = span[2]
         if rest and not webvtt and not _SETTINGS.fullmatch(rest):
-            body = f"{rest}\n{body}"  # the text stands in the line of the times
+            body = f"{rest}\n{body}"  # the text is on the time line
         start, stop = ordered(at + 1, span[0], span[1], written.problems)
         written.cues.append(Cue(body, start, stop))
     return written
 
 
 def _timings(lines: list[str], problems: list[str]) -> list[tuple[int, tuple[float, float, str] | None]]:
-    """The lines that hold times, and those that ought to."""
+    """The lines that hold times, including malformed ones."""
     marks: list[tuple[int, tuple[float, float, str] | None]] = []
     for at, line in enumerate(lines):
         span = span_of(line)
@@ -73,7 +73,7 @@ def _timings(lines: list[str], problems: list[str]) -> list[tuple[int, tuple[flo
 
 
 def _header(lines: list[str], webvtt: bool, written: Written) -> None:
-    """What stands before the first times: the language, in WebVTT; else it should be nothing."""
+    """Parse the lines before the first times: in WebVTT the language, otherwise there should be none."""
     for number, line in enumerate(lines, 1):
         name, _, value = line.partition(":")
         if name.strip().lower() == "language":
@@ -85,7 +85,7 @@ def _header(lines: list[str], webvtt: bool, written: Written) -> None:
 
 
 def _body(lines: list[str], webvtt: bool, numbered: bool, named: bool, more: bool) -> str:
-    """The text of a cue: without the number or name of the next one, notes and styles."""
+    """The text of a cue, without the number or name of the next cue, notes and styles."""
     kept: list[str] = []
     blank = aside = False
     for line in lines:
@@ -108,11 +108,11 @@ def _last(lines: list[str]) -> str:
     return next((line for line in reversed(lines) if line.strip()), "")
 
 
-# One cue a line
+# Formats with one cue per line
 
 
 def line_format(text: str) -> str | None:
-    """ "microdvd", "mpl2", "tmp" or "lrc" when most of the first lines are of one, else None."""
+    """ "microdvd", "mpl2", "tmp" or "lrc" if most of the first lines match, else None."""
     lines = [line for line in text.split("\n")[:60] if line.strip()]
     for name, pattern in (("microdvd", _MICRODVD), ("mpl2", _MPL2), ("tmp", _TMP), ("lrc", _LRC)):
         fitting = sum(pattern.match(line) is not None for line in lines)
@@ -123,7 +123,7 @@ def line_format(text: str) -> str | None:
 
 
 def read_lines(text: str, name: str, rate: float | None) -> Written:
-    """A file of one cue a line. rate: pictures a second of the film, for MicroDVD, which counts pictures."""
+    """A file with one cue per line. rate: frames per second of the video, for MicroDVD, which counts frames."""
     written = Written([])
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if name == "lrc":
@@ -152,7 +152,7 @@ def read_lines(text: str, name: str, rate: float | None) -> Written:
 def _picture_length(
     lines: list[tuple[int, str]], rate: float | None, problems: list[str]
 ) -> tuple[list[tuple[int, str]], float]:
-    """Seconds a picture: as the first line says ({1}{1}23.976), else by the film's rate, else a guess."""
+    """Seconds per frame: from the first line ({1}{1}23.976), else the video's frame rate, else a guess."""
     match = _MICRODVD.match(lines[0][1]) if lines else None
     stated = re.fullmatch(r"\s*(\d{1,3}(?:[.,]\d{1,6})?)\s*(?:fps)?\s*", match[3]) if match else None
     if match and stated and match[1] == match[2] and float(stated[1].replace(",", ".")) > 0:
@@ -163,7 +163,7 @@ def _picture_length(
 
 
 def _lyrics(lines: list[tuple[int, str]], written: Written) -> Written:
-    """LRC: a line has one start or several; times of words stand in <>."""
+    """LRC: a line has one or more starts; word times are in <>."""
     offset = 0.0
     for number, line in lines:
         starts: list[float] = []
@@ -186,7 +186,7 @@ def _lyrics(lines: list[tuple[int, str]], written: Written) -> Written:
 
 
 def read_table(text: str) -> Written:
-    """Whisper's .tsv (start, end, text; milliseconds) and lists of labels (seconds), one cue a line, tabs between."""
+    """Whisper's .tsv (start, end, text; milliseconds) and label lists (seconds): tab-separated, one cue per line."""
     written = Written([], bare=True)
     rows = [(number, line.split("\t")) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     head = [cell.strip().lower() for cell in rows[0][1]]

@@ -1,4 +1,4 @@
-"""Subtitles in marked-up text: ASS and SSA, TTML and DFXP, YouTube's XML, SAMI."""
+"""Subtitles in markup formats: ASS and SSA, TTML and DFXP, YouTube's XML, SAMI."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 def read_ass(text: str) -> Written:
-    """Advanced SubStation Alpha and SubStation Alpha: its dialogue, without comments."""
+    """The dialogue of Advanced SubStation Alpha and SubStation Alpha, without comments."""
     written = Written([])
     fields = _FIELDS
     for number, line in enumerate(text.split("\n"), 1):
@@ -46,11 +46,11 @@ def read_ass(text: str) -> Written:
 
 
 def read_xml(text: str, wanted: str) -> Written:
-    """TTML, DFXP and YouTube's srv1, srv2, srv3. Of several languages the one that is wanted. Raises MediaError."""
+    """TTML, DFXP and YouTube's srv1, srv2, srv3, in the wanted language if there are several. Raises MediaError."""
     if re.search(r"<!(DOCTYPE|ENTITY)", text, re.IGNORECASE):
         raise MediaError("line 1: found a document type, expected TTML; such files are not opened")
     try:
-        # What the declaration says of the encoding is done; ElementTree refuses it in a text.
+        # The text is already decoded; ElementTree refuses an encoding declaration in it.
         root = ElementTree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))
     except ElementTree.ParseError as error:
         raise MediaError(
@@ -73,7 +73,7 @@ def _attribute(node: ElementTree.Element, name: str) -> str | None:
 
 
 class _Rates:
-    """What TTML counts times in."""
+    """Time units of a TTML file."""
 
     def __init__(self, root: ElementTree.Element) -> None:
         frames = _number(_attribute(root, "frameRate"), 30.0)
@@ -82,7 +82,7 @@ class _Rates:
         self.ticks = _number(_attribute(root, "tickRate"), frames if _attribute(root, "frameRate") else 1.0)
 
     def seconds(self, text: str) -> float | None:
-        """Seconds of "00:00:01.500", "00:00:01:12", "1.5s", "45f", "15000000t"; None for what is no time."""
+        """Seconds of "00:00:01.500", "00:00:01:12", "1.5s", "45f", "15000000t"; None for anything else."""
         frames = _FRAMES.fullmatch(text)
         if frames:
             hours, minutes, secs, count = (int(part) for part in frames.groups())
@@ -134,7 +134,7 @@ def _ttml(root: ElementTree.Element, wanted: str) -> Written:
 def _paragraphs(
     node: ElementTree.Element | None, rates: _Rates, offset: float, language: str | None
 ) -> Iterator[tuple[int, ElementTree.Element, float, str | None]]:
-    """Every <p> with its number, the start of what it stands in and its language."""
+    """Every <p> with its number, the start of its parent and its language."""
     waiting = [(node, offset, language)] if node is not None else []
     place = 0
     while waiting:
@@ -149,7 +149,7 @@ def _paragraphs(
 
 
 def _inner(node: ElementTree.Element, rates: _Rates, offset: float) -> str:
-    """The text of a paragraph; the start of a timed span stands before it, as in WebVTT."""
+    """The text of a paragraph, with the start of a timed span before the span, as in WebVTT."""
     parts = [html.escape(" ".join((node.text or "").split("\n")), quote=False)]
     for child in node:
         name = _local(child)
@@ -159,7 +159,7 @@ def _inner(node: ElementTree.Element, rates: _Rates, offset: float) -> str:
             begin = _attribute(child, "begin")
             at = rates.seconds(begin) if begin else None
             if at is not None:
-                # Apple counts from the film's start, the standard from the paragraph's.
+                # Apple counts from the start of the video, the standard from that of the paragraph.
                 parts.append(_tag(at if at >= offset else at + offset))
             parts.append(_inner(child, rates, offset))
         parts.append(html.escape(" ".join((child.tail or "").split("\n")), quote=False))
@@ -172,7 +172,7 @@ def _tag(seconds: float) -> str:
 
 
 def _choose(found: list[tuple[str | None, Cue]], wanted: str, written: Written) -> None:
-    """Of a file in several languages: the one that is wanted, else the first."""
+    """Select the wanted language of a file with several, else the first."""
     codes = [language_code(tag) for tag, _ in found]
     several = list(dict.fromkeys(code for code in codes if code))
     chosen = wanted if wanted in several else next(iter(several), None)
@@ -205,7 +205,7 @@ def _youtube(root: ElementTree.Element) -> Written:
 
 
 def read_sami(text: str, wanted: str) -> Written:
-    """SAMI: a cue lasts until the next <SYNC>; of several classes of paragraphs the one that is wanted."""
+    """SAMI: a cue lasts until the next <SYNC>; of several paragraph classes, the wanted one is read."""
     written = Written([])
     tags: dict[str, Any] = {
         name.lower(): tag

@@ -1,4 +1,4 @@
-"""Captions that show a line again: rolling, growing and layered ones. Each line is said once."""
+"""Remove repeated lines of rolling, growing and layered captions, so that each line counts once."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from itertools import pairwise
 from msapipe.types import Word
 
 Shown = tuple[float | None, float | None, list[list[Word]]]
-# Cues that follow one another so closely, in seconds, belong to one picture that changes.
+# Cues this close, in seconds, are updates of one display.
 _CLOSE = 0.1
-# Nobody says anything in so short a cue: it shows a line while it moves up.
+# Cues this short carry no speech of their own: they show a line while it scrolls up.
 _FLASH = 0.06
 # Words; no screen shows more at once.
 _LONGEST = 100
 
 
 def without_repeats(cues: Sequence[Shown]) -> list[list[Word]]:
-    """The words of each cue, in order of start, without those that the cue before still showed.
+    """The words of each cue, in order of start, without those still shown from the previous cue.
 
-    Words that the end of one cue and the beginning of the next have in common are shown again when both touch and
-    the captions roll (time tags, flashes, or a line above a new one), or when both are shown at once.
+    Words shared by the end of a cue and the beginning of the next one are repeats if the cues touch and the captions
+    roll (time tags, flashes, or a line above a new one), or if the cues overlap.
     """
     rolling = _roll(cues)
     found: list[list[Word]] = []
@@ -34,7 +34,7 @@ def without_repeats(cues: Sequence[Shown]) -> list[list[Word]]:
 
 
 def _shown_before(cues: Sequence[Shown], at: int) -> list[int]:
-    """The cues before that touch or overlap a cue: its layers, and the one that it takes the place of."""
+    """Earlier cues that touch or overlap a cue: its layers, and the cue that it replaces."""
     start = cues[at][0]
     if start is None:
         return []
@@ -47,7 +47,7 @@ def _shown_before(cues: Sequence[Shown], at: int) -> list[int]:
 
 
 def _roll(cues: Sequence[Shown]) -> bool:
-    """Whether the captions of a file roll: some of their words have times, or lines move up in a third of them."""
+    """Whether a file has rolling captions: some words have times, or lines move up in a third of the cues."""
     if any(word.start is not None for _, _, lines in cues for line in lines for word in line):
         return True
     moved = 0
@@ -59,7 +59,7 @@ def _roll(cues: Sequence[Shown]) -> bool:
 
 
 def _again(before: Shown, now: Shown, rolling: bool) -> int:
-    """How many words at the beginning of a cue the cue before still shows."""
+    """How many words at the beginning of a cue are still shown from the previous one."""
     old = [key for line in before[2] for key in _keys(line)]
     new = [key for line in now[2] for key in _keys(line)]
     begins = _edges(before[2])
@@ -79,7 +79,7 @@ def _again(before: Shown, now: Shown, rolling: bool) -> int:
 
 
 def _edges(lines: list[list[Word]]) -> set[int]:
-    """The places in a cue's words at which its lines begin."""
+    """The indices in a cue's words at which its lines begin."""
     edges, total = set(), 0
     for line in lines:
         edges.add(total)

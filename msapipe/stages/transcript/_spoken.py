@@ -1,4 +1,4 @@
-"""What of a caption is spoken: without sounds, music, speaker names, dashes, styling; with the times in its tags."""
+"""Extract speech from captions: drop sounds, music, speaker names, dashes and styling; keep times in tags."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterable
 
 from msapipe.types import Word
 
-# {\p1} m 0 0 l 100 0 {\p0}: a shape. {\an8}, {Y:i}, {i}: marks for a screen.
+# {\p1} m 0 0 l 100 0 {\p0}: a drawing. {\an8}, {Y:i}, {i}: display codes.
 _DRAWING = re.compile(r"\{[^{}]*\\p[1-9][^{}]*\}.*?(?:\{[^{}]*\\p0[^{}]*\}|$)", re.DOTALL)
 _OVERRIDES = re.compile(r"\{[^{}]{0,500}\}")
 _BREAKS = re.compile(r"\\[Nn]|<br\s*/?>", re.IGNORECASE)
 _TIME_TAG = re.compile(r"<(?:(\d{1,3}):)?(\d{1,3}):(\d{1,2}(?:[.,:]\d{1,3})?)>")
-# <i>, </font>, <v Anna>, <c.yellow>. "a < b" is no tag.
+# <i>, </font>, <v Anna>, <c.yellow>. "a < b" is not a tag.
 _TAG = re.compile(r"</?[a-zA-Z0-9][^<>]{0,500}>")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffc]")
 _MUSIC = re.compile("[\u2669-\u266f\U0001f3b5\U0001f3b6\U0001f3bc]")
@@ -40,7 +40,7 @@ _PIECE = re.compile("\ue000(\\d+)\ue000|([^\\s\ue000]+)|(\\s+)")
 
 
 def names_in(texts: Iterable[str]) -> frozenset[str]:
-    """Names such as "John" that stand with a colon before at least two lines of a file: its speakers."""
+    """Speaker names: words such as "John" before a colon on at least two lines of a file."""
     found: Counter[str] = Counter()
     for text in texts:
         for line in _BREAKS.sub("\n", text).split("\n"):
@@ -51,9 +51,9 @@ def names_in(texts: Iterable[str]) -> frozenset[str]:
 
 
 def spoken_lines(text: str, speakers: frozenset[str] = frozenset()) -> list[list[Word]]:
-    """The words of each line of a caption that has any.
+    """The words of each line of a caption, without empty lines.
 
-    A word behind a time tag has that start, in seconds, and no length yet (end = start); others have no times.
+    A word after a time tag has that start, in seconds, and no duration yet (end = start); others have no times.
     """
     times: list[float] = []
 
@@ -71,9 +71,9 @@ def spoken_lines(text: str, speakers: frozenset[str] = frozenset()) -> list[list
 
 
 def _unless_sound(match: re.Match[str]) -> str:
-    """Brackets in a sentence hold words of it; those that stand alone, begin a line or name a sound do not."""
+    """Keep brackets within a sentence; drop those that stand alone, begin a line or name a sound."""
     inside = match[1] or match[2] or match[3] or ""
-    # A line is short; what stands further off in a hostile one is not looked at.
+    # Lines are short; the bound limits the search in hostile ones.
     before = match.string[max(0, match.start() - 200) : match.start()].rpartition("\n")[2]
     after = match.string[match.end() : match.end() + 200]
     begins = not _MARK.sub("", before).strip()
@@ -86,7 +86,7 @@ def _unless_sound(match: re.Match[str]) -> str:
 
 
 def _said(line: str, speakers: frozenset[str]) -> str:
-    """A line without what stands before the speech: >>, dashes and the speaker's name."""
+    """A line without prefixes of the speech: >>, dashes and the speaker's name."""
     marked = False
     for _ in range(4):
         shorter = _MARK.sub("", line, count=1)
@@ -94,7 +94,7 @@ def _said(line: str, speakers: frozenset[str]) -> str:
             line, marked = shorter, True
             continue
         match = _NAME.match(re.sub("^\\s*:", "", line))
-        if line.lstrip().startswith(":"):  # what stood before it was a name in brackets
+        if line.lstrip().startswith(":"):  # a name in brackets was removed before it
             line = line.lstrip()[1:]
         elif match and _is_speaker(match[1], marked, speakers, line[match.end() :]):
             line = line[match.end() :]
@@ -109,7 +109,7 @@ def _is_speaker(name: str, marked: bool, speakers: frozenset[str], rest: str) ->
     if name in speakers or _ROLE.fullmatch(name):
         return True
     if cased and all(char.isupper() for char in cased) and len(words) <= 4:
-        # Where everything is in capitals, so is the beginning of a sentence with a colon.
+        # If the whole line is in capitals, a capitalised beginning with a colon is no name.
         return not rest.isupper() or marked or len(words) == 1
     return marked and bool(_GIVEN_NAME.fullmatch(name))
 
@@ -124,7 +124,7 @@ def _words(line: str, times: list[float]) -> list[Word]:
             pending = times[int(mark)]
         elif text is None:
             inside = False
-        elif inside:  # a tag within a word: of a syllable
+        elif inside:  # a tag within a word times a syllable
             found[-1] = (found[-1][0] + text, found[-1][1])
             pending = None
         else:

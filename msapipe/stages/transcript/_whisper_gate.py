@@ -1,4 +1,4 @@
-"""Which of the words that Whisper writes down are believed: none where nobody speaks, none of another language."""
+"""Filter Whisper's output: discard text where nobody speaks, or where another language is spoken."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass
 
 from msapipe.types import Word
 
-# OpenAI's bound: text that can be packed so well repeats itself.
+# OpenAI's bound: text that compresses better is repetitive.
 MOST_COMPRESSION = 2.4
-# On silence and music tiny.en writes "You" or "Thank you very much": no-speech probability .94 and .95, mean log
-# probability -0.87 and -1.0. On 22 real English clips the first is below .2.
+# On silence and music, tiny.en writes "You" or "Thank you very much": no-speech probability .94 and .95, mean log
+# probability -0.87 and -1.0. On 22 real English clips, the no-speech probability is below .2.
 MOST_NO_SPEECH, LEAST_LOGPROB = 0.6, -0.7
-# Mean log probability of the tokens plus mean probability of the words, of what tiny.en writes down. This bound loses
-# 0.8 % of 132 English clips (17 real ones: none; 4.6 % of another draw) and refuses 92.8 % of 138 foreign ones;
-# bounds chosen without a source lose 2.3 % and refuse 94.9 % (benchmarks/hearing.py).
+# Mean token log probability plus mean word probability, for tiny.en. This bound loses 0.8 % of 132 English clips (17
+# real ones: none; 4.6 % of another draw) and refuses 92.8 % of 138 foreign ones; bounds chosen without a source lose
+# 2.3 % and refuse 94.9 % (benchmarks/hearing.py).
 LEAST_SURE = -0.30
-# Below this a phrase is in doubt, and the stretch is heard again part by part.
+# Below this, a phrase is doubtful, and the stretch is recognised again part by part.
 _SURE = 0.2
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A phrase: its words (seconds from the start of the sound) and how sure Whisper is of the window it stands in.
+    """A phrase: its words (seconds from the start of the sound) and Whisper's confidence in its window.
 
-    logprob: mean log probability of the tokens.   no_speech: probability in [0, 1].   compression: bytes of the text
-    by bytes of the same text packed.
+    logprob: mean log probability of the tokens.   no_speech: probability in [0, 1].   compression: ratio of the text's
+    bytes to its compressed bytes.
     """
 
     words: tuple[Word, ...]
@@ -35,13 +35,13 @@ class Segment:
 
     @property
     def seconds(self) -> float:
-        """How long it lasts, at least a little."""
+        """Duration, at least a small positive value."""
         return max(0.01, (self.words[-1].end or 0.0) - (self.words[0].start or 0.0)) if self.words else 0.01
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is left of the words, and why others are not. doubtful: a part of the stretch may be something else."""
+    """The accepted words, and why others were rejected. doubtful: part of the stretch may be something else."""
 
     words: tuple[Word, ...] = ()
     notes: tuple[str, ...] = ()
@@ -49,9 +49,9 @@ class Verdict:
 
 
 def judge(heard: Sequence[Segment], other: str, wanted: str, gate: bool) -> Verdict:
-    """The words of one stretch that are believed.
+    """The accepted words of one stretch.
 
-    other: the language that was told instead of ``wanted``, or "".   gate: nothing told the language: by ``sureness``.
+    other: the language detected instead of ``wanted``, or "".   gate: no language was detected, so use ``sureness``.
     """
     if other:
         return Verdict(notes=(f"speech in another language ({other}), wanted is {wanted}: no words",), doubtful=True)
@@ -74,7 +74,7 @@ def judge(heard: Sequence[Segment], other: str, wanted: str, gate: bool) -> Verd
 
 
 def sureness(parts: Sequence[Segment]) -> float:
-    """Mean log probability of the tokens plus mean probability of the words: 1 at best, -1 and less for guesses."""
+    """Mean token log probability plus mean word probability: at most 1; -1 and less for guesses."""
     seconds = sum(part.seconds for part in parts)
     logprob = sum(part.logprob * part.seconds for part in parts) / seconds
     sure = [word.confidence or 0.0 for part in parts for word in part.words]

@@ -1,4 +1,4 @@
-"""A Whisper in CTranslate2's layout, by faster-whisper: sound in, phrases with word times out."""
+"""A Whisper checkpoint in CTranslate2's format, run by faster-whisper: sound to phrases with word times."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from msapipe.types import Word
 Floats = NDArray[np.float32]
 Span = tuple[float, float]
 
-PAUSE = 3.0  # seconds without speech at which the sound is cut
-SHORT_PAUSE = 0.5  # the same where it may be that another language begins behind it
-LONGEST = 28.0  # seconds of a piece: it fits into one of Whisper's windows of 30 s
-_UNBROKEN = 300.0  # seconds that one span of speech may have: faster-whisper walks through it by itself
+PAUSE = 3.0  # seconds without speech at which the sound is split
+SHORT_PAUSE = 0.5  # the same if another language may follow
+LONGEST = 28.0  # most seconds per piece: it fits into Whisper's 30 s window
+_UNBROKEN = 300.0  # most seconds per span of speech: faster-whisper splits it into windows itself
 _PAD = 0.4  # seconds of sound kept around speech
 _UNSPACED = ("zh", "yue", "ja", "th", "lo", "my")  # written without spaces between words
-_LOOSE = 0.1  # seconds that a word may begin before speech and end behind it
-_SILENT = 2.0  # seconds of speech without a word that are looked into
-_SHORTEST = 0.02  # seconds: Whisper's own step
+_LOOSE = 0.1  # seconds by which a word may exceed the span of speech on either side
+_SILENT = 2.0  # seconds of speech without a word that are recognised again
+_SHORTEST = 0.02  # seconds: Whisper's time resolution
 _OTHER, _WANTED = (
     0.5,
     0.2,
-)  # another language is told where it has at least the one probability, the wanted below the other
+)  # another language is detected if its probability reaches the first value and the wanted one is below the second
 
 
 class Recogniser:
-    """One loaded checkpoint. english_alone: it writes English whatever is spoken, though its tokenizer knows more."""
+    """One loaded checkpoint. english_alone: it always writes English, although its tokenizer knows other languages."""
 
     def __init__(self, folder: Path, device: str, beam: int = 1, english_alone: bool = False) -> None:
         for names in (("model.bin",), ("config.json",), ("tokenizer.json",), ("vocabulary.json", "vocabulary.txt")):
@@ -60,7 +60,7 @@ class Recogniser:
                 device=kind if gpu else "cpu",
                 device_index=int(index or 0),
                 compute_type="float16" if gpu else "int8",
-                cpu_threads=1,  # several clips run in several processes; the numbers are the same with more
+                cpu_threads=1,  # clips run in parallel processes; more threads give the same numbers
                 local_files_only=True,
             )
         except (RuntimeError, ValueError) as error:
@@ -71,13 +71,13 @@ class Recogniser:
         self.tells_language = bool(self._model.model.is_multilingual) and not english_alone
 
     def check_language(self, language: str) -> None:
-        """Raise ConfigError for a language that the checkpoint does not know."""
+        """Raise ConfigError for a language that the checkpoint does not support."""
         known = self._model.supported_languages if self.tells_language else ["en"]
         if language and language not in known:
             raise ConfigError(f"whisper: the checkpoint knows no language {language!r}{did_you_mean(language, known)}")
 
     def language(self, sound: Floats, wanted: str) -> tuple[str, str]:
-        """The language of 16 kHz sound where none is ``wanted`` yet, and another than that one, or ""."""
+        """The language of 16 kHz sound if none is ``wanted`` yet, and the other language detected, or ""."""
         found, probability, every = self._model.detect_language(sound)
         if not wanted or found == wanted:
             return found, ""
@@ -85,15 +85,15 @@ class Recogniser:
         return wanted, found if other else ""
 
     def hear(self, sound: Floats, language: str) -> list[Segment]:
-        """The phrases in 16 kHz sound, nothing left out that Whisper writes down; times from its start."""
+        """All phrases in 16 kHz sound, unfiltered; times from its start."""
         segments, _ = self._model.transcribe(
             sound,
             language=language,
             beam_size=self._beam,
-            temperature=0.0,  # others draw by chance
+            temperature=0.0,  # higher ones sample at random
             word_timestamps=True,
             condition_on_previous_text=False,
-            compression_ratio_threshold=None,  # what is left out is said, in _whisper_gate
+            compression_ratio_threshold=None,  # filtering is done in _whisper_gate
             log_prob_threshold=None,
             no_speech_threshold=None,
         )
@@ -109,7 +109,7 @@ class Recogniser:
 
 
 def _words(said: Iterable[Any], language: str) -> list[Word]:
-    """Words as they are written: "well-dressed" is one, though heard in two parts: the less sure one counts."""
+    """Merge parts into written words: "well-dressed" is one word, with the lower confidence of its two parts."""
     out: list[Word] = []
     for part in said:
         text = part.word.strip()
@@ -125,7 +125,7 @@ def _words(said: Iterable[Any], language: str) -> list[Word]:
 
 
 def pieces(spans: Iterable[Span], total: float, pause: float = PAUSE) -> list[Span]:
-    """Spans of speech to pieces of sound, padded, apart: cut at pauses, and where a piece would grow too long."""
+    """Group spans of speech into padded, disjoint pieces, split at pauses and at the maximum length."""
     found: list[Span] = []
     for start, end in spans:
         if found and start - found[-1][1] < pause and end - found[-1][0] <= LONGEST:
@@ -138,7 +138,7 @@ def pieces(spans: Iterable[Span], total: float, pause: float = PAUSE) -> list[Sp
     for number, (start, end) in enumerate(found):
         before = found[number - 1][1] if number else 0.0
         behind = found[number + 1][0] if number + 1 < len(found) else total
-        # A pause that is shorter than two pads is parted in its middle.
+        # A pause shorter than two pads is split in the middle.
         left = max(start - _PAD, (before + start) / 2 if number else 0.0)
         right = min(end + _PAD, (end + behind) / 2 if number + 1 < len(found) else total)
         out.append((left, right))
@@ -146,7 +146,7 @@ def pieces(spans: Iterable[Span], total: float, pause: float = PAUSE) -> list[Sp
 
 
 def unheard(spans: Iterable[Span], words: Iterable[Word]) -> float:
-    """Seconds of speech in stretches of 2 s and more in which no word stands."""
+    """Seconds of speech in stretches of at least 2 s without a word."""
     total = 0.0
     said = sorted((word.start or 0.0, word.end or 0.0) for word in words)
     for start, end in spans:
@@ -159,7 +159,7 @@ def unheard(spans: Iterable[Span], words: Iterable[Word]) -> float:
 
 
 def without_words(spans: Iterable[Span], words: Sequence[Word]) -> list[Span]:
-    """The spans of speech in which no word stands."""
+    """The spans of speech without a word."""
     return [
         (start, end)
         for start, end in spans
@@ -168,12 +168,12 @@ def without_words(spans: Iterable[Span], words: Sequence[Word]) -> list[Span]:
 
 
 def shifted(word: Word, by: float) -> Word:
-    """The word, so many seconds later."""
+    """The word, delayed by ``by`` seconds."""
     return replace(word, start=(word.start or 0.0) + by, end=(word.end or 0.0) + by)
 
 
 def into_speech(word: Word, spans: Iterable[Span]) -> Word:
-    """The word cut to the span of speech that it has most of: Whisper lets words begin in the pause before them."""
+    """Cut the word to the span of speech that it overlaps most: Whisper starts words in the pause before them."""
     start, end = word.start or 0.0, word.end or 0.0
     most = max(spans, key=lambda span: min(end, span[1]) - max(start, span[0]), default=None)
     if most is None or min(end, most[1]) <= max(start, most[0]):
@@ -182,7 +182,7 @@ def into_speech(word: Word, spans: Iterable[Span]) -> Word:
 
 
 def in_order(words: Iterable[Word], total: float) -> tuple[Word, ...]:
-    """The words one behind the other, none without length, all within ``total`` seconds."""
+    """Make the words consecutive, with positive durations, within ``total`` seconds."""
     out: list[Word] = []
     now = 0.0
     for word in words:

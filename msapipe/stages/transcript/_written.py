@@ -1,4 +1,4 @@
-"""From what a file or stream of captions says to the words of a clip, or to why they are not taken."""
+"""From the captions of a file or stream to the words of a clip, or the reason why they are rejected."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def check_language(stage: str, language: str) -> None:
 def transcript_of(
     written: Written, clip: Clip, length: float | None, source: str, wanted: str, stated: str | None = None
 ) -> Transcript | PassedOver | None:
-    """The words of ``clip``; why they are passed over; or None where nothing is said at all.
+    """The words of ``clip``; or why they are rejected; or None if there are none.
 
-    length: seconds of the whole file, None when not known.   source: how notes call the captions.
-    wanted: the language that the pipeline reads, "" for any.   stated: the language that the name or stream says.
+    length: seconds of the whole file, None if unknown.   source: name of the captions in notes.
+    wanted: the pipeline's language, "" for any.   stated: the language in the file name or stream.
     """
     notes = [f"{source}: {note}" for note in _summed(written.problems)]
     fit = fitted(written.cues, length, written.bare)
@@ -52,7 +52,7 @@ def transcript_of(
 
 
 def _foreign(wanted: str, stated: str | None, told: str | None) -> str | None:
-    """The language of words that the pipeline does not read, or None."""
+    """The language of the words if it is not the pipeline's, else None."""
     if not wanted:
         return None
     if told is not None and not may_be(wanted, told):
@@ -61,7 +61,7 @@ def _foreign(wanted: str, stated: str | None, told: str | None) -> str | None:
 
 
 def _before(words: Sequence[Word], length: float) -> list[Word]:
-    """Words of which the middle lies before the end of the file; one without times follows the one before."""
+    """Words whose midpoint is before the end of the file; a word without times follows the previous one."""
     kept: list[Word] = []
     inside = True
     for word in words:
@@ -72,6 +72,6 @@ def _before(words: Sequence[Word], length: float) -> list[Word]:
 
 
 def _summed(problems: Sequence[str], most: int = 3) -> list[str]:
-    """The first problems, and how many more there are."""
+    """The first problems, and the number of others."""
     more = len(problems) - most
     return [*problems[:most], *([f"{more} more such places"] if more > 0 else [])]

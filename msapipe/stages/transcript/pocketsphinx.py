@@ -18,12 +18,12 @@ class Pocketsphinx(Stage):
     """The English words in the sound, as a Transcript with start and end in seconds and confidence in [0, 1].
 
     Huggins-Daines et al. (2006), pocketsphinx 5 with the en-us model and language model of its wheel, on the stretches
-    where Silero VAD hears speech (probability at least ``speech``), so that silence, tones and noise give no words: a
-    Transcript without any, for it was heard that nothing was said. Never None. Language "en", source "pocketsphinx".
+    where Silero VAD detects speech (probability at least ``speech``), so silence, tones and noise give a Transcript
+    without words. Never None. Language "en", source "pocketsphinx".
 
-    max_states: states kept per frame of 10 ms; fewer is faster and less accurate. warp: the frequencies of the sound
-    are scaled by it (vocal tract length), 0.8 to 1.25. pad: seconds of sound added around speech. longest: seconds of
-    speech that are heard as one utterance, without the pauses in it.
+    max_states: states kept per frame of 10 ms; fewer is faster and less accurate. warp: factor on the frequencies of
+    the sound (vocal tract length), 0.8 to 1.25. pad: seconds of sound added around speech. longest: seconds of speech
+    decoded as one utterance, without its pauses.
     """
 
     weights: ClassVar[tuple[Weights, ...]] = (SILERO, *RECOGNITION)
@@ -53,7 +53,7 @@ class Pocketsphinx(Stage):
         self._decoder = SphinxDecoder(language_model=True, warp=self.warp, maxhmmpf=self.max_states)
 
     def run(self, waveform: Waveform) -> Transcript:
-        """What is said in the sound."""
+        """The words spoken in the sound."""
         samples = at_16k(waveform)
         spans = self._detector.spans(samples, self.speech)
         words: list[Word] = []

@@ -1,4 +1,4 @@
-"""Words given with the clip, or in a file beside it: subtitles, transcripts of recognisers, plain text (no weights)."""
+"""Words given with the clip, or in a file beside it: subtitles, recogniser output, plain text (no weights)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from msapipe.types import Clip, MediaInfo, PassedOver, Transcript, Word
 class Sidecar(Stage):
     """The words that the caller gave with the clip, else those of a file beside it, else None.
 
-    Files: clip.srt, clip.en.vtt, clip.mp4.json and so on, of every kind in `msapipe.sidecars`. Those in ``language``
-    come before those that name none, written before automatic, those with times of words before others. Files in
-    another language, by their name, their header or their words, forced subtitles and commentary are passed over with
-    a note, as are those that cannot be read; what can be read of a damaged file is read, with a note.
+    Files: clip.srt, clip.en.vtt, clip.mp4.json and so on, of every kind in `msapipe.sidecars`. Order of preference: in
+    ``language`` before no stated language, written before automatic, with word times before without. Files in another
+    language (by name, header or words), forced subtitles, commentary and unreadable files are skipped with a note; of a
+    damaged file, the readable part is used, with a note.
 
-    Times in a file count from the start of the media file (seconds) and are cut and shifted to the clip; a word
-    belongs to the clip that holds its middle. Words after the end of the media file do not count; milliseconds, and
-    times that begin at a whole hour, are seen as such; notes say so. Times of cues are shared out among their words by
-    letters and marked as estimated. Overlapping cues stand one behind the other, lines shown again count once. Sounds
-    in brackets, music, speaker names, dashes and styling are no words.
-    A text without times counts only when the clip is the whole file. Confidence, where the file gives it, is in
-    [0, 1]. Sources: "given", "sidecar NAME". Paper: none.
+    Times in a file count from the start of the media file (seconds) and are cut and shifted to the clip; a word belongs
+    to the clip that contains its midpoint. Words after the end of the media file are dropped; milliseconds, and times
+    that start at a whole hour, are converted; notes say so. The time of a cue is divided among its words by letters and
+    marked as estimated. Overlapping cues are made consecutive; repeated lines count once. Sounds in brackets, music,
+    speaker names, dashes and styling are removed. A text without times is used only if the clip is the whole file.
+    Confidence, if the file gives it, is in [0, 1]. Sources: "given", "sidecar NAME". Paper: none.
 
-    language: the code of the language that the text stage reads, such as en or zh; "" takes any.
+    language: code of the language that the text stage supports, such as en or zh; "" accepts any.
     """
 
     version = 2
@@ -56,7 +55,7 @@ class Sidecar(Stage):
         return PassedOver(tuple(notes)) if notes else None
 
     def _in_order(self, files: list[SidecarFile]) -> list[SidecarFile]:
-        """The language of the pipeline first, then names that say none; what a program heard comes behind."""
+        """Sort by language (the pipeline's first, then unstated); automatic transcripts come last."""
 
         def rank(file: SidecarFile) -> tuple[bool, ...]:
             strange = bool(self.language) and file.language is not None and file.language != self.language
@@ -88,7 +87,7 @@ class Sidecar(Stage):
 
 
 def _others(taken: SidecarFile, files: list[SidecarFile]) -> list[str]:
-    """Says which of several languages was taken."""
+    """A note on which of several languages was used."""
     languages = {file.language for file in files if file.language and file.refused is None}
     if len(languages) < 2:
         return []

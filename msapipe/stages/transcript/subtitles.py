@@ -13,18 +13,18 @@ from msapipe.types import CaptionTrack, Clip, MediaInfo, PassedOver, Transcript
 
 @dataclass
 class Subtitles(Stage):
-    """The cues of an embedded text subtitle stream as a Transcript, or None for a file without one.
+    """The cues of an embedded text subtitle stream as a Transcript, or None if the file has none.
 
-    Of several streams: those in ``language`` before those that state none, those for hearing people before those for
-    the deaf, the default before others. Streams in another language, as they state or as their words show, forced
-    ones and commentaries are passed over with a note.
+    Of several streams: those in ``language`` before those without a stated language, regular ones before those for the
+    hard of hearing, default ones before others. Streams in another language (as stated or by their words), forced ones
+    and commentaries are skipped with a note.
 
-    A cue's seconds are shared out among its words by letters: all times are estimated. They are seconds from the
-    clip's start; a word belongs to the clip that holds its middle; words after the end of the file do not count. A
-    stretch without cues has no words: a Transcript with none. Sounds, speaker names and styling are no words.
-    Source: "subtitles". Paper: none.
+    A cue's time is divided among its words by letters: all times are estimated. They are seconds from the clip's start;
+    a word belongs to the clip that contains its midpoint; words after the end of the file are dropped. A stretch
+    without cues gives a Transcript without words. Sounds, speaker names and styling are removed. Source: "subtitles".
+    Paper: none.
 
-    language: the code of the language that the text stage reads, such as en or zh; "" takes any.
+    language: code of the language that the text stage supports, such as en or zh; "" accepts any.
     """
 
     version = 2
@@ -34,7 +34,7 @@ class Subtitles(Stage):
         check_language("subtitles", self.language)
 
     def run(self, clip: Clip, media: MediaInfo) -> Transcript | PassedOver | None:
-        """The words of the best stream of ``media`` that fall into ``clip``."""
+        """The words of the best stream of ``media`` within ``clip``."""
         notes: list[str] = []
         for track in sorted(media.captions, key=self._rank):
             why = self._why_not(track)

@@ -35,23 +35,23 @@ class Whisper(CheckpointStage):
     """The words in the sound, with punctuation, as a Transcript with start and end in seconds, confidence in [0, 1].
 
     Radford et al. (2023), "Robust Speech Recognition via Large-Scale Weak Supervision", by faster-whisper on
-    CTranslate2: int8 on a CPU, float16 on a GPU; beam search without chance. Source "whisper". Never None: where
-    nobody speaks, no words. Confidence: the probability of the word.
+    CTranslate2: int8 on a CPU, float16 on a GPU; deterministic beam search. Source "whisper". Never None: without
+    speech there are no words. Confidence: the probability of the word.
 
-    Heard are stretches where Silero VAD hears speech (probability at least ``speech``), cut at pauses of 3 s and where
-    28 s would be passed; where the words of such a stretch are in doubt, at pauses of 0.5 s. Left out, with a note:
-    text that goes in circles (compression ratio above 2.4); text where Whisper itself hears no speech (no-speech
-    probability above 0.6, mean log probability below -0.7).
+    It runs on stretches where Silero VAD detects speech (probability at least ``speech``), split at pauses of 3 s and
+    before 28 s are exceeded; if the words of a stretch are doubtful, at pauses of 0.5 s. Removed, with a note:
+    repetitive text (compression ratio above 2.4); text where Whisper itself detects no speech (no-speech probability
+    above 0.6, mean log probability below -0.7).
 
-    Times are Whisper's, of cross-attention, cut to where Silero hears speech (give or take 0.1 s).
+    Times are from Whisper's cross-attention, cut to where Silero detects speech (within 0.1 s).
 
     Language: stretches in another language than ``language`` give no words and a note. A checkpoint for 99 languages
-    tells the language itself. One for English alone writes English whatever is spoken: then ``base`` tells it where it
-    is on this machine, else a stretch is refused when the words are too unsure (see ``_whisper_gate``).
+    detects the language itself. An English-only checkpoint always writes English: then ``base`` detects the language if
+    it is on this machine; otherwise a stretch is rejected if its words are too uncertain (see ``_whisper_gate``).
 
-    size: tiny.en, base, small, large-v3-turbo or distil-large-v3.   checkpoint: instead of a size a folder of one's own
-    (./folder) in CTranslate2's layout, or org/name@COMMIT of a hub.   language: a code such as en or zh; "" takes
-    every language that the checkpoint knows.   beam: texts that are followed side by side.
+    size: tiny.en, base, small, large-v3-turbo or distil-large-v3.   checkpoint: instead of a size, a folder of your own
+    (./folder) in CTranslate2's format, or org/name@COMMIT of a hub.   language: a code such as en or zh; "" accepts
+    every language that the checkpoint supports.   beam: number of hypotheses in the beam search.
     """
 
     version: ClassVar[int] = 2
@@ -88,16 +88,16 @@ class Whisper(CheckpointStage):
         return self._own in [SIZES[size] for size in ENGLISH_ALONE]
 
     def own_weights(self) -> tuple[Weights, ...]:
-        """The checkpoint, Silero VAD, and ``base`` where it is here and needed to tell the language."""
+        """The checkpoint, Silero VAD, and ``base`` if it is present and needed to detect the language."""
         listens = self._english_alone and SIZES["base"].here()
         return (self._own, SILERO, *([SIZES["base"]] if listens else ()))
 
     def params(self) -> dict[str, Any]:
-        """The parameters; of the user's own checkpoint the hash stands for the path."""
+        """The parameters; the path of a user's own checkpoint is replaced by its hash."""
         return super().params() if self.checkpoint else Stage.params(self)
 
     def load(self, device: str) -> None:
-        """Read the checkpoint; raises ConfigError for a language that it does not know."""
+        """Read the checkpoint; raises ConfigError for a language that it does not support."""
         own, _, *listener = self.own_weights()
         self._detector = SpeechDetector()
         self._recogniser = Recogniser(own.path(), device, self.beam, self._english_alone)
@@ -107,7 +107,7 @@ class Whisper(CheckpointStage):
             self._listener = Recogniser(listener[0].path(), device)
 
     def run(self, waveform: Waveform) -> Transcript:
-        """What is said in the sound."""
+        """The words spoken in the sound."""
         samples = at_16k(waveform)
         spans = self._detector.spans(samples, self.speech)
         wanted = self.language or ("" if self._recogniser.tells_language else "en")
@@ -124,7 +124,7 @@ class Whisper(CheckpointStage):
         return Transcript(in_order(words, waveform.seconds), wanted or None, "whisper", tuple(notes), recognised=True)
 
     def _believed(self, samples: Floats, span: Span, spans: list[Span], wanted: str) -> Iterator[tuple[Span, Verdict]]:
-        """What is heard in a stretch; where that is in doubt, part by part: somebody else may speak in one of them."""
+        """The words of a stretch; if they are doubtful, part by part, since another speaker may be in one of them."""
         whole = self._judged(_cut(samples, span), wanted)
         inside = [(start, end) for start, end in spans if span[0] <= start and end <= span[1]]
         said = [shifted(word, span[0]) for word in whole.words]

@@ -1,4 +1,4 @@
-"""The speaker's face, some pictures at a time, and rows of numbers put back on the clip's time."""
+"""Batches of the speaker's face crops, and mapping of results back to the clip's frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ View = Literal["aligned", "loose"]
 def crops(
     clip: FaceClip, view: View, size: int, count: int = 32
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """Rows (n,) that hold a face, and their crops uint8 (n, size, size, 3) RGB, at most ``count`` at a time."""
+    """Rows (n,) that hold a face, and their crops uint8 (n, size, size, 3) RGB, in batches of at most ``count``."""
     rows = np.flatnonzero(clip.valid)
     cut = clip.aligned if view == "aligned" else clip.loose
     for first in range(0, len(rows), count):
@@ -28,7 +28,7 @@ def crops(
 def on_the_clip(
     clip: FaceClip, parts: list[tuple[NDArray[np.int64], NDArray[np.float32]]], names: tuple[str, ...]
 ) -> FeatureSequence:
-    """Rows (n, D) of the pictures with a face as (T, D) of the clip, the others zero and invalid."""
+    """Scatter rows (n, D) of frames with a face to (T, D) of the clip; the others are zero and invalid."""
     values = np.zeros((len(clip), len(names)), np.float32)
     for rows, found in parts:
         values[rows] = found
@@ -36,10 +36,10 @@ def on_the_clip(
 
 
 def sampled(times: NDArray[np.float64], fps: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rows (n,) of the pictures that come first at or after each multiple of 1 / fps, and where each ends (n,).
+    """Rows (n,) of the first frame at or after each multiple of 1 / fps, and the end (n,) of each.
 
-    It is the rule by which videos are decoded, with the same slack for rounded time stamps. A picture ends where the
-    next one that is kept starts.
+    This is the rule by which videos are decoded, with the same tolerance for rounded time stamps. A frame ends where
+    the next kept one starts.
     """
     kept: list[int] = []
     due, slack = -np.inf, 0.05

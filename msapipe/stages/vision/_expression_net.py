@@ -1,4 +1,4 @@
-"""The net that reads expressions, and the pictures that it reads: training and use share both."""
+"""The facial expression network and its input images, shared by training and inference."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Floats = NDArray[np.float32]
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 NEGATIVE = ("anger", "disgust", "fear", "sadness")
 
-SIDE = 64  # pixels of the picture that the net sees
+SIDE = 64  # pixels, side of the input image
 WIDTHS = (24, 24, 48, 96, 160)
 EMBEDDING = 32
 
@@ -39,22 +39,22 @@ POCKET_FACE = Bundled(
     source="models/pocket_face/train.py",
 )
 
-# Pictures at a time, always as many, black ones added to the last: of other numbers of pictures a convolution is
-# computed in another order, so that a face would move in its last digits with how many others the clip holds.
+# Fixed batch size, padded with black images: with another batch size, a convolution sums in another order, and the last
+# digits of a face would depend on how many others the clip holds.
 COUNT = 4
 
-# Standard deviation in grey levels below which nothing is to be read; the dullest of 6,190 photographs has 15.
+# Standard deviation in grey levels of an image without content; the least of 6,190 photographs is 15.
 LEAST_CONTRAST = 3.0
 
-# ArcFace's landmarks from the middle of our crop, which is tighter and lies lower: a wide open mouth should be inside.
+# ArcFace's landmarks relative to the centre of this crop, which is tighter and lower, to include a wide open mouth.
 _TEMPLATE = (ALIGNED_112 - np.array([56, 62], np.float32)) * np.float32(SIDE / 97)
 
 
 def picture(clip: FaceClip, row: int, field: int = SIDE) -> Bytes:
-    """The speaker's face, upright, the eyes 23 pixels apart: grey, uint8 (field, field); black in rows without one.
+    """The speaker's face, upright, with eyes 23 pixels apart: grey, uint8 (field, field); black in invalid rows.
 
-    ``field`` is how much is seen round the same middle; training cuts its pictures out of larger ones. What lies
-    outside the video's picture repeats its edge.
+    ``field`` is the size around the same centre; training crops from larger images. Outside the video frame, the edge
+    is repeated.
     """
     import cv2
 
@@ -70,7 +70,7 @@ def picture(clip: FaceClip, row: int, field: int = SIDE) -> Bytes:
 
 
 def filling(seen: Bytes, field: int = SIDE) -> Bytes:
-    """The middle of a grey picture (H, W) that a face fills, its shorter side as wide as the crop."""
+    """The centre of a grey image (H, W) filled by a face, with its shorter side scaled to the crop's width."""
     height, width = seen.shape
     corners = np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]], np.float32) * np.float32(0.5)
     middle = np.array([width / 2, height / 2], np.float32)
@@ -78,20 +78,20 @@ def filling(seen: Bytes, field: int = SIDE) -> Bytes:
 
 
 def normalised(pictures: Bytes) -> Floats:
-    """Pictures uint8 (n, H, W) as float32 (n, 1, H, W), each with mean 0 and standard deviation 1."""
+    """Images uint8 (n, H, W) as float32 (n, 1, H, W), each with mean 0 and standard deviation 1."""
     flat = pictures.reshape(len(pictures), -1).astype(np.float32)
     flat = (flat - flat.mean(1, keepdims=True)) / (flat.std(1, keepdims=True) + np.float32(1))
     return np.asarray(flat.reshape(len(pictures), 1, *pictures.shape[1:]), np.float32)
 
 
 def _too_large(clip: FaceClip, row: int) -> bool:
-    """Whether the box is larger than the video's picture: MTCNN's landmarks of a face that fills it are wrong."""
+    """Whether the box is larger than the frame: MTCNN's landmarks are wrong for a face that fills the frame."""
     height, width = clip.frame_size
     return bool(np.any(clip.boxes[row, 2:] - clip.boxes[row, :2] > (width, height)))
 
 
 def _inside(clip: FaceClip, row: int, size: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of what the video's picture has of the square, when that is scaled to ``size``."""
+    """Left, top, right, bottom of the part of the square inside the frame, in pixels of ``size``."""
     x, y, side = (float(value) for value in clip.squares[row])
     height, width = clip.frame_size
     edges = np.array([max(-x, 0), max(-y, 0), min(width - x, side), min(height - y, side)]) * size / side
@@ -102,10 +102,10 @@ def _inside(clip: FaceClip, row: int, size: int) -> tuple[int, int, int, int]:
 
 
 def _warped(seen: Bytes, points: Floats, template: Floats, field: int) -> Bytes:
-    """A grey picture (H, W), moved, turned and scaled so that ``points`` come to the template about the middle."""
+    """Warp a grey image (H, W) by the similarity that maps ``points`` to the template around the centre."""
     import cv2
 
-    # Twice as large, then the mean of every four: a warp alone would leave out pixels of large faces.
+    # Warped at twice the size and averaged 2 x 2: a plain warp would skip pixels of large faces.
     matrix = similarity(points, template * np.float32(2) + np.float32(field))
     warped = cv2.warpAffine(
         seen, matrix, (2 * field, 2 * field), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -114,11 +114,11 @@ def _warped(seen: Bytes, points: Floats, template: Floats, field: int) -> Bytes:
 
 
 def network(normed: bool = False) -> Any:
-    """The residual net: float (n, 1, 64, 64) to the mean of its last layer (n, 160), and three linear heads on that.
+    """A residual network: float (n, 1, 64, 64) to the pooled last layer (n, 160), and three linear heads on it.
 
-    ``head`` gives a logit for each of the emotions, ``units`` one for each action unit, ``embedding`` the 32 numbers.
-    ``normed`` nets have a batch norm behind every convolution, for training; in the others, those for use, it is folded
-    into the convolution.
+    ``head`` gives one logit per emotion, ``units`` one per action unit, ``embedding`` the 32 components.
+    ``normed`` networks have a batch norm after every convolution, for training; for inference, it is folded into the
+    convolution.
 
     After He et al., "Deep Residual Learning for Image Recognition" (2016).
     """
@@ -156,7 +156,7 @@ def network(normed: bool = False) -> Any:
 
 
 def folded(net: Any) -> Any:
-    """A trained net for use, in eval mode: every batch norm folded into the convolution before it."""
+    """A trained network for inference, in eval mode: every batch norm folded into the previous convolution."""
     from torch import nn
     from torch.nn.utils import fuse_conv_bn_eval
 
@@ -171,7 +171,7 @@ def folded(net: Any) -> Any:
 
 
 def pooled(net: Any, pictures: torch.Tensor) -> torch.Tensor:
-    """The mean of the net's last layer over each picture (n, 1, 64, 64) and its mirror image: (n, 160)."""
+    """The network's pooled last layer, averaged over each image (n, 1, 64, 64) and its mirror image: (n, 160)."""
     import torch
 
     both = net(torch.cat([pictures, pictures.flip(3)]))
@@ -179,7 +179,7 @@ def pooled(net: Any, pictures: torch.Tensor) -> torch.Tensor:
 
 
 def exported(net: Any) -> bytes:
-    """A folded net as an ONNX file in half precision.
+    """A folded network as an ONNX file in half precision.
 
     pictures: float32 (n, 1, 64, 64) to chances (n, 7) of the emotions, units (n, 17) in [0, 1] and embedding (n, 32).
     Needs the package onnx.
@@ -217,9 +217,9 @@ def exported(net: Any) -> bytes:
 
 
 def load_net(path: Path) -> Any:
-    """The net of a file for a stage that will cut faces out; raises MissingLibrary, WeightsError."""
+    """Load a network for a stage that crops faces; raises MissingLibrary, WeightsError."""
     try:
-        import cv2  # noqa: F401 - FaceClip imports it when a crop is asked for
+        import cv2  # noqa: F401 - FaceClip imports it to decode crops
     except ImportError as error:
         raise MissingLibrary(
             f"expressions need OpenCV, which cannot be loaded ({error}); "
@@ -231,8 +231,8 @@ def load_net(path: Path) -> Any:
 def read_clip(
     net: Any, clip: FaceClip, columns: int, judge: Callable[[Floats, Floats, Floats], Floats]
 ) -> tuple[NDArray[np.bool_], Floats]:
-    """Which rows hold a face that is more than an even grey, bool (T,), and what ``judge`` makes of them, float32
-    (T, columns), of chances (n, 7), units (n, 17) and embedding (n, 32); the others are to be ignored.
+    """Rows with a face that is not uniform grey, bool (T,), and ``judge`` of their probabilities (n, 7), units (n, 17)
+    and embedding (n, 32), as float32 (T, columns); ignore the values of other rows.
     """
     values = np.zeros((len(clip), columns), np.float32)
     seen = clip.valid.copy()

@@ -1,4 +1,4 @@
-"""Pixels as nets expect them that were first trained on ImageNet."""
+"""ImageNet normalisation of images."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ SPREAD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 def normalised(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Pictures uint8 (n, H, W, 3) RGB as float32 (n, 3, H, W), what torchvision's ToTensor and Normalize make of them.
+    """Images uint8 (n, H, W, 3) RGB as float32 (n, 3, H, W), equal to torchvision's ToTensor and Normalize.
 
-    The colours of a pixel stay side by side in memory (channels last), which is what convolutions are fast on.
+    The memory layout stays channels last, on which convolutions are fast.
     """
     count, height, width, _ = pictures.shape
-    lines = pictures.reshape(count * height, width * 3).astype(np.float32)  # numpy is slow on an axis of three
+    lines = pictures.reshape(count * height, width * 3).astype(np.float32)  # numpy is slow on an axis of length three
     lines /= np.float32(255)
     lines -= np.tile(MEAN, width)
     lines /= np.tile(SPREAD, width)

@@ -1,4 +1,4 @@
-"""LibreFace's combined net: a ResNet-18 with one head for intensities (DISFA) and one for presences (BP4D).
+"""LibreFace's combined network: a ResNet-18 with heads for intensities (DISFA) and presences (BP4D).
 
 Chang et al., "LibreFace: An Open-Source Toolkit for Deep Facial Expression Analysis" (WACV 2024).
 """
@@ -17,20 +17,20 @@ from msapipe.stages.vision._units import UNITS, Floats, validity
 from msapipe.types import FaceClip
 from msapipe.weights.torch_file import load_tensors
 
-# The outputs of the two heads; 24 (lips pressed) is none of OpenFace's.
+# Outputs of the two heads; OpenFace has no unit 24 (lip pressor).
 RATED = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
 DETECTED = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 
-# The aligned face is 256 pixels wide; its middle is what the net sees.
+# Width of the aligned face, and of its centre crop, the network's input.
 WIDE, SEEN = 256, 224
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-# Faces in one go, always that many, so that the same kernels run however many there are.
+# Fixed batch size, so that the same kernels run for any number of faces.
 BATCH = 4
 
 
 class LibreFace:
-    """Reads the speaker's face with LibreFace's net: 12 intensities, 11 presences."""
+    """Measures the speaker's face with LibreFace's network: 12 intensities, 11 presences."""
 
     validity = validity(RATED, DETECTED)
     about: tuple[str, ...] = ()
@@ -52,14 +52,14 @@ class LibreFace:
         return clip.valid, values
 
     def scores(self, pictures: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-        """Intensities of ``RATED``, probabilities of ``DETECTED``: (n, 12) each in [0, 1]; of (n, 224, 224, 3) RGB."""
+        """(n, 224, 224, 3) RGB to intensities of ``RATED``, probabilities of ``DETECTED``: (n, 12), in [0, 1]."""
         import torch
 
         with torch.inference_mode():
             batch = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float() / 255
             mean, deviation = (batch.new_tensor(part).view(1, 3, 1, 1) for part in (MEAN, DEVIATION))
             features = self._net["encoder"]((batch - mean) / deviation).flatten(1)
-            # One by one: in a product of matrices a row may be rounded otherwise than by itself.
+            # One by one: in a matrix product, the rounding of a row may depend on the others.
             rows = features.split(1)
             intensity = torch.cat([self._net["classifier"](row) for row in rows])
             presence = torch.cat([self._net["classifier_2"](row) for row in rows])
@@ -67,7 +67,7 @@ class LibreFace:
 
 
 def faces(clip: FaceClip) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """Rows (n,) with a face and their pictures, ``BATCH`` of them: the last ones are black when n is less."""
+    """Rows (n,) with a face and their ``BATCH`` crops; the last crops are black if n is less."""
     rows = np.flatnonzero(clip.valid)
     for first in range(0, len(rows), BATCH):
         some = rows[first : first + BATCH]
@@ -78,11 +78,11 @@ def faces(clip: FaceClip) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]
 
 
 def aligned(clip: FaceClip, row: int) -> NDArray[np.uint8]:
-    """The crop that LibreFace was trained on, of a row with a face: uint8 (224, 224, 3) RGB.
+    """LibreFace's training crop of a row with a face: uint8 (224, 224, 3) RGB.
 
-    A square that stands upright in the face, round a point a tenth of the way from the eyes to the mouth, twice the
-    larger of 2 eye distances and 1.8 times that way wide; of it the middle 224/256. LibreFace has eyes and mouth from
-    a mesh of the face, here they are the five landmarks; what lies outside the stored square is black.
+    A square aligned with the face, centred a tenth of the way from the eyes to the mouth; its side is twice the larger
+    of 2 eye distances and 1.8 eye-mouth distances; cropped to its central 224/256. LibreFace takes eyes and mouth from
+    a face mesh, this code from the five landmarks; outside the stored square the crop is black.
     """
     import cv2
 
@@ -92,7 +92,7 @@ def aligned(clip: FaceClip, row: int) -> NDArray[np.uint8]:
 
 
 def alignment(landmarks: Floats) -> NDArray[np.float64]:
-    """The matrix (2, 3) that takes a picture with these landmarks (5, 2) to LibreFace's crop."""
+    """The matrix (2, 3) that maps an image with these landmarks (5, 2) to LibreFace's crop."""
     left, right, _, *corners = landmarks.astype(np.float64)
     eyes, across = (left + right) / 2, right - left
     down = np.mean(corners, axis=0) - eyes
@@ -107,7 +107,7 @@ def alignment(landmarks: Floats) -> NDArray[np.float64]:
 
 
 def net() -> Any:
-    """The net without numbers; its parameters have the names that LibreFace's files use."""
+    """The network without weights; its parameter names are those of LibreFace's files."""
     from torch import nn
     from torchvision.models import resnet18
 
@@ -125,19 +125,19 @@ def net() -> Any:
 
 
 def read_net(path: Path) -> Any:
-    """The net with the numbers of a file: LibreFace's own (torch, key ``model``), or safetensors with the same names.
+    """The network with the weights of a file: LibreFace's (torch, key ``model``), or safetensors with the same names.
 
     Raises WeightsError for any other file.
     """
     import torch
 
-    with torch.device("meta"):  # no random numbers are drawn that are overwritten
+    with torch.device("meta"):  # avoids random initialisation
         empty = net()
-    # Copied, not kept where the file has them: products may be rounded otherwise at other places in memory.
+    # Copied: the rounding of matrix products may depend on the alignment in memory.
     empty = empty.to_empty(device="cpu")
     try:
         empty.load_state_dict(_read(path), strict=True)
-    except Exception as error:  # whatever a file holds that is something else
+    except Exception as error:  # any other file content
         raise WeightsError(
             f"{path} is no combined ResNet of LibreFace, a file that holds encoder.*, classifier.*, classifier_2.* "
             f"under the key model: {' '.join(str(error).split())[:300]}"

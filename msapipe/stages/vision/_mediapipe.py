@@ -1,4 +1,4 @@
-"""Blendshapes of MediaPipe's FaceLandmarker, and the table that turns them into action units."""
+"""Blendshapes of MediaPipe's FaceLandmarker, and the table that maps them to action units."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from msapipe.stages.vision._crops import crops
 from msapipe.stages.vision._units import DERIVED, UNITS, Floats
 from msapipe.types import FaceClip
 
-# Pixels of the loose crop; the net that finds the face in it sees 128, the mesh 256.
+# Side of the loose crop in pixels; the face detector's input is 128, that of the mesh 256.
 SIZE = 256
 
-# The blendshapes whose mean is a unit's intensity.
+# A unit's intensity is the mean of these blendshapes.
 TABLE: dict[int, tuple[str, ...]] = {
     1: ("browInnerUp",),
     2: ("browOuterUpLeft", "browOuterUpRight"),
@@ -43,7 +43,7 @@ TABLE: dict[int, tuple[str, ...]] = {
 
 
 class MediaPipe:
-    """Reads the speaker's face with MediaPipe: 17 intensities, each of them derived."""
+    """Measures the speaker's face with MediaPipe: 17 intensities, all derived."""
 
     validity = np.full(2 * len(UNITS), DERIVED, np.float32)
     about: tuple[str, ...] = (
@@ -61,7 +61,7 @@ class MediaPipe:
             ) from error
         self._library = mediapipe
         vision = mediapipe.tasks.vision
-        # Every picture by itself: in video mode a row would depend on those before it.
+        # Image mode: in video mode, a row would depend on earlier ones.
         options = vision.FaceLandmarkerOptions(
             base_options=mediapipe.tasks.BaseOptions(model_asset_path=str(path)),
             running_mode=vision.RunningMode.IMAGE,
@@ -76,7 +76,7 @@ class MediaPipe:
             raise WeightsError(f"{path} is no model of MediaPipe's FaceLandmarker (.task): {error}") from error
 
     def measure(self, clip: FaceClip) -> tuple[NDArray[np.bool_], Floats]:
-        """Intensities in columns 0 to 16 of (T, 34); a row in which MediaPipe finds no face is not valid."""
+        """Intensities in columns 0 to 16 of (T, 34); a row in which MediaPipe finds no face is invalid."""
         valid = np.zeros(len(clip), np.bool_)
         values = np.zeros((len(clip), 2 * len(UNITS)), np.float32)
         with self.opened() as blendshapes:
@@ -89,10 +89,10 @@ class MediaPipe:
 
     @contextmanager
     def opened(self) -> Iterator[Callable[[NDArray[np.uint8]], list[Any]]]:
-        """What gives the 52 categories of the face in a picture, uint8 (H, W, 3) RGB, or [] where none is found.
+        """A function from an image, uint8 (H, W, 3) RGB, to the 52 categories of its face, or [] without a face.
 
-        It takes 0.1 s to open, and is closed again: left to the end of the process, its destructor fails there, with
-        a traceback on the terminal.
+        Opening takes 0.1 s. It is closed explicitly: at the end of the process, its destructor would fail with a
+        traceback.
         """
 
         def blendshapes(picture: NDArray[np.uint8]) -> list[Any]:
@@ -103,7 +103,7 @@ class MediaPipe:
         with quiet():
             landmarker = self._create()  # type: ignore[no-untyped-call, unused-ignore]
         try:
-            with quiet():  # its threads go on to log until the first answer is there
+            with quiet():  # its threads log until the first result
                 blendshapes(np.zeros((SIZE, SIZE, 3), np.uint8))
             yield blendshapes
         finally:
@@ -112,11 +112,11 @@ class MediaPipe:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Whatever is written to descriptor 2 meanwhile is dropped: MediaPipe's C++ logs there and can't be told not to."""
+    """Discard writes to file descriptor 2: MediaPipe's C++ code logs there and has no switch to stop it."""
     sys.stderr.flush()
     try:
         kept = os.dup(2)
-    except OSError:  # a service without a terminal: nobody reads it anyway
+    except OSError:  # a service without a terminal
         yield
         return
     try:
@@ -131,7 +131,7 @@ def quiet() -> Iterator[None]:
 def intensities(blendshapes: list[Any]) -> Floats:
     """The 17 units of MediaPipe's list of categories (category_name, score): float32 (17,) in [0, 1].
 
-    Raises WeightsError when a blendshape of the table is not among them.
+    Raises WeightsError if a blendshape of the table is missing.
     """
     scores = {shape.category_name: float(shape.score) for shape in blendshapes}
     missing = sorted({name for names in TABLE.values() for name in names} - set(scores))

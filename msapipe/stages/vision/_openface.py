@@ -1,4 +1,4 @@
-"""OpenFace's program FeatureExtraction: run on the speaker's pictures, its table read.
+"""Run OpenFace's program FeatureExtraction on the speaker's face crops, and read its table.
 
 Baltrusaitis et al., "OpenFace 2.0: Facial Behavior Analysis Toolkit" (FG 2018).
 """
@@ -27,17 +27,17 @@ PROGRAM = "FeatureExtraction"
 VARIABLE = "MSAPIPE_OPENFACE"
 WANTED = ("-aus", "-2Dfp", "-pose", "-gaze")
 
-# Pixels of a picture; a face of less than a hundred is hard for its landmarks.
+# Side of a crop in pixels; landmarks are poor on faces below a hundred pixels.
 SIZE = 256
 
-# Seconds for its start (hundreds of megabytes of models), and for every picture; it needs a tenth of it.
+# Time limits in seconds: startup (it loads hundreds of megabytes) and per crop; it needs a tenth of that.
 TO_START, PER_PICTURE = 120.0, 3.0
 
 
 def find_program(named: str) -> Own:
-    """The program, as weights that numbers depend on: the one that is named, or in MSAPIPE_OPENFACE, or on the PATH.
+    """The program, as weights that the results depend on: ``named``, else MSAPIPE_OPENFACE, else on the PATH.
 
-    Raises ConfigError when the one that is named is not there, MissingLibrary when none is.
+    Raises ConfigError if ``named`` does not exist, MissingLibrary if there is none.
     """
     wanted = named or os.environ.get(VARIABLE, "")
     found = shutil.which(os.path.expanduser(wanted or PROGRAM))
@@ -57,12 +57,12 @@ def find_program(named: str) -> Own:
         licence="OpenFace: academic or non-profit research only",
         source="github.com/TadasBaltrusaitis/OpenFace",
         commercial=False,
-        where=Path(found).resolve(),  # it looks for its models beside itself, not beside a link to it
+        where=Path(found).resolve(),  # it looks for its models beside itself, not beside a link
     )
 
 
 class OpenFace:
-    """Reads the speaker's face with OpenFace: 17 intensities, 17 presences."""
+    """Measures the speaker's face with OpenFace: 17 intensities, 17 presences."""
 
     validity = validity(UNITS, UNITS)
     about: tuple[str, ...] = ()
@@ -72,9 +72,9 @@ class OpenFace:
         self._confidence = confidence
 
     def measure(self, clip: FaceClip) -> tuple[NDArray[np.bool_], Floats]:
-        """Columns (T, 34); rows that OpenFace did not track, or with too little confidence, are not valid.
+        """Columns (T, 34); rows that OpenFace did not track, or with too little confidence, are invalid.
 
-        Raises MsapipeError when the program fails, hangs, or writes something else.
+        Raises MsapipeError if the program fails, hangs, or writes an unexpected table.
         """
         valid = np.zeros(len(clip), np.bool_)
         values = np.zeros((len(clip), 2 * len(UNITS)), np.float32)
@@ -97,7 +97,7 @@ class OpenFace:
 
 
 def write_pictures(clip: FaceClip, folder: Path) -> None:
-    """Every row with a face as a PNG, in order: the loose crop, without loss."""
+    """Write the loose crop of every row with a face as a PNG, in order."""
     import cv2
 
     folder.mkdir()
@@ -109,9 +109,9 @@ def write_pictures(clip: FaceClip, folder: Path) -> None:
 
 
 def run_program(command: list[str], folder: Path, seconds: float) -> str:
-    """Run a program to its end and say what it wrote last; raises MsapipeError when it fails or takes too long.
+    """Run a program and return the end of its output; raises MsapipeError if it fails or takes too long.
 
-    Its standard output goes to a file: a program that it starts could hold a pipe open for ever.
+    Its output goes to a file: a program that it starts could hold a pipe open for ever.
     """
     log = folder / "log.txt"
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -143,7 +143,7 @@ def run_program(command: list[str], folder: Path, seconds: float) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the program, and those that it started, unless it has ended."""
+    """Kill the program and its children, unless it has ended."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -157,11 +157,11 @@ def _last_words(log: Path) -> str:
 
 
 def read_table(path: Path, pictures: int) -> tuple[NDArray[np.int64], NDArray[np.float64], Floats]:
-    """OpenFace's table of ``pictures`` pictures, numbered from 1; rows may be missing.
+    """Read OpenFace's table of ``pictures`` crops, numbered from 1; rows may be missing.
 
-    Returns the picture of each row (n,) from 0; the confidence in [0, 1] (n,), 0 where success is 0 or a number is
-    not finite; and the columns (n, 34): intensities from 0-5 to [0, 1], presences, AU28_c is left. Raises
-    MsapipeError for any other table.
+    Returns the crop of each row (n,) from 0; the confidence in [0, 1] (n,), 0 if success is 0 or a value is not finite;
+    and columns (n, 34): intensities scaled from 0-5 to [0, 1], presences without AU28_c. Raises MsapipeError for any
+    other table.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -181,7 +181,7 @@ def read_table(path: Path, pictures: int) -> tuple[NDArray[np.int64], NDArray[np
 
 
 def _columns(names: list[str]) -> list[int]:
-    """Where the columns lie that are read: frame, success, confidence, 17 intensities, 17 presences."""
+    """Indices of the columns frame, success, confidence, 17 intensities, 17 presences."""
     wanted = ("frame", "success", "confidence", *INTENSITIES, *PRESENCES)
     missing = [name for name in wanted if name not in names]
     if missing:

@@ -1,4 +1,4 @@
-"""Reads the body of a ResNet18 out of the checkpoints in which expression nets are published."""
+"""Read the body of a ResNet18 from published checkpoints of expression networks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from msapipe.weights.torch_file import load_tensors
 
 _ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
 
-# Under which key a training script has put the state dict.
+# Keys under which training scripts store the state dict.
 _WRAPPERS = ("model", "model_state_dict", "state_dict")
 
-# What the names of the body begin with, and those of the heads that may stand beside it: LibreFace, DAN, torchvision.
+# Prefix of the body's parameters, and prefixes of possible heads: LibreFace, DAN, torchvision.
 _LAYOUTS = {"encoder.": ("classifier.",), "features.": ("cat_head", "fc.", "bn."), "": ("fc.",)}
 
 # LibreFace and DAN put the children of torchvision's resnet18 into an nn.Sequential, which numbers them.
@@ -23,18 +23,18 @@ _SECOND = _CHILDREN.index("layer2")
 
 
 def load_body(path: Path) -> tuple[Any, Any]:
-    """torchvision's resnet18 without its head, float32, in eval mode, each batch norm folded into its convolution.
+    """torchvision's resnet18 without its head, float32, in eval mode, with batch norms folded into the convolutions.
 
-    In two parts: pictures (n, 3, H, W) to what the first layer makes of them, (n, 64, H / 4, W / 4), and that to
-    (n, 512). In the first pictures are large and weights few, in the second it is the other way round. Folding moves
-    the numbers by less than one part in 100000.
-    Raises WeightsError when a tensor of the body is missing or of another shape, or one is left over of no known head.
+    Returned in two parts: images (n, 3, H, W) to the first layer's output (n, 64, H / 4, W / 4), and that to (n, 512).
+    The first part has large activations and few weights, the second the reverse. Folding changes values by less than
+    one part in 100000.
+    Raises WeightsError if a parameter of the body is missing or misshapen, or one belongs to no known head.
     """
     import torch
     from torchvision.models import resnet18
 
     file = only_file(path, _ENDINGS)
-    with torch.device("meta"):  # draws no random numbers only to overwrite them
+    with torch.device("meta"):  # avoids random initialisation
         body = resnet18(weights=None)
     body.fc = torch.nn.Identity()
     state = _without_head(_read(file), file)
@@ -63,7 +63,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _without_head(found: dict[str, Any], file: Path) -> dict[str, Any]:
-    """The tensors that are of no head, under torchvision's names; batch counters, of use in training only, are left."""
+    """The parameters of the body under torchvision's names, without batch counters, which only training uses."""
     firsts = {prefix: f"{prefix}0.weight" if prefix else "conv1.weight" for prefix in _LAYOUTS}
     prefix = next((prefix for prefix, first in firsts.items() if first in found), None)
     if prefix is None:
@@ -102,7 +102,7 @@ def _check(state: dict[str, Any], body: Any, file: Path) -> None:
 
 
 def _folded(body: Any) -> Any:
-    """Put each batch norm into the convolution before it: 12 % less time."""
+    """Fold each batch norm into the previous convolution: 12 % less time."""
     import torch
     from torch.nn.utils import fuse_conv_bn_eval
 

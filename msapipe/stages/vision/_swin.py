@@ -1,4 +1,4 @@
-"""Video Swin Transformer as torchvision has it, its windows computed without the padding: the same numbers, faster."""
+"""torchvision's Video Swin Transformer with windows computed without padding: equal but faster."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.stages._base import Dtype
-from msapipe.stages.vision._imagenet import normalised  # Kinetics-400 is normalised alike
+from msapipe.stages.vision._imagenet import normalised  # Kinetics-400 uses the same normalisation
 
 Ints = NDArray[np.int64]
 
-# What torchvision adds to the score of a pair of tokens that the cyclic shift brought together from afar.
+# Added by torchvision to the attention logit of tokens that the cyclic shift brought together from afar.
 APART = -100.0
 
-# For how many lengths of input the biases of all layers are kept; up to 100 MB each at 128 pixels.
+# Number of input lengths whose biases are cached; up to 100 MB each at 128 pixels.
 KEPT_SIZES = 2
 
 
 @dataclass(frozen=True)
 class Group:
-    """Windows of one layer with real tokens at the same places, cut alike by the shift.
+    """Windows of one layer that have real tokens at the same positions and the same shift mask.
 
     tokens: int64 (n, K), the K real tokens of each of n windows, as indices of the flattened grid.
-    bias: (1, heads, K, K), or (1, heads, K, K + 1) where windows hold padding, of the net's dtype. All padding of a
-    window is one and the same key, so it is there once; the logarithm of its summed weights is its bias.
+    bias: (1, heads, K, K), or (1, heads, K, K + 1) if windows hold padding, in the network's dtype. All padding of a
+    window has the same key, so it appears once, with the log of the summed weights as its bias.
     """
 
     tokens: Any
@@ -37,13 +37,13 @@ class Group:
 class SwinFeatures:
     """The last feature map of a Video Swin, normalised and averaged over space, without the head.
 
-    torchvision pads the grid of tokens to whole windows and attends from and to the padding: at 128 pixels 32, 16 and
-    8 tokens become 35, 21 and 14. Here queries, keys and values are computed for real tokens only. The result is the
-    same but for rounding (Liu et al., "Video Swin Transformer", 2022, for the network itself).
+    torchvision pads the grid of tokens to whole windows and attends from and to the padding: at 128 pixels, 32, 16 and
+    8 tokens become 35, 21 and 14. Here, queries, keys and values are computed only for real tokens, with equal results
+    within rounding (network: Liu et al., "Video Swin Transformer", 2022).
     """
 
     def __init__(self, model: Any, dtype: Dtype = "float32") -> None:
-        """``model``: torchvision's SwinTransformer3d in eval mode, which is brought to ``dtype``."""
+        """``model``: torchvision's SwinTransformer3d in eval mode, which is converted to ``dtype``."""
         import torch
 
         self._dtype: torch.dtype = getattr(torch, dtype)
@@ -56,7 +56,7 @@ class SwinFeatures:
         return int(self._model.num_features)
 
     def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Pictures uint8 (T, H, W, 3) RGB to float32 (ceil(T / 2), width), a row for each two pictures."""
+        """Frames uint8 (T, H, W, 3) RGB to float32 (ceil(T / 2), width), one row per two frames."""
         import torch
 
         video = torch.from_numpy(normalised(pictures)).transpose(0, 1).contiguous()
@@ -65,11 +65,11 @@ class SwinFeatures:
             return np.asarray(found.float().mean((1, 2)).cpu().numpy(), np.float32)
 
     def _features(self, video: Any) -> Any:
-        """Normalised pictures (1, 3, T, H, W) to the feature map (T', H', W', width)."""
+        """Normalised frames (1, 3, T, H, W) to the feature map (T', H', W', width)."""
         grid = self._model.patch_embed(video)[0]
         known = self._groups_for(tuple(grid.shape[:3]))
         for number, part in enumerate(self._model.features):
-            if number % 2:  # the blocks of a stage and what merges patches take turns
+            if number % 2:  # stages alternate between blocks and patch merging
                 grid = part(grid)
                 continue
             for block in part:
@@ -80,7 +80,7 @@ class SwinFeatures:
         return self._model.norm(grid)
 
     def _groups_for(self, size: tuple[int, ...]) -> dict[int, list[Group]]:
-        """The groups of every block for inputs of this size; those of the sizes used last are kept."""
+        """The groups of every block for inputs of this size; those of recent sizes are cached."""
         known = self._groups.setdefault(size, {})
         self._groups.move_to_end(size)
         if len(self._groups) > KEPT_SIZES:
@@ -89,7 +89,7 @@ class SwinFeatures:
 
 
 def attend(layer: Any, grid: Any, found: list[Group]) -> Any:
-    """Windowed self-attention of torchvision's ShiftedWindowAttention3d over tokens (T, H, W, C): the same shape."""
+    """torchvision's ShiftedWindowAttention3d on tokens (T, H, W, C): the same shape."""
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
@@ -99,7 +99,7 @@ def attend(layer: Any, grid: Any, found: list[Group]) -> Any:
     for group in found:
         count, real = group.tokens.shape
         part = projected[group.tokens]
-        if group.bias.shape[-1] > real:  # padding is zero, of which the projection makes its bias
+        if group.bias.shape[-1] > real:  # padding is zero, so its projection is the bias
             part = torch.cat([part, layer.qkv.bias.expand(count, 1, -1)], dim=1)
         queries, keys, values = part.unflatten(-1, (3, layer.num_heads, -1)).permute(2, 0, 3, 1, 4)
         heads = scaled_dot_product_attention(queries[:, :, :real], keys, values, attn_mask=group.bias)
@@ -108,10 +108,10 @@ def attend(layer: Any, grid: Any, found: list[Group]) -> Any:
 
 
 def groups(layer: Any, size: tuple[int, ...]) -> list[Group]:
-    """The windows of a ShiftedWindowAttention3d on a grid of ``size`` tokens, those that are alike together."""
+    """The windows of a ShiftedWindowAttention3d on a grid of ``size`` tokens, grouped by position of real tokens."""
     import torch
 
-    # An axis with no more tokens than a window is one window and is not shifted.
+    # An axis with at most as many tokens as a window is one window and is not shifted.
     window = tuple(min(a, b) for a, b in zip(size, layer.window_size, strict=True))
     shift = tuple(0 if a <= b else c for a, b, c in zip(size, layer.window_size, layer.shift_size, strict=True))
     tokens, regions = windows(size, window, shift)
@@ -128,7 +128,7 @@ def groups(layer: Any, size: tuple[int, ...]) -> list[Group]:
 
 
 def _bias(layer: Any, real: Ints, regions: Ints) -> Any:
-    """What is added to the scores of a window whose tokens ``real`` (K,) are not padding: (1, heads, K, K or K + 1).
+    """The attention bias of a window whose tokens ``real`` (K,) are not padding: (1, heads, K, K or K + 1).
 
     regions: int64 (L,) of all its tokens.
     """
@@ -146,16 +146,16 @@ def _bias(layer: Any, real: Ints, regions: Ints) -> Any:
     bias = bias + APART * apart
     if len(padding):
         weights, apart = between(padding, table.exp())
-        together = weights.masked_fill_(apart, 0).sum(-1, keepdim=True).log()  # e ** APART is none in float32
+        together = weights.masked_fill_(apart, 0).sum(-1, keepdim=True).log()  # e ** APART is zero in float32
         bias = torch.cat([bias, together], dim=-1)
     return bias.unsqueeze(0).to(layer.qkv.weight.dtype)
 
 
 def windows(size: tuple[int, ...], window: tuple[int, ...], shift: tuple[int, ...]) -> tuple[Ints, Ints]:
-    """Which tokens each window holds, and from which side of the cyclic shift they are: two int64 (windows, L).
+    """The tokens of each window, and their region relative to the cyclic shift: two int64 (windows, L).
 
     size: tokens along time, height, width.   window, shift: along the same axes.
-    Padding is token -1. Tokens of different regions lie apart in the picture.
+    Padding is token -1. Tokens of different regions are not adjacent in the frame.
     """
     padded = [-(-a // b) * b for a, b in zip(size, window, strict=True)]
     tokens = np.full(padded, -1, np.int64)
@@ -171,7 +171,7 @@ def windows(size: tuple[int, ...], window: tuple[int, ...], shift: tuple[int, ..
 
 
 def _partition(grid: Ints, window: tuple[int, ...]) -> Ints:
-    """A grid of whole windows as (windows, tokens of a window)."""
+    """Partition a grid into whole windows: (windows, tokens per window)."""
     t, h, w = (a // b for a, b in zip(grid.shape, window, strict=True))
     cut = grid.reshape(t, window[0], h, window[1], w, window[2])
     return cut.transpose(0, 2, 4, 1, 3, 5).reshape(t * h * w, -1)

@@ -1,4 +1,4 @@
-"""Reads a Video Swin Transformer of any size out of a state dict of torchvision's."""
+"""Read a Video Swin Transformer of any size from a torchvision state dict."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _ENDINGS = (".pth", ".pt", ".bin", ".safetensors")
 
 
 def load_model(path: Path) -> Any:
-    """torchvision's SwinTransformer3d with the numbers of the file, float32, in eval mode, on the CPU.
+    """torchvision's SwinTransformer3d with the weights of the file, float32, in eval mode, on the CPU.
 
-    Raises WeightsError when the file is not the state dict of one.
+    Raises WeightsError if the file is not such a state dict.
     """
     import torch
     from torchvision.models.video import SwinTransformer3d
@@ -24,7 +24,7 @@ def load_model(path: Path) -> Any:
     file = only_file(path, _ENDINGS)
     try:
         state = load_tensors(file)
-        with torch.device("meta"):  # draws no random numbers only to overwrite them
+        with torch.device("meta"):  # avoids random initialisation
             model = SwinTransformer3d(**architecture(state))
         model.load_state_dict(state, strict=True, assign=True)
     except (OSError, RuntimeError, ValueError, LookupError) as error:
@@ -37,7 +37,7 @@ def load_model(path: Path) -> Any:
 
 
 def architecture(state: Any) -> dict[str, Any]:
-    """The arguments of SwinTransformer3d, from the shapes of its parameters; raises ValueError for another net's."""
+    """The arguments of SwinTransformer3d, inferred from its parameter shapes; raises ValueError for another network."""
 
     def shape(name: str, axes: int) -> tuple[int, ...]:
         found = tuple(getattr(state.get(name), "shape", ())) if isinstance(state, dict) else ()
@@ -65,7 +65,7 @@ def architecture(state: Any) -> dict[str, Any]:
 
 
 def _window(tokens: int, offsets: int) -> list[int]:
-    """[D, S, S] of D * S * S tokens, between which there are (2 D - 1)(2 S - 1)(2 S - 1) offsets."""
+    """[D, S, S] for a window of D * S * S tokens with (2 D - 1)(2 S - 1)(2 S - 1) relative offsets."""
     for side in range(1, isqrt(tokens) + 1):
         depth = tokens // side**2
         if depth * side**2 == tokens and (2 * depth - 1) * (2 * side - 1) ** 2 == offsets:

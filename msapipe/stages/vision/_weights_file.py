@@ -1,4 +1,4 @@
-"""Finds the one file of numbers that a checkpoint is."""
+"""Find the single weights file of a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from msapipe.errors import WeightsError
 
 
 def only_file(path: Path, endings: tuple[str, ...]) -> Path:
-    """The path itself when it is a file, else the one file in the folder that has one of the endings.
+    """The path itself if it is a file, else the only file in the folder with one of the suffixes.
 
-    Raises WeightsError when the folder holds none or several.
+    Raises WeightsError if the folder holds none or several.
     """
     if path.is_file():
         return path

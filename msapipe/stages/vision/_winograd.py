@@ -1,4 +1,4 @@
-"""3 x 3 convolutions by Winograd's minimal filtering: a quarter of the multiplications, half of the time on a CPU.
+"""3 x 3 convolutions by Winograd's minimal filtering: a quarter of the multiplications, half the time on a CPU.
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), F(4 x 4, 3 x 3).
 """
@@ -12,25 +12,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# What takes 6 input samples, 3 weights and 6 products of one axis to where they are needed.
+# One-axis transforms of 6 input samples, 3 weights and 6 products.
 _INPUT = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0]]
 _INPUT += [[0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
 _WEIGHT = [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6]]
 _WEIGHT += [[1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]
 _OUTPUT = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
 
-# Bytes of transformed input that are worked on at once: they should stay in a core's own cache.
+# Bytes of transformed input per block, which should fit into a core's cache.
 _AT_ONCE = 3_000_000
 
 
 class Winograd:
-    """What a 3 x 3 convolution with stride 1 and padding 1 gives, float32 on the CPU, but for rounding (1e-6).
+    """Replaces a 3 x 3 convolution with stride 1 and padding 1, float32 on the CPU; equal within rounding (1e-6).
 
-    Pictures are taken some at a time, always as many, so that none is computed in another way than the others.
+    Images are processed in batches of a fixed size, so that all are computed the same way.
     """
 
     def __init__(self, conv: Any, rooms: dict[str, Any]) -> None:
-        """``conv``: a torch.nn.Conv2d of this kind, with a bias.   rooms: memory that several of them may share."""
+        """``conv``: a torch.nn.Conv2d of this kind, with a bias.   rooms: buffers, shared by convolutions."""
         import torch
 
         matrix = torch.tensor(_WEIGHT, dtype=torch.float64)
@@ -41,7 +41,7 @@ class Winograd:
         self._rooms = rooms
 
     def __call__(self, pictures: Any) -> Any:
-        """Pictures (n, C, H, W), channels last, to (n, C', H, W)."""
+        """Images (n, C, H, W), channels last, to (n, C', H, W)."""
         import torch
 
         count, channels, height, width = pictures.shape
@@ -54,7 +54,7 @@ class Winograd:
         return out.view(count, 4 * down, 4 * across, -1)[:, :height, :width].permute(0, 3, 1, 2)
 
     def _convolve(self, pictures: Any, out: Any) -> None:
-        """Pictures (n, H, W, C) to ``out`` (n, down, 4, across, 4, C'): tiles of 4 x 4 that are made of 6 x 6."""
+        """Images (n, H, W, C) to ``out`` (n, down, 4, across, 4, C'): tiles of 4 x 4, computed from 6 x 6."""
         import torch
         from torch.nn.functional import pad
 
@@ -74,7 +74,7 @@ class Winograd:
         torch.add(parts.view(4, 4, count, down, across, more).permute(2, 3, 0, 4, 1, 5), self._bias, out=out)
 
     def _room(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Memory that is used again and again: what is new must first be mapped, and is in no cache."""
+        """A reused buffer: new memory must first be mapped, and is not in the cache."""
         import torch
 
         size = prod(shape)
@@ -84,7 +84,7 @@ class Winograd:
 
 
 def by_winograd(body: Any) -> Any:
-    """``body``, each convolution of this kind computed so; it must stay on the CPU, in float32."""
+    """Replace each 3 x 3 convolution of ``body``, which must stay on the CPU, in float32."""
     import torch
 
     rooms: dict[str, Any] = {}
@@ -102,6 +102,6 @@ def _fits(conv: Any) -> bool:
 
 @cache
 def _both_axes() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The matrices of input (36, 36) and output (16, 36) for both axes of a tile."""
+    """The transform matrices of input (36, 36) and output (16, 36) for both axes of a tile."""
     once, end = np.array(_INPUT, np.float32), np.array(_OUTPUT, np.float32)
     return np.kron(once, once), np.kron(end, end)

@@ -1,4 +1,4 @@
-"""Facial action units, 17 intensities and 17 presences, by LibreFace, OpenFace, MediaPipe or a net of our own."""
+"""Facial action units, 17 intensities and 17 presences, by LibreFace, OpenFace, MediaPipe or msapipe's own network."""
 
 from __future__ import annotations
 
@@ -41,30 +41,29 @@ _BACKENDS = ("libreface", "openface", "mediapipe", "pocket")
 
 @dataclass
 class ActionUnits(CheckpointStage):
-    """Action units of the speaker's face per sampled picture, as FeatureSequence (T, 34), or (T, 68) with validity.
+    """Action units of the speaker's face per sampled frame, as FeatureSequence (T, 34), or (T, 68) with validity.
 
     Units 1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45 in this order, as in OpenFace 2.0:
     AU01_r ... AU45_r: intensities in [0, 1], where 0 is absent and 1 the strongest, FACS grade E.
     AU01_c ... AU45_c: presences, 0 or 1.
-    AU01_r_valid ... AU45_c_valid, only with ``validity``: of each column before, 1 where the backend gives it, 0.5
-    where it is derived, 0 where it lacks and the column is 0. The notes of the result name these columns too.
+    AU01_r_valid ... AU45_c_valid, only with ``validity``: for each column above, 1 if the backend gives it, 0.5 if it
+    is derived, 0 if it is missing and the column is 0. The notes of the result name these columns too.
 
-    backend: what measures.
-        libreface: a net on single pictures. Intensities of 1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26; presences of 1,
-        2, 4, 6, 7, 10, 12, 14, 15, 17, 23 where the net says 0.5 or more; those of 5, 9, 20, 25, 26 are derived.
-        openface: OpenFace's program, run on the speaker's pictures as one sequence. Everything is given; intensities
-        are its 0 to 5 divided by 5, AU28_c is left. A row that it did not track is invalid.
-        mediapipe: blendshapes of single pictures by a table. Everything is derived; a row in which MediaPipe finds no
-        face is invalid.
-        pocket: our own net (models/pocket_face), a pupil of MediaPipe; nothing to download. Intensities of all but 6
-        and 9, whose teacher knows nothing of them; presences are derived.
+    backend: the source of the measurements.
+        libreface: a network on single frames. Intensities of 1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26; presences of 1,
+        2, 4, 6, 7, 10, 12, 14, 15, 17, 23 at a probability of 0.5 or more; those of 5, 9, 20, 25, 26 are derived.
+        openface: OpenFace's program, run on the speaker's crops as one sequence. Everything is given; intensities are
+        its 0 to 5 divided by 5, AU28_c is dropped. A row that it did not track is invalid.
+        mediapipe: blendshapes of single frames, mapped by a table. Everything is derived; a row in which MediaPipe
+        finds no face is invalid.
+        pocket: msapipe's own network (models/pocket_face), distilled from MediaPipe; nothing to download. Intensities
+        except 6 and 9, which the teacher lacks; presences are derived.
     checkpoint: weights of libreface or mediapipe, "" for libreface-au or mediapipe-face-landmarker.
-    program: OpenFace's FeatureExtraction, a name on the PATH or a path (not relative to a pipeline); "" for that in
-        MSAPIPE_OPENFACE, else FeatureExtraction on the PATH. Results are kept under the hash of its file.
-    presence: a unit is present from this intensity on where presences are derived; 0.2 is FACS grade A.
-    confidence: least confidence of OpenFace, in [0, 1], with which a row is valid.
-    validity: append the 34 columns that say where a value is from.
-
+    program: OpenFace's FeatureExtraction, a name on the PATH or a path (not relative to a pipeline); "" for
+        MSAPIPE_OPENFACE, else FeatureExtraction on the PATH. The hash of its file is part of the cache key.
+    presence: least intensity of a present unit if presences are derived; 0.2 is FACS grade A.
+    confidence: least confidence of OpenFace, in [0, 1], for a valid row.
+    validity: append the 34 columns that tell the origin of each value.
     Ekman and Friesen, "Facial Action Coding System" (1978). Rows without a face are invalid.
     """
 
@@ -104,7 +103,7 @@ class ActionUnits(CheckpointStage):
         return (choose([default], self.checkpoint or default.name, "action_units"),)
 
     def params(self) -> dict[str, Any]:
-        """The parameters; the hash of the user's own checkpoint stands for its path, that of a program is a weight."""
+        """The parameters; a hash replaces the path of a user's own checkpoint; a program counts as weights."""
         checkpoint = "" if self.backend in ("openface", "pocket") else self.own_weights()[0].name
         return {**asdict(self), "checkpoint": checkpoint, "program": ""}
 
@@ -130,7 +129,7 @@ class ActionUnits(CheckpointStage):
             self._backend = PocketUnits(path)
 
     def run(self, face_clip: FaceClip) -> FeatureSequence:
-        """Measure every row that has a face."""
+        """Measure every row with a face."""
         valid, values = self._backend.measure(face_clip)
         source = self._backend.validity
         derived = np.flatnonzero(source[len(UNITS) :] == DERIVED)
@@ -142,7 +141,7 @@ class ActionUnits(CheckpointStage):
         return FeatureSequence.masked(values, face_clip.times, valid, names, self._notes())
 
     def _notes(self) -> tuple[str, ...]:
-        """Which columns are not what the backend gives."""
+        """Notes on columns that the backend does not give."""
         source = self._backend.validity
         lacking = [name for name, of in zip((*INTENSITIES, *PRESENCES), source, strict=True) if of == LACKING]
         derived = [name for name, of in zip(PRESENCES, source[len(UNITS) :], strict=True) if of == DERIVED]

@@ -1,4 +1,4 @@
-"""Reads the speaker's facial expression: probabilities of seven emotions, valence, and 32 numbers of a small net."""
+"""Reads the speaker's facial expression: probabilities of seven emotions, valence, and a 32-dimensional embedding."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from msapipe.weights import Weights
 _NAMES = (*EMOTIONS, "valence", "smile", *(f"embedding_{i}" for i in range(EMBEDDING)))
 _NEGATIVE = [EMOTIONS.index(name) for name in NEGATIVE]
 _HAPPINESS = EMOTIONS.index("happiness")
-_SMILE, _FROWN = UNITS.index(12), UNITS.index(15)  # corners of the lips pulled up, and down
+_SMILE, _FROWN = UNITS.index(12), UNITS.index(15)  # lip corner puller and depressor
 
-# A face is called positive up to so many times its smile: a cheerful face without one is a trick of cheeks and light.
+# Valence is at most this multiple of the smile: cheerful faces without a smile are artefacts of cheeks and light.
 SMILES = 2.0
 
-# The median, over films of eleven people who talk and mean nothing by it, of happiness less the negative emotions:
-# a mouth that talks looks sad or angry to a net that learned from photographs.
+# Median of happiness minus the negative emotions over films of eleven people who speak neutrally: a talking mouth looks
+# sad or angry to a network trained on photographs.
 NEUTRAL = -0.25
 
 
 @dataclass
 class Expression(Stage):
-    """Facial expression of the speaker, one row per sampled picture: (T, 41).
+    """Facial expression of the speaker, one row per sampled frame: (T, 41).
 
-    anger, disgust, fear, happiness, neutral, sadness, surprise: probabilities, their sum is 1, calibrated by one
-    temperature on people who were not trained on. They hold where the emotions are equally frequent, disgust and fear,
-    of which few photographs were known, less so; the largest is the decision.
-    valence: happiness - (anger + disgust + fear + sadness), centred on people who talk neutrally, and no more than
-    twice ``smile``: a face whose mouth does not smile is not positive. In [-1, 1], 0 is neutral.
-    smile: smile against frown, action unit 12 less 15 (corners of the lips up, down), in [-1, 1].
-    embedding_0 to embedding_31: principal components of the net's last layer, the largest first; without a unit.
+    anger, disgust, fear, happiness, neutral, sadness, surprise: probabilities that sum to 1, calibrated by one
+    temperature on people outside the training set. They assume equally frequent emotions; disgust and fear are less
+    reliable, since few photographs were available. The largest is the decision.
+    valence: happiness - (anger + disgust + fear + sadness), centred on people who speak neutrally, and at most twice
+    ``smile``: a face whose mouth does not smile is not positive. In [-1, 1], 0 is neutral.
+    smile: action unit 12 minus 15 (lip corners up, down), in [-1, 1].
+    embedding_0 to embedding_31: principal components of the network's last layer, largest first; without a unit.
 
-    A row is invalid where the speaker's face was not found, or is one even grey. The same face gives the same numbers,
-    bit for bit, however many others the clip holds. A residual net of 0.56 million parameters sees the face upright,
-    grey, 64 pixels wide, with its mirror image; it was trained on 5,295 photographs, models/pocket_face says how.
+    A row is invalid if the speaker's face was not found or is uniformly grey. Results are bit-identical however many
+    other faces the clip holds. A residual network of 0.56 million parameters takes the face upright, grey, 64 pixels
+    wide, and its mirror image; it was trained on 5,295 photographs, see models/pocket_face.
 
     He et al., "Deep Residual Learning for Image Recognition" (2016); Menon et al., "Long-tail Learning via Logit
     Adjustment" (2021).
@@ -58,17 +58,17 @@ class Expression(Stage):
     weights: ClassVar[tuple[Weights, ...]] = (POCKET_FACE,)
 
     def load(self, device: str) -> None:
-        """Read the net, which is too small to gain from a GPU."""
+        """Read the network, which is too small to gain from a GPU."""
         self._net: Any = load_net(POCKET_FACE.path())
 
     def run(self, face_clip: FaceClip) -> FeatureSequence:
-        """Read every row that has a face."""
+        """Process every row with a face."""
         seen, values = read_clip(self._net, face_clip, len(_NAMES), self._judged)
         return FeatureSequence.masked(values, face_clip.times, seen, _NAMES)
 
     @staticmethod
     def _judged(chances: Floats, units: Floats, embedding: Floats) -> Floats:
-        """The columns of each picture: (n, 41)."""
+        """The columns of each frame: (n, 41)."""
         emotion = chances[:, _HAPPINESS] - chances[:, _NEGATIVE].sum(1)
         smile = units[:, _SMILE] - units[:, _FROWN]
         valence = np.minimum(centred(emotion, NEUTRAL), np.maximum(SMILES * smile, -1))

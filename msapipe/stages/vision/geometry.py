@@ -1,4 +1,4 @@
-"""Measures the speaker's face: head turn, mouth width and corners, mouth opening, motion; no net, no weights."""
+"""Measures the speaker's face: head pose, mouth width and corners, mouth opening, motion; no network, no weights."""
 
 from __future__ import annotations
 
@@ -22,50 +22,50 @@ PLACE = ("size", "x", "y")
 
 # Regions of the aligned 112 x 112 crop, as rows and columns.
 MOUTH = np.s_[84:108, 40:72]
-SKIN = np.s_[60:82, 38:74]  # nose and cheeks: what brightness and colour are measured against
+SKIN = np.s_[60:82, 38:74]  # nose and cheeks: the reference for brightness
 BETWEEN_BROWS = np.s_[38:52, 49:63]
 EYES = (np.s_[46:58, 30:46], np.s_[46:58, 66:82])
 
 # Nose and mouth of the ArcFace template, below the eyes, in eye distances.
 NOSE_DOWN, MOUTH_DOWN = 0.571, 1.155
 
-# Geometry of a face in profile runs off, for its eyes are close together in the picture.
+# Lower bound, since geometry diverges for a face in profile, whose eyes are close together.
 LEAST_EYES = 0.15  # eye distance in sides of the box
 BOUND = 3.0
 
 
 @dataclass
 class Geometry(Stage):
-    """Measures of landmarks and pixels per sampled picture, as FeatureSequence (T, 18).
+    """Measures of landmarks and pixels per sampled frame, as FeatureSequence (T, 18).
 
-    From the five landmarks, after the head's roll is taken out; lengths are in eye distances, within [-3, 3]:
-    roll: degrees by which the line of the eyes falls to the right.
-    yaw: nose right of the line from between the eyes to the middle of the mouth; positive when the face looks right.
-    pitch: nose below where it is in a level face, as a share of the way from eyes to mouth; positive when looking down.
+    From the five landmarks, after removing the head's roll; lengths are in eye distances, within [-3, 3]:
+    roll: degrees by which the eye line falls to the right.
+    yaw: nose right of the line from between the eyes to the middle of the mouth; positive if the face looks right.
+    pitch: nose below its place in a level face, as a fraction of the eye-mouth distance; positive if looking down.
     mouth_width: from corner to corner, 0.6 to 1.1.
-    corner_lift: how much nearer the mouth's corners are to the height of the nose than in the mean face, -0.2 to 0.2.
+    corner_lift: how much closer the mouth corners are to the nose's height than in the mean face, -0.2 to 0.2.
     smile: mouth_width over the distance from eye line to mouth line, 0.5 to 1.1.
     mouth_slant: right corner higher than left one.
 
-    From the aligned crop; brightness is relative to nose and cheeks, so most light cancels; colour
-    is not used, for it tells cameras apart rather than moods:
-    mouth_opening: share of the mouth's window that is darker than half the skin, in [0, 1].
-    mouth_shade: 1 - mean brightness of that window; follows speech like mouth_opening, and in bearded faces better.
-    mouth_contrast: standard deviation there; teeth and dark.
-    frown_lines: mean horizontal step of brightness between the brows.
-    eye_contrast: standard deviation round the eyes.
+    From the aligned crop; brightness is relative to nose and cheeks, so most lighting cancels; colour is not used,
+    since it tells cameras apart rather than moods:
+    mouth_opening: share of the mouth region that is darker than half the skin, in [0, 1].
+    mouth_shade: 1 - mean brightness of that region; follows speech like mouth_opening, and better in bearded faces.
+    mouth_contrast: standard deviation of that region; teeth and dark areas.
+    frown_lines: mean horizontal brightness step between the brows.
+    eye_contrast: standard deviation around the eyes.
     brightness: of the skin, in [0, 1].
 
-    Between a picture and the one before, 0 when that is more than ``longest_step`` seconds ago or another place:
-    mouth_motion: mean change of brightness in the mouth's window, per second.
+    From one frame to the next, 0 if the previous one is more than ``longest_step`` seconds ago or another place:
+    mouth_motion: mean change of brightness in the mouth region, per second.
     face_motion: mean speed of the landmarks, eye distances per second.
 
-    size: square root of the box's area over the picture's shorter side.   x, y: middle of the box, in shares of the
-    picture's width and height. Rows without a face are invalid.
+    size: square root of the box's area over the frame's shorter side.   x, y: centre of the box, in fractions of the
+    frame's width and height. Rows without a face are invalid.
 
-    Mouth width against eye distance and lifted corners are the smile of Ekman and Friesen, "Facial Action Coding
-    System" (1978), AU 12. Measured on 1027 photographs, most of them grey: happy against neutral, angry, sad faces AUC
-    0.90, 0.86, 0.79 for smile and 0.80, 0.80, 0.78 for corner_lift; on the few in colour 0.58 to 0.69.
+    Mouth width relative to eye distance and lifted corners are the smile of Ekman and Friesen, "Facial Action Coding
+    System" (1978), AU 12. Measured on 1027 photographs, most of them grey: AUC of happy against neutral, angry, sad
+    faces 0.90, 0.86, 0.79 for smile and 0.80, 0.80, 0.78 for corner_lift; on the few in colour 0.58 to 0.69.
     """
 
     longest_step: float = 0.5
@@ -77,9 +77,9 @@ class Geometry(Stage):
             raise ConfigError(f"geometry: longest_step must be seconds, more than 0, got {self.longest_step}")
 
     def load(self, device: str) -> None:
-        """Check that the crops can be decoded here."""
+        """Check that crops can be decoded."""
         try:
-            import cv2  # noqa: F401 - FaceClip imports it when a crop is asked for
+            import cv2  # noqa: F401 - FaceClip imports it to decode crops
         except ImportError as error:
             raise MissingLibrary(
                 f"geometry needs OpenCV, which cannot be loaded ({error}); "
@@ -87,7 +87,7 @@ class Geometry(Stage):
             ) from error
 
     def run(self, face_clip: FaceClip) -> FeatureSequence:
-        """Measure every row that has a face."""
+        """Measure every row with a face."""
         rows = len(face_clip)
         side = (face_clip.boxes[:, 2:] - face_clip.boxes[:, :2]).max(1, initial=0)
         valid = face_clip.valid & (side > 0)
@@ -108,12 +108,12 @@ class Geometry(Stage):
         return FeatureSequence.masked(values.astype(np.float32), face_clip.times, valid, names)
 
     def _steps(self, clip: FaceClip, valid: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Seconds since the picture before, 0 where there is nothing to compare with: (T,)."""
+        """Seconds since the previous frame, 0 if it is not comparable: (T,)."""
         steps = np.zeros(len(clip))
         seconds = np.diff(clip.times[:, 0])
         middle = (clip.boxes[:, :2] + clip.boxes[:, 2:]) / 2
         side = (clip.boxes[:, 2:] - clip.boxes[:, :2]).max(1, initial=0)
-        # Another speaker, or a cut: the face is not where it was, or of another size.
+        # Another speaker, or a cut: the face is elsewhere, or of another size.
         same = np.linalg.norm(np.diff(middle, axis=0), axis=1) < np.maximum(side[1:], side[:-1])
         same &= np.minimum(side[1:], side[:-1]) > 0.6 * np.maximum(side[1:], side[:-1])
         usable = same & valid[1:] & valid[:-1] & (seconds > 0) & (seconds <= self.longest_step + 1e-6)
@@ -130,7 +130,7 @@ def shape(landmarks: Floats, eyes: Floats) -> Floats:
     x, y = points[..., 0] * cos + points[..., 1] * sin, points[..., 1] * cos - points[..., 0] * sin
     nose_x, nose_y = x[:, 2], y[:, 2]
     mouth_x, mouth_y = x[:, 3:].mean(1), y[:, 3:].mean(1)
-    down = np.maximum(mouth_y, 0.3)  # a mouth at the height of the eyes is a mistake of the detector
+    down = np.maximum(mouth_y, 0.3)  # a mouth at eye height is a detection error
     width = np.hypot(x[:, 4] - x[:, 3], y[:, 4] - y[:, 3])
     lengths = [
         nose_x - mouth_x * nose_y / down,
@@ -148,7 +148,7 @@ def look(picture: NDArray[np.uint8]) -> tuple[Floats, Floats]:
     """The columns ``LOOK`` (6,) of an aligned face, uint8 (112, 112, 3) RGB, and its mouth, relative to the skin."""
     rgb = picture.astype(np.float32)
     grey = rgb @ np.array([0.299, 0.587, 0.114], np.float32)
-    skin = max(float(np.median(grey[SKIN])), 8.0)  # a nearly black face would make noise large
+    skin = max(float(np.median(grey[SKIN])), 8.0)  # a nearly black face would amplify noise
     light = np.minimum(grey / skin, np.float32(4))
     mouth = light[MOUTH]
     between = light[BETWEEN_BROWS]
@@ -164,7 +164,7 @@ def look(picture: NDArray[np.uint8]) -> tuple[Floats, Floats]:
 
 
 def _eye_distance(landmarks: Floats, side: Floats) -> Floats:
-    """Pixels between the eyes, (T,), never much less than in a face that looks at us."""
+    """Eye distance in pixels, (T,), with a lower bound for faces in profile."""
     distance = np.linalg.norm(landmarks[:, 1] - landmarks[:, 0], axis=1)
     return np.asarray(np.maximum(distance, np.maximum(LEAST_EYES * side, 1e-3)), np.float32)
 

@@ -1,4 +1,4 @@
-"""Describes the speaker's face by the 1280 numbers of HSEmotion, trained on facial expressions; free for any use."""
+"""Describes the speaker's face by the 1280 features of HSEmotion, trained on facial expressions; free for any use."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _COMMIT = "f1df0e8548c666d268826e50b7de107fd5553e9d"
 
 @dataclass
 class Hsemotion(CheckpointStage):
-    """Facial expression, as the classifier of HSEmotion's EfficientNet-B0 reads it, one row per picture: (T, 1280).
+    """Facial expression features of HSEmotion's EfficientNet-B0, before its classifier: (T, 1280), a row per frame.
 
-    Columns hsemotion_0 to hsemotion_1279: pooled activations without a unit, -0.3 or more. A row is invalid where the
-    speaker's face was not found. Pictures go through the net one by one, so that no face depends on the others.
+    Columns hsemotion_0 to hsemotion_1279: pooled activations without a unit, -0.3 or more. A row is invalid if the
+    speaker's face was not found. Frames are processed one by one, so that no face depends on the others.
 
-    checkpoint: enet_b0_8_best_vgaf (VGGFace2, then the eight expressions of AffectNet), or an ONNX file of the user's
-        own that takes one picture and ends in a linear classifier. Its width is the number of columns.
-    crop: aligned, by the five landmarks, or loose, the box widened by 1.4. The file says how large.
+    checkpoint: enet_b0_8_best_vgaf (VGGFace2, then the eight expressions of AffectNet), or your own ONNX file that
+        takes one image and ends in a linear classifier; the classifier's input width is the number of columns.
+    crop: aligned, by the five landmarks, or loose, the box widened by 1.4. The file determines its size.
 
     Runs in onnxruntime (extra hsemotion): on a GPU if its CUDA provider is installed, else on one thread of the CPU.
 
@@ -76,7 +76,7 @@ class Hsemotion(CheckpointStage):
         self._size, self._width = _shape(self._session, self._embedding, file)
 
     def run(self, face_clip: FaceClip) -> FeatureSequence:
-        """Describe every row that has a face."""
+        """Process every row with a face."""
         parts = []
         for row, picture in crops(face_clip, self.crop, self._size, count=1):
             pixels = np.ascontiguousarray(normalised(picture))
@@ -85,7 +85,7 @@ class Hsemotion(CheckpointStage):
 
 
 def _open(file: Path, device: str, onnx: Any, onnxruntime: Any) -> tuple[Any, str]:
-    """A session on the file, and the name of the tensor that its classifier reads, made one of its outputs."""
+    """A session on the file with the classifier's input tensor as an output, and the name of that tensor."""
     kind, _, number = device.partition(":")
     providers: list[Any] = ["CPUExecutionProvider"]
     if kind == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
@@ -97,13 +97,13 @@ def _open(file: Path, device: str, onnx: Any, onnxruntime: Any) -> tuple[Any, st
         return onnxruntime.InferenceSession(model.SerializeToString(), options(), providers=providers), embedding
     except WeightsError:
         raise
-    except Exception as error:  # both libraries have errors of their own, which derive from nothing
+    except Exception as error:  # errors of both libraries have no base class
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{file} cannot be read as an ONNX model: {reason}") from error
 
 
 def _before_classifier(graph: Any, file: Path) -> str:
-    """The name of what the linear classifier (Gemm), the last step of the graph, reads."""
+    """The name of the input of the linear classifier (Gemm), the last node of the graph."""
     outputs = [output.name for output in graph.output]
     last = next((node for node in graph.node if outputs[:1] == list(node.output)), None)
     if last is None or last.op_type != "Gemm":
@@ -113,7 +113,7 @@ def _before_classifier(graph: Any, file: Path) -> str:
 
 
 def _shape(session: Any, embedding: str, file: Path) -> tuple[int, int]:
-    """How many pixels wide its pictures are, and how many numbers it makes of one."""
+    """Side of the input image in pixels, and number of features."""
     pictures = session.get_inputs()[0].shape
     made = next(output.shape for output in session.get_outputs() if output.name == embedding)
     match pictures, made:

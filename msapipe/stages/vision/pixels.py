@@ -1,4 +1,4 @@
-"""The speaker's face itself, some pictures a second, for models that fine-tune their video network."""
+"""The speaker's face crops, some frames a second, for models that fine-tune their video network."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from msapipe.types import FaceClip, FeatureSequence
 
 @dataclass
 class Pixels(Stage):
-    """Loose crops of the speaker's face: (T, 3 size size), a row a picture, in [0, 1].
+    """Loose crops of the speaker's face: (T, 3 size size), one row per frame, in [0, 1].
 
-    Columns red_0..., green_0..., blue_0..., each colour line by line from the top left. Crops, and which pictures are
-    taken, are those of the stage video_swin: of each 1 / fps seconds the first one, of a slower clip every one. A row
-    is valid where the picture has a face, and stands for the time up to the next one that is taken. BoostingMSA (Hai
-    et al., 2023) has 128 x 128 pixels, ten a second.
+    Columns red_0..., green_0..., blue_0..., each channel row by row from the top left. Crops and frames are those of
+    the
+    stage video_swin: the first frame of each 1 / fps seconds, or every frame of a slower clip. A row is valid if the
+    frame has a face, and lasts until the next one. BoostingMSA (Hai et al., 2023) uses 128 x 128 pixels, ten a second.
 
-    A picture of 112 pixels takes 150 kB, ten seconds of them 15 MB: what is trained on them must fit into memory.
-    These are no features to be averaged over time: a pipeline with this stage says ``align: none``.
+    A frame of 112 pixels takes 150 kB, ten seconds 15 MB: training data must fit into memory. Do not average these rows
+    over time: a pipeline with this stage says ``align: none``.
 
-    size: side of the crop in pixels, 32 to 512.   fps: pictures a second.
+    size: side of the crop in pixels, 32 to 512.   fps: frames per second.
     """
 
     size: int = 112
@@ -38,11 +38,11 @@ class Pixels(Stage):
             raise ConfigError(f"pixels: fps must be pictures a second, more than 0, got {self.fps}")
 
     def load(self, device: str) -> None:
-        """Nothing is read; the columns are named once."""
+        """Name the columns; nothing is read."""
         self._names = tuple(f"{colour}_{i}" for colour in ("red", "green", "blue") for i in range(self.size**2))
 
     def run(self, face_clip: FaceClip) -> FeatureSequence:
-        """The pictures that are taken to (T, 3 size size)."""
+        """The selected frames as (T, 3 size size)."""
         pictures, ends = sampled(face_clip.times, self.fps)
         values = np.zeros((len(pictures), 3, self.size, self.size), np.float32)
         valid = face_clip.valid[pictures]

@@ -1,4 +1,4 @@
-"""Describes the speaker's face by the 512 numbers of a ResNet18 that was trained on facial expressions."""
+"""Describes the speaker's face by the 512 features of a ResNet18 trained on facial expressions."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from msapipe.weights import Download, Weights, from_torchvision
 
 WIDTH = 512
 
-# Pictures at a time in both parts of the net, always as many, zeros added to the last: of other numbers of pictures a
-# convolution is computed in another order, so that a face would move in its last digits with how many others the clip
-# holds. What the first part makes of one picture fits into a CPU's cache; the second reads its weights once for many.
+# Fixed batch sizes of the two parts of the network, padded with zeros: with another size, a convolution sums in another
+# order, and the last digits of a face would depend on how many others the clip holds. Activations of the first part
+# for one image fit into a CPU's cache; the second part reads its weights once for many images.
 ON_CPU, ON_GPU = (1, 10), (32, 32)
 
 OBJECTS = (
@@ -32,19 +32,18 @@ _DRIVE = "https://drive.usercontent.google.com/download"
 
 @dataclass
 class Resnet18(NeuralStage):
-    """Facial expression, the pooled last layer of a ResNet18, one row per sampled picture: (T, 512).
+    """Facial expression, the pooled last layer of a ResNet18, one row per sampled frame: (T, 512).
 
-    Columns resnet18_0 to resnet18_511: means of rectified activations, 0 or more, without a unit. A row is invalid
-    where the speaker's face was not found. The same face gives the same numbers, bit for bit, however many others the
-    clip holds.
+    Columns resnet18_0 to resnet18_511: mean ReLU activations, 0 or more, without a unit. A row is invalid if the
+    speaker's face was not found. Results are bit-identical however many other faces the clip holds.
 
     checkpoint: libreface-affectnet8 (Chang et al., 2024; research use only) and dan-affectnet8 (Wen et al., 2023) were
-        trained on the eight expressions of AffectNet; imagenet knows objects and is the last resort, which the result
-        notes. Or the user's own file: safetensors or a state dict, in the layout of torchvision, LibreFace or DAN.
-    crop: aligned, by the five landmarks, as SMP (Zhu and Yu) has it, or loose, the box widened by 1.4.
+        trained on the eight expressions of AffectNet; imagenet was trained on objects and is a last resort, with a note
+        in the result. Or your own file: safetensors or a state dict, in the layout of torchvision, LibreFace or DAN.
+    crop: aligned, by the five landmarks, as in SMP (Zhu and Yu), or loose, the box widened by 1.4.
     size: side of the crop in pixels, 32 to 512. The checkpoints were trained on 224; 112 takes a third of the time.
-    dtype: bfloat16 takes a third of the time on a CPU with AMX; the numbers are off by 1 % at most (norm of the
-        difference over norm, random weights: 0.3 %).
+    dtype: bfloat16 takes a third of the time on a CPU with AMX; features differ by at most 1 % (norm of the difference
+        over norm, random weights: 0.3 %).
 
     He et al., "Deep Residual Learning for Image Recognition" (2016).
     """
@@ -98,7 +97,7 @@ class Resnet18(NeuralStage):
         self._counts = ON_CPU if here else ON_GPU
 
     def run(self, face_clip: FaceClip) -> FeatureSequence:
-        """Describe every row that has a face."""
+        """Process every row with a face."""
         import torch
 
         few, many = self._counts
@@ -113,7 +112,7 @@ class Resnet18(NeuralStage):
 
 
 def _filled(rows: Any, count: int) -> Any:
-    """Rows (n, C, H, W) with zeros behind them: (count, C, H, W)."""
+    """Pad rows (n, C, H, W) with zeros: (count, C, H, W)."""
     from torch.nn.functional import pad
 
     return pad(rows, (0, 0, 0, 0, 0, 0, 0, count - len(rows)))

@@ -1,4 +1,4 @@
-"""Watches the speaker's face move with a Video Swin Transformer trained on Kinetics-400 (GPU or CPU)."""
+"""Describes the motion of the speaker's face by a Video Swin Transformer trained on Kinetics-400 (GPU or CPU)."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ from msapipe.weights.encoders import SWIN_BASE, SWIN_TINY
 
 Ints = NDArray[np.int64]
 
-# Pictures that one attention window of the published nets spans: 8 tokens of 2. Tiles that begin at other places cut
-# time otherwise than the whole clip does, and their rows then differ much more from those of the whole clip.
+# Frames per attention window of the published networks: 8 tokens of 2. Tiles with other starts would place windows
+# differently from the whole clip, and their rows would deviate much more.
 STEP = 16
 
 
 @dataclass
 class VideoSwin(NeuralStage):
-    """What happens in the speaker's face: (T, 768), with swin3d_b (T, 1024), T half the number of pictures.
+    """Motion features of the speaker's face: (T, 768), with swin3d_b (T, 1024), T half the number of frames.
 
     Columns video_swin_0...: the last feature map before the head, layer-normalised, averaged over space; no unit,
-    mostly in -5...5. A row for each two pictures; with an odd number of them the last one is repeated. As in
-    BoostingMSA (Hai et al., 2023) the net sees loose crops of 128 x 128 pixels, ten a second.
+    mostly in -5...5. One row per two frames; with an odd number, the last frame is repeated. As in BoostingMSA (Hai et
+    al., 2023), the input is loose crops of 128 x 128 pixels, ten a second.
     Network: Liu et al., "Video Swin Transformer" (2022).
 
-    Pictures: of each 1 / fps seconds the first one, so a clip decoded at a higher rate gives what one decoded at
-    ``fps`` does; of a slower clip every picture is taken, and a note says so. times: from the start of a row's first
-    picture to where the picture after its second starts.
+    Frames: the first one of each 1 / fps seconds, so a clip decoded at a higher rate gives the same as one decoded at
+    ``fps``; a slower clip is used whole, with a note. times: from the start of a row's first frame to the start of the
+    frame after its second.
 
-    Faces: a row is valid when one of its two pictures has a face. In place of a picture without, the net sees the
-    nearest one with a face: a still face disturbs its neighbours less than a black one. Faces more than
-    ``longest_gap`` seconds apart are seen apart, as clips of their own, and nothing is computed in between.
+    Faces: a row is valid if one of its two frames has a face. The nearest frame with a face replaces one without:
+    a still face disturbs its neighbours less than a black frame. Faces more than ``longest_gap`` seconds apart are
+    processed as separate clips, and nothing is computed in between.
 
-    Tiles: at most ``window`` pictures are seen at once, the next tile begins ``overlap`` before the end of the last
-    one, and each tile gives the rows up to the middle of the overlap. Tiles begin where attention windows of the whole
-    clip do. Up to ``window`` pictures the result is that of the whole clip; beyond it rows differ from that by 0.1 to
-    1.5 % on average, 0.8 to 6 % next to a seam (norms, random weights of several strengths).
+    Tiles: at most ``window`` frames are processed at once; the next tile begins ``overlap`` before the end of the last
+    one, and each tile gives the rows up to the middle of the overlap. Tiles begin at attention windows of the whole
+    clip. Up to ``window`` frames the result is that of the whole clip; beyond, rows differ from it by 0.1 to 1.5 % on
+    average, 0.8 to 6 % next to a seam (norms, random weights of several strengths).
 
-    checkpoint: swin3d_t, swin3d_s, swin3d_b (Kinetics-400), swin3d_b_22k (ImageNet-22k before that), or the user's own:
+    checkpoint: swin3d_t, swin3d_s, swin3d_b (Kinetics-400), swin3d_b_22k (pretrained on ImageNet-22k), or your own:
         a state dict of torchvision's SwinTransformer3d of any size.
-    size: side of the crop in pixels, 32 to 512.   fps: pictures a second.
-    window, overlap: pictures, multiples of 16.   longest_gap: seconds.
-    dtype: bfloat16 takes less than half the time on a CPU with AMX; the numbers are off by 1 % at most (norm of the
+    size: side of the crop in pixels, 32 to 512.   fps: frames per second.
+    window, overlap: frames, multiples of 16.   longest_gap: seconds.
+    dtype: bfloat16 takes less than half the time on a CPU with AMX; features differ by at most 1 % (norm of the
         difference over norm, random weights: 0.8 %).
     """
 
@@ -92,7 +92,7 @@ class VideoSwin(NeuralStage):
         self._names = tuple(f"video_swin_{i}" for i in range(self._net.width))
 
     def run(self, face_clip: FaceClip) -> FeatureSequence:
-        """Describe every two pictures."""
+        """Compute one row per two frames."""
         pictures, ends = sampled(face_clip.times, self.fps)
         pairs = _pairs(pictures)
         times = np.stack([face_clip.times[pairs[:, 0], 0], _pairs(ends)[:, 1]], axis=1)
@@ -107,7 +107,7 @@ class VideoSwin(NeuralStage):
         return FeatureSequence.masked(values, times, valid, self._names, self._notes(face_clip.times[pictures, 0]))
 
     def _notes(self, starts: NDArray[np.float64]) -> tuple[str, ...]:
-        """Say when the clip is much slower than what was asked for."""
+        """A note if the clip is much slower than ``fps``."""
         step = float(np.median(np.diff(starts))) if len(starts) > 1 else 0.0
         if step * self.fps < 1.5:
             return ()
@@ -115,7 +115,7 @@ class VideoSwin(NeuralStage):
 
 
 def stretches(times: NDArray[np.float64], valid: NDArray[np.bool_], longest_gap: float) -> list[tuple[int, int]]:
-    """First row and row behind the last of each stretch of valid rows at most ``longest_gap`` seconds apart."""
+    """Start and end row of each stretch of valid rows at most ``longest_gap`` seconds apart."""
     rows = np.flatnonzero(valid)
     breaks = np.flatnonzero(times[rows[1:], 0] - times[rows[:-1], 1] > longest_gap)
     firsts, lasts = np.append(rows[:1], rows[breaks + 1]), np.append(rows[breaks], rows[-1:])
@@ -123,7 +123,7 @@ def stretches(times: NDArray[np.float64], valid: NDArray[np.bool_], longest_gap:
 
 
 def tiles(count: int, window: int, overlap: int) -> Iterator[tuple[slice, slice]]:
-    """Rows that are seen at once, and those of them that are taken, which meet in the middle of each overlap."""
+    """Rows processed at once, and the rows kept of them, which meet in the middle of each overlap."""
     first = 0
     for start in range(0, max(count - overlap, 1), window - overlap):
         stop = min(start + window, count)
@@ -133,12 +133,12 @@ def tiles(count: int, window: int, overlap: int) -> Iterator[tuple[slice, slice]
 
 
 def _pairs(values: NDArray[Any]) -> NDArray[Any]:
-    """Two by two (n, 2); the last one is there twice when they are odd."""
+    """Pair up rows (n, 2); if their number is odd, the last one is repeated."""
     return np.append(values, values[-1:][: len(values) % 2]).reshape(-1, 2)
 
 
 def _nearest_with_a_face(rows: Ints, valid: NDArray[np.bool_]) -> Ints:
-    """Each row, or in its place the nearest of the others that has a face, the earlier of two."""
+    """Each row, or the nearest row with a face, the earlier one in a tie."""
     faces = np.flatnonzero(valid[rows])
     if not len(faces):
         return rows

@@ -1,4 +1,4 @@
-"""Times for the words that have none, from those that have."""
+"""Estimate the times of words that have none from their neighbours."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from itertools import groupby
 from msapipe.stages._spread import share_out
 from msapipe.types import Word
 
-SECONDS_A_WORD = 0.4  # 150 words a minute, where nothing else is known
+SECONDS_A_WORD = 0.4  # 150 words a minute, if nothing else is known
 
 
 def fill_gaps(words: tuple[Word, ...], seconds: float | None) -> tuple[Word, ...]:
-    """All words with times: those that have some keep them, the others share the gap around them by letters.
+    """Give all words times: known ones stay; words without times divide the gap around them by letters.
 
-    seconds: the length of the clip, for words after the last timed one; None when not known.
+    seconds: the length of the clip, for words after the last timed one; None if unknown.
     """
     out: list[Word] = []
     groups = [(timed, list(run)) for timed, run in groupby(words, key=lambda word: word.start is not None)]

@@ -1,4 +1,4 @@
-"""Written words to the letters that a CTC network knows."""
+"""Spell words in the letters of a CTC network."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _QUOTES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "´": "'", "`": "'"}
 class Letters:
     """The letters of a CTC tokenizer.
 
-    blank: the number of the blank.   delimiter: that of the sign between words, None when there is none.
+    blank: index of the blank.   delimiter: index of the word delimiter, None if there is none.
     """
 
     def __init__(self, folder: Path, tokenizer: Any, outputs: int) -> None:
-        """``outputs``: how many numbers the network gives; raises WeightsError when the vocabulary has others."""
+        """``outputs``: number of outputs of the network; raises WeightsError if the vocabulary does not match."""
         vocabulary: dict[str, int] = tokenizer.get_vocab()
         sign = tokenizer.word_delimiter_token
         special = {sign, *tokenizer.all_special_tokens}
@@ -32,7 +32,7 @@ class Letters:
             raise WeightsError(f"{folder}/vocab.json counts to {highest}, but the network has {outputs} outputs")
 
     def spell(self, word: str) -> list[int]:
-        """The word's letters; what the network does not know is left out. Case and accents as it knows them."""
+        """The word's letters, in the vocabulary's case and accents; unknown ones are left out."""
         found = []
         for char in unicodedata.normalize("NFC", word.translate(_QUOTES)):
             bare = unicodedata.normalize("NFKD", char)[0]
@@ -43,9 +43,9 @@ class Letters:
         return found if any(char.isalnum() for char in word) else []
 
     def text(self, words: list[str]) -> tuple[list[int], list[range]]:
-        """All words as one row of letters, and where in it each one lies (an empty range when it has none).
+        """All words as one sequence of letters, and the range of each word in it (empty if it has no letters).
 
-        The delimiter stands between words of scripts that have spaces.
+        The delimiter separates words of scripts that use spaces.
         """
         row: list[int] = []
         places: list[range] = []
@@ -61,5 +61,5 @@ class Letters:
 
 
 def _unspaced(word: str) -> bool:
-    """Whether a word is of a script without spaces: Chinese characters or kana."""
+    """Whether a word is in a script without spaces: Chinese characters or kana."""
     return any("⺀" <= char <= "鿿" or "𠀀" <= char <= "𳎯" for char in word)

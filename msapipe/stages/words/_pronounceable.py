@@ -1,4 +1,4 @@
-"""Written English words to words that a pronouncing dictionary holds."""
+"""Convert written English words to entries of a pronouncing dictionary."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _NUMBER = re.compile(r"(\d+)(?:\.(\d+))?(st|nd|rd|th|s)?$")
 
 
 def pronounceable(text: str, knows: Callable[[str], bool]) -> list[str]:
-    """The dictionary words that ``text`` is said as, [] when a part of it is not known.
+    """The dictionary words that pronounce ``text``; [] if a part of it is unknown.
 
-    Lower case, without accents and punctuation; numbers are spelled out (1984 as nineteen eighty four); hyphens part
-    words; an unknown "dog's" is said as "dog"; unknown capitals as letters ("BBC" as b b c).
+    Lower case, without accents and punctuation; numbers are spelled out (1984 as nineteen eighty four); hyphens
+    separate words; an unknown "dog's" becomes "dog"; unknown capitals become letters ("BBC" as b b c).
     """
     plain = unicodedata.normalize("NFKD", text.translate(_QUOTES))
     plain = "".join(char for char in plain if not unicodedata.combining(char))
@@ -92,7 +92,7 @@ def _ordinal(word: str) -> str:
 
 
 def _cardinal(number: int) -> list[str]:
-    """A number below 1e9 in words, as Americans say it (without "and")."""
+    """A number below 1e9 in American English words (without "and")."""
     for size, name in ((1_000_000, "million"), (1000, "thousand"), (100, "hundred")):
         if number >= size:
             rest = _cardinal(number % size) if number % size else []

@@ -1,4 +1,4 @@
-"""The most likely way through the frames of a CTC network for a given text."""
+"""Forced alignment of a text with the frames of a CTC network."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_STEPS = 1 << 25  # bytes of steps that are kept at once
+_STEPS = 1 << 25  # bytes of backpointers kept at once
 
 
 class Path(NamedTuple):
-    """A way through the frames.
+    """An alignment path.
 
     states: int64 (T,); 2k is the blank before letter k, 2k + 1 is letter k, 2L the blank after the last.
-    scores: (T,), logarithm of the probability of the letter or blank in each frame.
+    scores: (T,), log probability of the letter or blank in each frame.
     """
 
     states: NDArray[np.int64]
@@ -23,24 +23,23 @@ class Path(NamedTuple):
 
 
 def forced_path(log_probs: NDArray[np.floating], target: NDArray[np.int64], blank: int = 0) -> Path | None:
-    """The best path of all that spell ``target``; None when the frames do not suffice.
+    """The best path that spells ``target``; None if there are too few frames.
 
-    Graves et al. (2006); the path is that of torchaudio.functional.forced_align. ``log_probs`` (T, C) are natural
-    logarithms; ``target`` (L,) holds columns of it, without blanks. Frames suffice from L plus one for each letter
-    that follows its like.
+    Graves et al. (2006); equal to torchaudio.functional.forced_align. ``log_probs`` (T, C) are natural logarithms;
+    ``target`` (L,) holds column indices, without blanks. It needs at least L frames plus one for each repeated letter.
 
-    Of long sound the scores of only some frames are kept; what led to those between is found anew on the way back.
-    That is twice the time, but for ten minutes of speech 70 MB instead of 540.
+    For long sound, only some frames' scores are stored, and the backpointers in between are recomputed during
+    backtracking. This doubles the time, but needs 70 MB instead of 540 for ten minutes of speech.
     """
     frames, repeated = len(log_probs), target[1:] == target[:-1]
     if not len(target) or frames < len(target) + np.count_nonzero(repeated):
         return None
     labels = np.full(2 * len(target) + 1, blank, np.int64)
     labels[1::2] = target
-    skip = np.full(len(labels), -np.inf)  # 0 where the blank before a letter may be left out
+    skip = np.full(len(labels), -np.inf)  # 0 if the blank before a letter may be skipped
     skip[3::2] = np.where(repeated, -np.inf, 0.0)
     stride = max(math.isqrt(frames - 1) + 1, _STEPS // len(labels))
-    # Two states that nobody can be in stand in front. Before the first frame, the first letter is one step away.
+    # Two unreachable states are prepended. Before the first frame, the first letter is one step away.
     scores = np.full(len(labels) + 2, -np.inf)
     scores[2] = 0.0
     kept = [scores.copy()]
@@ -66,7 +65,7 @@ def forced_path(log_probs: NDArray[np.floating], target: NDArray[np.int64], blan
 def _best(
     scores: NDArray[np.float64], skip: NDArray[np.float64], steps: NDArray[np.int8] | None = None
 ) -> NDArray[np.float64]:
-    """The best score that each state is entered with: (S,), of (S + 2,); ``steps`` tells from how many states below."""
+    """The best entry score of each state: (S,), from (S + 2,); ``steps`` gets the steps taken (0 to 2)."""
     stay, one, two = scores[2:], scores[1:-1], scores[:-2] + skip
     best = np.maximum(np.maximum(stay, one), two)
     if steps is not None:

@@ -28,27 +28,25 @@ Floats = NDArray[np.float32]
 _ENGLISH = "facebook/wav2vec2-base-960h"
 _CHINESE = "jonatasgrosman/wav2vec2-large-xlsr-53-chinese-zh-cn"
 _LANGUAGES = {_ENGLISH: "en", _CHINESE: "zh"}
-_NAMED = 10  # words that a note names at most
+_NAMED = 10  # most words named in a note
 
 
 @dataclass
 class Ctc(CheckpointStage):
-    """The Transcript with the times (seconds) at which its words are heard, to 20 ms, and a confidence in [0, 1].
+    """The Transcript with word times (seconds) found in the sound, to 20 ms, and a confidence in [0, 1].
 
-    Graves et al. (2006), Baevski et al. (2020). The letters of the words are aligned with what the network hears;
-    those that its vocabulary lacks are left out (Chinese characters are letters). A word lasts from the first to the
-    last frame of its letters; its confidence is the geometric mean of their probabilities over these frames. A word
-    without any letter (a number, another script) gets the gap between its neighbours, marked as estimated, with
-    confidence 0. Notes name these words, and those whose confidence lies below ``floor``. Spelling is kept; times
-    that the transcript had are replaced.
+    Graves et al. (2006), Baevski et al. (2020). The letters of the words are aligned with the network's output; letters
+    outside its vocabulary are left out (Chinese characters are letters). A word lasts from the first to the last frame
+    of its letters; its confidence is the geometric mean of their probabilities over these frames. A word without any
+    letter (a number, another script) gets the gap between its neighbours, marked as estimated, with confidence 0. Notes
+    name these words, and those with a confidence below ``floor``. Spelling is kept; earlier times are replaced.
 
-    None when this cannot work: no words; their language (where it is known) is not ``language``, which by default is
-    that of the catalogue, and any for other checkpoints; Silero VAD hears no speech; fewer than ``known`` of the words
-    have letters; the sound is too short for so many letters. Other words than those spoken are aligned all the same:
-    the text is believed, but the confidence tells.
+    None if alignment is impossible: no words; a known language other than ``language`` (default: that of a catalogued
+    checkpoint, any for others); no speech by Silero VAD; fewer than ``known`` of the words have letters; too little
+    sound for the letters. A wrong text is aligned all the same, but with low confidence.
 
-    chunk_seconds, overlap_seconds: longer sound is heard in windows of that length, of which the overlap on both
-    sides is thrown away; all but attention is as in the whole sound.
+    chunk_seconds, overlap_seconds: longer sound is processed in windows of that length, whose overlap on both sides is
+    discarded; everything but attention is as in the whole sound.
     """
 
     on_device: ClassVar[bool] = True
@@ -73,11 +71,11 @@ class Ctc(CheckpointStage):
         check_chunks("ctc", self.chunk_seconds, self.overlap_seconds)
 
     def own_weights(self) -> tuple[Weights, ...]:
-        """The checkpoint that is named, and the detector of speech."""
+        """The selected checkpoint, and the speech detector."""
         return (*super().own_weights(), SILERO)
 
     def load(self, device: str) -> None:
-        """Read the network, its vocabulary and the detector."""
+        """Read the network, its vocabulary and the speech detector."""
         from transformers import Wav2Vec2ForCTC
 
         checkpoint = self.own_weights()[0]
@@ -109,8 +107,8 @@ class Ctc(CheckpointStage):
         return replace(transcript, words=fill_gaps(tuple(timed), waveform.seconds), notes=notes)
 
     def _align(self, samples: Floats, letters: list[int]) -> Path | None:
-        """What the network hears, and the way of the letters through it."""
-        # Of thousands of Chinese characters only those of the text are kept.
+        """Run the network and align the letters with its output."""
+        # Of thousands of Chinese characters, only those in the text are kept.
         columns, target = np.unique([self._letters.blank, *letters], return_inverse=True)
         emissions = np.empty((self._net.rows(len(samples)), len(columns)), np.float32)
         for first, rows in self._net.pieces(samples, lambda sound: self._hear(sound, columns)):
@@ -118,15 +116,15 @@ class Ctc(CheckpointStage):
         return forced_path(emissions, target[1:], int(target[0]))
 
     def _hear(self, sound: torch.Tensor, columns: NDArray[np.int64]) -> torch.Tensor:
-        """Logarithms of the probabilities of some outputs: (m, len(columns))."""
+        """Log probabilities of some outputs: (m, len(columns))."""
         log_probs = self._model(sound).logits[0].log_softmax(dim=-1)
         return cast("torch.Tensor", log_probs[:, columns.tolist()])
 
     def _timed(self, word: Word, place: range, path: Path) -> Word:
-        """The word with the times of its letters; one without letters has no times yet."""
+        """The word with the times of its letters; a word without letters has no times yet."""
         if not place:
             return replace(word, start=None, end=None, confidence=0.0)
-        # The letters of the word are states 2 * place.start + 1 to 2 * place.stop - 1; states never fall.
+        # The letters of the word are states 2 * place.start + 1 to 2 * place.stop - 1; states never decrease.
         first, last = np.searchsorted(path.states, [2 * place.start + 1, 2 * place.stop])
         spoken = path.states[first:last] % 2 == 1
         confidence = min(1.0, float(np.exp(path.scores[first:last][spoken].mean())))
@@ -135,7 +133,7 @@ class Ctc(CheckpointStage):
 
 
 def _notes(words: list[Word], floor: float) -> list[str]:
-    """Which words were not found, and which hardly; ``words`` before the gaps are filled."""
+    """Notes on words that were not found or are uncertain; ``words`` before the gaps are filled."""
     missed = [word.text for word in words if word.start is None and any(char.isalnum() for char in word.text)]
     weak = [word.text for word in words if word.start is not None and (word.confidence or 0.0) < floor]
     return [

@@ -10,9 +10,9 @@ from msapipe.types import Transcript
 
 @dataclass
 class Given(Stage):
-    """The Transcript unchanged when every word's times (seconds) were given or heard, or when there are no words.
+    """The Transcript unchanged if every word's times (seconds) were given or measured, or if there are no words.
 
-    None when a word has no times or estimated ones: another stage is asked to find them. Paper: none.
+    None if a word has no times or estimated ones: another stage is asked to find them. Paper: none.
     """
 
     def run(self, transcript: Transcript) -> Transcript | None:

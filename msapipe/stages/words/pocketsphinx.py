@@ -17,16 +17,16 @@ from msapipe.weights import Weights
 
 @dataclass
 class Pocketsphinx(Stage):
-    """The Transcript with the times (seconds) at which its English words are heard, to 10 ms.
+    """The Transcript with the times (seconds) of its English words found in the sound, to 10 ms.
 
-    Huggins-Daines et al. (2006), pocketsphinx 5 with the en-us acoustic model of its wheel. Words are spelled as in
-    its dictionary for the alignment and keep their spelling in the result: numbers are spelled out, hyphens part
-    words, an unknown "dog's" is aligned as "dog", unknown capitals as letters. A word that stays unknown is left out
-    and gets the gap between its neighbours, marked as estimated. Times that the transcript had are replaced.
+    Huggins-Daines et al. (2006), pocketsphinx 5 with the en-us acoustic model of its wheel. The alignment spells words
+    as its dictionary does: numbers are spelled out, hyphens separate words, an unknown "dog's" is aligned as "dog",
+    unknown capitals as letters. The result keeps the spelling. Words that stay unknown get the gap between
+    their neighbours, marked as estimated. Earlier times are replaced.
 
-    None when this cannot work: the language is not English (or None), Silero VAD hears no speech, fewer than
-    ``known`` of the words are in the dictionary, or the decoder does not find each of the words. It mostly does find
-    them even where other words are spoken: the text is believed.
+    None if alignment is impossible: the language is not English (or None), Silero VAD detects no speech, fewer than
+    ``known`` of the words are in the dictionary, or the decoder does not find every word. It mostly finds them even if
+    others are spoken: the text is trusted.
     """
 
     weights: ClassVar[tuple[Weights, ...]] = (SILERO, *ACOUSTIC)
@@ -56,7 +56,7 @@ class Pocketsphinx(Stage):
         expected = [part for parts in said for part in parts]
         self._decoder.expect(expected)
         heard = self._decoder.hear(samples)
-        # A surplus word at the end is dropped silently: compare, never count on it.
+        # A surplus word at the end is dropped silently, so compare all words.
         if [part.text for part in heard] != expected:
             return None
         return replace(transcript, words=fill_gaps(_timed(transcript.words, said, heard), waveform.seconds))

@@ -11,11 +11,11 @@ from msapipe.types import Clip, MediaInfo, Transcript
 
 @dataclass
 class Spread(Stage):
-    """The Transcript with times (seconds) for every word: known and estimated ones stay, the others are shared out.
+    """The Transcript with times (seconds) for every word: known and estimated ones stay, others are interpolated.
 
-    Words without times share the gap between their neighbours with times by letters; at the ends, the gap to the
-    clip's start and end; where the length of the clip is not declared, 0.4 s a word. They are marked as estimated.
-    Never None. Paper: none.
+    Words without times divide the gap between their timed neighbours by letters; at the ends, the gap to the clip's
+    start and end; if the length of the clip is not declared, 0.4 s per word. They are marked as estimated. Never None.
+    Paper: none.
     """
 
     def run(self, transcript: Transcript, clip: Clip, media: MediaInfo) -> Transcript:

@@ -1,8 +1,8 @@
-"""Tiny checkpoints of every architecture, in the real format: what the same code reads that reads the real ones.
+"""Tiny checkpoints of every architecture, in the real format, so that the production code reads them.
 
-One file a stage, called <slot>_<stage>.py, with ``build(folder) -> params``: it writes a checkpoint with fixed random
-numbers into the folder and returns the stage's parameters that lead to it (mostly ``{"checkpoint": str(folder)}``).
-A stage without weights to download needs none.
+One file per stage, called <slot>_<stage>.py, with ``build(folder) -> params``: it writes a checkpoint with fixed
+random parameters into the folder and returns the stage parameters that point to it (mostly
+``{"checkpoint": str(folder)}``). A stage without weights to download needs none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from msapipe.stages import MODALITIES
 
 
 def params(slot: str, name: str, folder: Path) -> dict[str, Any]:
-    """Parameters with which a stage runs on a tiny checkpoint, built below ``folder`` once; {} when it needs none."""
+    """Parameters that run a stage on a tiny checkpoint, built once below ``folder``; {} if it needs none."""
     module = f"{__name__}.{slot}_{name}"
     if find_spec(module) is None:
         return {}
@@ -35,7 +35,7 @@ def params(slot: str, name: str, folder: Path) -> dict[str, Any]:
 
 
 def spec(name: str, folder: Path) -> Path:
-    """A pipeline that comes with msapipe, with every checkpoint replaced by a tiny one: <folder>/<name>.yaml."""
+    """A bundled pipeline with every checkpoint replaced by a tiny one: <folder>/<name>.yaml."""
     import yaml
 
     from msapipe.pipeline.spec import load_spec, pipeline_names

@@ -1,4 +1,4 @@
-"""Sizes that the tiny checkpoints of wav2vec2, hubert and ctc share; the convolutions' kernels and steps are real."""
+"""Sizes shared by the tiny checkpoints of wav2vec2, hubert and ctc; the convolutions keep real kernels and strides."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ _PREPROCESSOR = {
 
 
 def write_preprocessor(folder: Path, return_attention_mask: bool) -> None:
-    """preprocessor_config.json as the published checkpoints have it; large ones return an attention mask."""
+    """preprocessor_config.json as in the published checkpoints; large ones return an attention mask."""
     content = {**_PREPROCESSOR, "return_attention_mask": return_attention_mask}
     (folder / "preprocessor_config.json").write_text(json.dumps(content), encoding="utf-8")

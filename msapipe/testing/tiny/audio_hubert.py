@@ -9,7 +9,7 @@ from msapipe.testing.tiny._speech import CONFIG, write_preprocessor
 
 
 def build(folder: Path) -> dict[str, Any]:
-    """Write config, numbers and preprocessor_config.json into ``folder``."""
+    """Write config, parameters and preprocessor_config.json into ``folder``."""
     from transformers import HubertConfig, HubertModel
 
     HubertModel(HubertConfig(**CONFIG, feat_extract_norm="group")).save_pretrained(folder)

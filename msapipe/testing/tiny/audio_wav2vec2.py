@@ -1,4 +1,4 @@
-"""A tiny checkpoint for audio/wav2vec2, like audeering's: layer norm, three layers, the head for three dimensions."""
+"""A tiny checkpoint for audio/wav2vec2, like audeering's: layer norm, three layers, a head with three outputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msapipe.testing.tiny._speech import CONFIG, write_preprocessor
 
 
 def build(folder: Path) -> dict[str, Any]:
-    """Write config, numbers (with the head of the emotion model) and preprocessor_config.json into ``folder``."""
+    """Write config, parameters (with the head of the emotion model) and preprocessor_config.json into ``folder``."""
     import torch
     from safetensors.torch import load_file, save_file
     from transformers import Wav2Vec2Config, Wav2Vec2Model

@@ -1,4 +1,4 @@
-"""LR-ASD with random numbers; it is so small that it needs no smaller one."""
+"""LR-ASD with random parameters; it is small enough at full size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def build(folder: Path) -> dict[str, Any]:
-    """Write the file of weights as its authors do: a state_dict, saved by torch."""
+    """Write the weights as its authors do: a state_dict, saved by torch."""
     import torch
 
     from msapipe.stages.speaker._lr_asd import network

@@ -1,4 +1,4 @@
-"""A BERT with sixteen dimensions and room for 24 tokens: real layout and tokenizer, random numbers."""
+"""A BERT with sixteen dimensions and at most 24 tokens: real layout and tokenizer, random parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PARTS = ["what", "day", "##day", "won", "##der", "##ful", *string.punctuation, 
 
 
 def build(folder: Path) -> dict[str, Any]:
-    """Write the checkpoint; it knows single letters, digits, some Chinese characters and a few longer pieces."""
+    """Write the checkpoint; its vocabulary holds letters, digits, some Chinese characters and a few longer pieces."""
     from transformers import BertConfig, BertModel, BertTokenizer
 
     letters = string.ascii_lowercase + string.digits

@@ -1,4 +1,4 @@
-"""Vectors of eight numbers for a few words, in the text format of GloVe."""
+"""Vectors of eight dimensions for a few words, in GloVe's text format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WORDS += ["i", "am", "so", "happy", "love", "this", "movie"]
 
 
 def build(folder: Path) -> dict[str, Any]:
-    """Write the file; one of its words holds a space, as some of GloVe 840B do."""
+    """Write the file; one word contains a space, as in GloVe 840B."""
     import torch
 
     folder.mkdir()

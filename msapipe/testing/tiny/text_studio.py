@@ -1,4 +1,4 @@
-"""An MPNet of sixteen dimensions with maps of rank two beside its layers: real layout and tokenizer, random numbers."""
+"""An MPNet of sixteen dimensions with rank-two updates of its layers: real layout and tokenizer, random parameters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def build(folder: Path) -> dict[str, Any]:
-    """Write the base, which knows single letters and digits, and what was learned beside it."""
+    """Write the base, whose vocabulary holds letters and digits, and the low-rank updates."""
     import torch
     from safetensors.torch import save_file
     from transformers import MPNetConfig, MPNetModel, MPNetTokenizer

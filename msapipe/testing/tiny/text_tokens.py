@@ -1,4 +1,4 @@
-"""The tokenizer and config of the tiny BERT: token ids need no more."""
+"""The tokenizer and config of the tiny BERT; token ids need no weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real tiny.en of an installed wheel stands for every size: smaller ones of the same layout say nothing."""
+"""The real tiny.en of an installed wheel stands in for every size; a smaller one would transcribe nothing."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import Any
 
 
 def build(folder: Path) -> dict[str, Any]:
-    """The parameters that lead to it; nothing is written."""
+    """Return the parameters that point to it; writes nothing."""
     return {"checkpoint": "", "size": "tiny.en", "language": ""}

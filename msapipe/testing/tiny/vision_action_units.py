@@ -1,4 +1,4 @@
-"""LibreFace's combined net in its own file format, with random numbers; it has one size only (45 MB)."""
+"""LibreFace's combined net in its own file format, with random parameters; it has only one size (45 MB)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msapipe.stages.vision._libreface import net
 
 
 def build(folder: Path) -> dict[str, Any]:
-    """Write combined_resnet.pt into ``folder``; the parameters that lead to it."""
+    """Write combined_resnet.pt into ``folder``; returns the parameters that point to it."""
     import torch
 
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A small net with the steps of EfficientNet, as ONNX as HSEmotion's are: 24 columns, pictures of 48 pixels."""
+"""A small EfficientNet-like net, as ONNX like HSEmotion's: 24 columns, 48-pixel images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SIZE, WIDTH = 48, 24
 
 
 def build(folder: Path) -> dict[str, Any]:
-    """Write enet.onnx: (batch_size, 3, 48, 48) named input, (batch_size, 8) named output."""
+    """Write enet.onnx: input (batch_size, 3, 48, 48) named input, output (batch_size, 8) named output."""
     from torch import nn
 
     net = nn.Sequential(
@@ -29,7 +29,7 @@ def build(folder: Path) -> dict[str, Any]:
 
 
 def write_onnx(net: Any, file: Path, size: int) -> None:
-    """Write a net that takes pictures (n, 3, size, size), with the names and settings of EmotiEffLib's exporter."""
+    """Export a net with input (n, 3, size, size), with the names and settings of EmotiEffLib's exporter."""
     import torch
 
     torch.onnx.export(

@@ -1,4 +1,4 @@
-"""A ResNet18 of random numbers in LibreFace's layout; the net has no smaller size, the pictures have."""
+"""A ResNet18 with random parameters in LibreFace's layout; only the images are smaller than usual."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _TOKENIZER = {
 
 
 def build(folder: Path) -> dict[str, Any]:
-    """Write config, numbers, preprocessor_config.json and vocab.json with its tokenizer's files into ``folder``."""
+    """Write config, parameters, preprocessor_config.json and vocab.json with its tokenizer's files into ``folder``."""
     from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
     config = Wav2Vec2Config(**CONFIG, feat_extract_norm="group", vocab_size=len(VOCABULARY), pad_token_id=0)
