@@ -199,7 +199,8 @@ def limits(lab: Lab) -> Found:
 def signals(lab: Lab) -> Found:
     """Row 13."""
     clips, count, rng = lab.clips(3), 40 if lab.full else 8, random.Random(13)
-    slowest = left = orphans = codes = 0.0
+    slowest = orphans = codes = 0.0
+    left: list[str] = []
     begun = time.monotonic()
     lab.extract(clips, cache=lab.place("timed"))
     whole = time.monotonic() - begun
@@ -218,10 +219,11 @@ def signals(lab: Lab) -> Found:
         slowest = max(slowest, time.monotonic() - begun)
         orphans += group_lives(process)
         codes += process.returncode not in (0, 130)
-        left += len(list(temporary.iterdir())) + len(list((cache / "writing").glob("*")))
+        left += [path.name for path in (*temporary.iterdir(), *(cache / "writing").glob("*"))]
         end_group(process)
     figure = (
-        f"{count} times: slowest {slowest:.1f} s, {left:.0f} files left, {orphans:.0f} orphans, {codes:.0f} other codes"
+        f"{count} times: slowest {slowest:.1f} s, {len(left)} files left{' ' if left else ''}{', '.join(left[:3])}, "
+        f"{orphans:.0f} orphans, {codes:.0f} other codes"
     )
     return Found(
         13, "SIGINT, SIGTERM", "2 s, 0 files, 0 orphans", figure, not (left or orphans or codes) and slowest <= 2
