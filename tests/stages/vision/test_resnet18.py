@@ -18,8 +18,9 @@ from torchvision.models import resnet18, resnet34
 from msapipe.cache import stage_key
 from msapipe.errors import ConfigError, MissingWeights, WeightsError
 from msapipe.stages.vision._imagenet import normalised
+from msapipe.stages.vision._resnet18 import ON_CPU
 from msapipe.stages.vision._winograd import Winograd, by_winograd
-from msapipe.stages.vision.resnet18 import ON_CPU, Resnet18
+from msapipe.stages.vision.resnet18 import Resnet18
 from msapipe.testing import fakes
 from msapipe.weights import Download
 from tests.stages.vision.pictures import clip_of, noise
