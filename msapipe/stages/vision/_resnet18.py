@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from msapipe.errors import WeightsError
 from msapipe.stages.vision._imagenet import normalised
+from msapipe.stages.vision._rectified import by_bits
 from msapipe.stages.vision._weights_file import only_file
 from msapipe.stages.vision._winograd import by_winograd
 from msapipe.weights.torch_file import load_tensors
@@ -42,12 +43,14 @@ class Body:
         """``body``: torchvision's resnet18 without its head, or its children in an nn.Sequential; it is changed."""
         import torch
 
-        kind = getattr(torch, dtype)
+        body = _folded(body.eval().requires_grad_(False)).to(device, getattr(torch, dtype))
+        body = body.to(memory_format=torch.channels_last)
+        if device == "cpu" and dtype == "bfloat16":
+            body = by_bits(body)
         # In the first part pictures are large and weights few, in the second it is the other way round.
-        parts = list(_folded(body.eval().requires_grad_(False)).to(device, kind).children())
-        self._first: Any = torch.nn.Sequential(*parts[:_SECOND]).to(memory_format=torch.channels_last)
+        parts = list(body.children())
+        self._first: Any = torch.nn.Sequential(*parts[:_SECOND])
         self._second: Any = torch.nn.Sequential(*parts[_SECOND:], torch.nn.Flatten(1))
-        self._second.to(memory_format=torch.channels_last)
         if device == "cpu" and dtype == "float32":
             self._second = by_winograd(self._second)
         self._few, self.many = ON_CPU if device == "cpu" else ON_GPU
@@ -66,7 +69,7 @@ def _filled(rows: Any, count: int) -> Any:
     """Rows (n, C, H, W) with zeros behind them: (count, C, H, W)."""
     from torch.nn.functional import pad
 
-    return pad(rows, (0, 0, 0, 0, 0, 0, 0, count - len(rows)))
+    return rows if len(rows) == count else pad(rows, (0, 0, 0, 0, 0, 0, 0, count - len(rows)))
 
 
 def load_body(path: Path) -> Any:
