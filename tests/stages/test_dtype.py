@@ -27,6 +27,7 @@ TOLERANCE = {
     ("audio", "wav2vec2"): 3e-2,
     ("audio", "hubert"): 3e-2,
     ("text", "bert"): 2e-2,
+    ("vision", "action_units"): 1e-2,
     ("vision", "resnet18"): 1e-2,
     ("vision", "video_swin"): 1e-2,
 }

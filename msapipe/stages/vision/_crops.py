@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import floor
 from typing import Literal
 
@@ -18,11 +18,18 @@ def crops(
     clip: FaceClip, view: View, size: int, count: int = 32
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
     """Rows (n,) that hold a face, and their crops uint8 (n, size, size, 3) RGB, in batches of at most ``count``."""
-    rows = np.flatnonzero(clip.valid)
     cut = clip.aligned if view == "aligned" else clip.loose
+    return cut_out(clip, lambda row: cut(row, size), count)
+
+
+def cut_out(
+    clip: FaceClip, cut: Callable[[int], NDArray[np.uint8]], count: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    """Rows (n,) that hold a face, and what ``cut`` makes of each, (n, H, W, 3), at most ``count`` at a time."""
+    rows = np.flatnonzero(clip.valid)
     for first in range(0, len(rows), count):
         some = rows[first : first + count]
-        yield some, np.stack([cut(int(row), size) for row in some])
+        yield some, np.stack([cut(row) for row in some.tolist()])
 
 
 def on_the_clip(

@@ -5,7 +5,7 @@ Chang et al., "LibreFace: An Open-Source Toolkit for Deep Facial Expression Anal
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.errors import WeightsError
+from msapipe.stages.vision._crops import cut_out
+from msapipe.stages.vision._resnet18 import Body
 from msapipe.stages.vision._units import UNITS, Floats, validity
 from msapipe.types import FaceClip
 from msapipe.weights.torch_file import load_tensors
 
-# Outputs of the two heads; OpenFace has no unit 24 (lip pressor).
+# The outputs of the two heads; 24 (lips pressed) is none of OpenFace's.
 RATED = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
 DETECTED = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 
-# Width of the aligned face, and of its centre crop, the network's input.
+# The aligned face is 256 pixels wide; its middle is what the net sees.
 WIDE, SEEN = 256, 224
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-# Fixed batch size, so that the same kernels run for any number of faces.
-BATCH = 4
 
 
 class LibreFace:
@@ -35,46 +33,36 @@ class LibreFace:
     validity = validity(RATED, DETECTED)
     about: tuple[str, ...] = ()
 
-    def __init__(self, path: Path, device: str) -> None:
-        self._device = device
-        self._net = read_net(path).to(device)
+    def __init__(self, path: Path, device: str, dtype: str = "float32") -> None:
+        """``dtype``: what the body computes in; the heads, a thousandth of the work, are of float32."""
+        net = read_net(path)
+        self._body = Body(net["encoder"], device, dtype)
+        self._heads: Any = [net[name].to(device) for name in ("classifier", "classifier_2")]
 
     def measure(self, clip: FaceClip) -> tuple[NDArray[np.bool_], Floats]:
         """Columns (T, 34) of every row that holds a face."""
         values = np.zeros((len(clip), 2 * len(UNITS)), np.float32)
-        for rows, pictures in faces(clip):
+        for rows, pictures in cut_out(clip, partial(aligned, clip), self._body.many):
             intensity, presence = self.scores(pictures)
             for output, unit in enumerate(RATED):
-                values[rows, UNITS.index(unit)] = intensity[: len(rows), output]
+                values[rows, UNITS.index(unit)] = intensity[:, output]
             for output, unit in enumerate(DETECTED):
                 if unit in UNITS:
-                    values[rows, len(UNITS) + UNITS.index(unit)] = presence[: len(rows), output] >= 0.5
+                    values[rows, len(UNITS) + UNITS.index(unit)] = presence[:, output] >= 0.5
         return clip.valid, values
 
     def scores(self, pictures: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-        """(n, 224, 224, 3) RGB to intensities of ``RATED``, probabilities of ``DETECTED``: (n, 12), in [0, 1]."""
+        """Intensities of ``RATED``, probabilities of ``DETECTED``: (n, 12) each in [0, 1].
+
+        pictures: (n, 224, 224, 3) RGB, at most as many as the body sees at a time.
+        """
         import torch
 
+        # One by one: in a product of matrices a row may be rounded otherwise than by itself.
+        rows = self._body(pictures).split(1)
         with torch.inference_mode():
-            batch = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float() / 255
-            mean, deviation = (batch.new_tensor(part).view(1, 3, 1, 1) for part in (MEAN, DEVIATION))
-            features = self._net["encoder"]((batch - mean) / deviation).flatten(1)
-            # One by one: in a matrix product, the rounding of a row may depend on the others.
-            rows = features.split(1)
-            intensity = torch.cat([self._net["classifier"](row) for row in rows])
-            presence = torch.cat([self._net["classifier_2"](row) for row in rows])
-        return intensity.cpu().numpy(), presence.cpu().numpy()
-
-
-def faces(clip: FaceClip) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """Rows (n,) with a face and their ``BATCH`` crops; the last crops are black if n is less."""
-    rows = np.flatnonzero(clip.valid)
-    for first in range(0, len(rows), BATCH):
-        some = rows[first : first + BATCH]
-        pictures = np.zeros((BATCH, SEEN, SEEN, 3), np.uint8)
-        for place, row in enumerate(some.tolist()):
-            pictures[place] = aligned(clip, row)
-        yield some, pictures
+            intensity, presence = (torch.cat([head(row) for row in rows]).cpu().numpy() for head in self._heads)
+        return intensity, presence
 
 
 def aligned(clip: FaceClip, row: int) -> NDArray[np.uint8]:
@@ -131,13 +119,13 @@ def read_net(path: Path) -> Any:
     """
     import torch
 
-    with torch.device("meta"):  # avoids random initialisation
+    with torch.device("meta"):  # no random numbers are drawn that are overwritten
         empty = net()
-    # Copied: the rounding of matrix products may depend on the alignment in memory.
+    # Copied, not kept where the file has them: products may be rounded otherwise at other places in memory.
     empty = empty.to_empty(device="cpu")
     try:
         empty.load_state_dict(_read(path), strict=True)
-    except Exception as error:  # any other file content
+    except Exception as error:  # whatever a file holds that is something else
         raise WeightsError(
             f"{path} is no combined ResNet of LibreFace, a file that holds encoder.*, classifier.*, classifier_2.* "
             f"under the key model: {' '.join(str(error).split())[:300]}"

@@ -1,47 +1,93 @@
-"""Read the body of a ResNet18 from published checkpoints of expression networks."""
+"""The body of a ResNet18: read out of the checkpoints in which expression nets are published, and run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from msapipe.errors import WeightsError
+from msapipe.stages.vision._imagenet import normalised
+from msapipe.stages.vision._rectified import by_bits
 from msapipe.stages.vision._weights_file import only_file
+from msapipe.stages.vision._winograd import by_winograd
 from msapipe.weights.torch_file import load_tensors
 
 _ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
 
-# Keys under which training scripts store the state dict.
+# Under which key a training script has put the state dict.
 _WRAPPERS = ("model", "model_state_dict", "state_dict")
 
-# Prefix of the body's parameters, and prefixes of possible heads: LibreFace, DAN, torchvision.
+# What the names of the body begin with, and those of the heads that may stand beside it: LibreFace, DAN, torchvision.
 _LAYOUTS = {"encoder.": ("classifier.",), "features.": ("cat_head", "fc.", "bn."), "": ("fc.",)}
 
 # LibreFace and DAN put the children of torchvision's resnet18 into an nn.Sequential, which numbers them.
 _CHILDREN = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool")
 _SECOND = _CHILDREN.index("layer2")
 
+# Pictures at a time in both parts of the body, always as many, zeros added to the last: of other numbers of pictures a
+# convolution is computed in another order, so that a face would move in its last digits with how many others the clip
+# holds. What the first part makes of one picture fits into a CPU's cache; the second reads its weights once for many.
+ON_CPU, ON_GPU = (1, 10), (32, 32)
 
-def load_body(path: Path) -> tuple[Any, Any]:
-    """torchvision's resnet18 without its head, float32, in eval mode, with batch norms folded into the convolutions.
 
-    Returned in two parts: images (n, 3, H, W) to the first layer's output (n, 64, H / 4, W / 4), and that to (n, 512).
-    The first part has large activations and few weights, the second the reverse. Folding changes values by less than
-    one part in 100000.
-    Raises WeightsError if a parameter of the body is missing or misshapen, or one belongs to no known head.
+class Body:
+    """A ResNet18 without its head, as fast as it can be: pictures to 512 numbers each, the same among any others.
+
+    Each batch norm is folded into its convolution, which moves the numbers by less than one part in 100000.
+    """
+
+    def __init__(self, body: Any, device: str, dtype: str) -> None:
+        """``body``: torchvision's resnet18 without its head, or its children in an nn.Sequential; it is changed."""
+        import torch
+
+        body = _folded(body.eval().requires_grad_(False)).to(device, getattr(torch, dtype))
+        body = body.to(memory_format=torch.channels_last)
+        if device == "cpu" and dtype == "bfloat16":
+            body = by_bits(body)
+        # In the first part pictures are large and weights few, in the second it is the other way round.
+        parts = list(body.children())
+        self._first: Any = torch.nn.Sequential(*parts[:_SECOND])
+        self._second: Any = torch.nn.Sequential(*parts[_SECOND:], torch.nn.Flatten(1))
+        if device == "cpu" and dtype == "float32":
+            self._second = by_winograd(self._second)
+        self._few, self.many = ON_CPU if device == "cpu" else ON_GPU
+
+    def __call__(self, pictures: NDArray[np.uint8]) -> Any:
+        """Pictures (n, H, W, 3) RGB, at most ``many``, to float32 (n, 512), means of rectified activations."""
+        import torch
+
+        with torch.inference_mode():
+            seen = torch.from_numpy(normalised(pictures)).to(self._first[0].weight)
+            seen = torch.cat([self._first(_filled(some, self._few)) for some in torch.split(seen, self._few)])
+            return self._second(_filled(seen[: len(pictures)], self.many))[: len(pictures)].float()
+
+
+def _filled(rows: Any, count: int) -> Any:
+    """Rows (n, C, H, W) with zeros behind them: (count, C, H, W)."""
+    from torch.nn.functional import pad
+
+    return rows if len(rows) == count else pad(rows, (0, 0, 0, 0, 0, 0, 0, count - len(rows)))
+
+
+def load_body(path: Path) -> Any:
+    """torchvision's resnet18 without its head, float32, with the numbers of a file.
+
+    Raises WeightsError when a tensor of the body is missing or of another shape, or one is left over of no known head.
     """
     import torch
     from torchvision.models import resnet18
 
     file = only_file(path, _ENDINGS)
-    with torch.device("meta"):  # avoids random initialisation
+    with torch.device("meta"):  # draws no random numbers only to overwrite them
         body = resnet18(weights=None)
     body.fc = torch.nn.Identity()
     state = _without_head(_read(file), file)
     _check(state, body, file)
     body.load_state_dict(state, strict=True, assign=True)
-    parts = list(_folded(body.eval().requires_grad_(False)).children())
-    return torch.nn.Sequential(*parts[:_SECOND]), torch.nn.Sequential(*parts[_SECOND:], torch.nn.Flatten(1))
+    return body
 
 
 def _read(file: Path) -> dict[str, Any]:

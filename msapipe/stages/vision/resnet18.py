@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, get_args
 
 from msapipe.errors import ConfigError
 from msapipe.stages._base import NeuralStage
 from msapipe.stages.vision._crops import View, crops, on_the_clip
-from msapipe.stages.vision._imagenet import normalised
-from msapipe.stages.vision._resnet18 import load_body
-from msapipe.stages.vision._winograd import by_winograd
+from msapipe.stages.vision._resnet18 import Body, load_body
 from msapipe.types import FaceClip, FeatureSequence
 from msapipe.weights import Download, Weights, from_torchvision
 
 WIDTH = 512
-
-# Fixed batch sizes of the two parts of the network, padded with zeros: with another size, a convolution sums in another
-# order, and the last digits of a face would depend on how many others the clip holds. Activations of the first part
-# for one image fit into a CPU's cache; the second part reads its weights once for many images.
-ON_CPU, ON_GPU = (1, 10), (32, 32)
 
 OBJECTS = (
     "resnet18 ran with ImageNet weights, which know objects and not facial expressions; "
@@ -86,33 +79,11 @@ class Resnet18(NeuralStage):
 
     def load(self, device: str) -> None:
         """Import torch and read the checkpoint."""
-        import torch
-
-        first, second = load_body(self.own_weights()[0].path())
-        here, dtype = device == "cpu", getattr(torch, self.dtype)
-        self._first: Any = first.to(device, dtype, memory_format=torch.channels_last)
-        self._second: Any = second.to(device, dtype, memory_format=torch.channels_last)
-        if here and self.dtype == "float32":
-            self._second = by_winograd(self._second)
-        self._counts = ON_CPU if here else ON_GPU
+        self._body = Body(load_body(self.own_weights()[0].path()), device, self.dtype)
 
     def run(self, face_clip: FaceClip) -> FeatureSequence:
         """Process every row with a face."""
-        import torch
-
-        few, many = self._counts
-        parts = []
-        with torch.inference_mode():
-            for rows, pictures in crops(face_clip, self.crop, self.size, many):
-                seen = torch.from_numpy(normalised(pictures)).to(self._first[0].weight)
-                seen = torch.cat([self._first(_filled(some, few)) for some in torch.split(seen, few)])[: len(rows)]
-                parts.append((rows, self._second(_filled(seen, many))[: len(rows)].float().cpu().numpy()))
+        cut = crops(face_clip, self.crop, self.size, self._body.many)
+        parts = [(rows, self._body(pictures).cpu().numpy()) for rows, pictures in cut]
         out = on_the_clip(face_clip, parts, tuple(f"resnet18_{i}" for i in range(WIDTH)))
         return replace(out, notes=(OBJECTS,)) if self.checkpoint == "imagenet" else out
-
-
-def _filled(rows: Any, count: int) -> Any:
-    """Pad rows (n, C, H, W) with zeros: (count, C, H, W)."""
-    from torch.nn.functional import pad
-
-    return pad(rows, (0, 0, 0, 0, 0, 0, 0, count - len(rows)))

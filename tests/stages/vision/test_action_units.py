@@ -112,6 +112,12 @@ def test_default_checkpoint_has_one_key() -> None:
     assert ActionUnits().params() != ActionUnits(backend="mediapipe").params()
 
 
+@pytest.mark.parametrize("backend", ["mediapipe", "pocket"])
+def test_what_has_no_dtype_has_none_in_its_key(backend: Any) -> None:
+    assert ActionUnits(backend=backend, dtype="bfloat16").params() == ActionUnits(backend=backend).params()
+    assert ActionUnits(dtype="bfloat16").params() == {**ActionUnits().params(), "dtype": "bfloat16"}
+
+
 def program(path: Path, text: str = "exit 0") -> str:
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)

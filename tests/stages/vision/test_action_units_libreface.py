@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from msapipe.errors import WeightsError
 from msapipe.stages.vision import _libreface
 from msapipe.stages.vision._libreface import LibreFace, alignment
+from msapipe.stages.vision._resnet18 import ON_CPU
 from msapipe.stages.vision.action_units import ActionUnits
 from msapipe.testing import fakes, tiny
 from msapipe.types import EncodedImages, FaceClip, FaceTracks, Speaker
@@ -155,13 +156,23 @@ def test_outputs_go_to_the_columns_of_their_units(tmp_path: Path, checkpoint: Pa
     assert out.notes[0] == "AU07_r, AU10_r, AU14_r, AU23_r, AU45_r, AU45_c: not given by libreface, always 0"
 
 
-def test_a_face_does_not_depend_on_those_beside_it(checkpoint: Path) -> None:
-    net = LibreFace(checkpoint, "cpu")
-    pictures = [smooth(seed) for seed in range(6)]
+def test_bfloat16_is_near(checkpoint: Path) -> None:
+    pictures = np.stack([smooth(seed, 224) for seed in range(4)])
+    wide, half = (LibreFace(checkpoint, "cpu", dtype).scores(pictures) for dtype in ("float32", "bfloat16"))
+    for got, want in zip(half, wide, strict=True):
+        assert got.dtype == np.float32
+        assert 1e-5 < np.linalg.norm(got - want) / np.linalg.norm(want) < 1e-2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_face_does_not_depend_on_those_beside_it(checkpoint: Path, dtype: str) -> None:
+    net, count = LibreFace(checkpoint, "cpu", dtype), ON_CPU[1] + 1
+    pictures = [smooth(seed) for seed in range(count)]
     _, together = net.measure(clip_of(pictures))
-    for row in (0, 3, 5):
+    for row in (0, 3, count - 2, count - 1):
         assert np.array_equal(net.measure(clip_of([pictures[row]]))[1][0], together[row])
-    assert len(np.unique(together, axis=0)) == 6
+    assert np.array_equal(net.measure(clip_of(pictures[::-1]))[1][::-1], together)
+    assert len(np.unique(together, axis=0)) == count
 
 
 def test_rows_without_the_speaker_are_skipped(checkpoint: Path) -> None:

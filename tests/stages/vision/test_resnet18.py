@@ -18,8 +18,10 @@ from torchvision.models import resnet18, resnet34
 from msapipe.cache import stage_key
 from msapipe.errors import ConfigError, MissingWeights, WeightsError
 from msapipe.stages.vision._imagenet import normalised
+from msapipe.stages.vision._rectified import by_bits
+from msapipe.stages.vision._resnet18 import ON_CPU
 from msapipe.stages.vision._winograd import Winograd, by_winograd
-from msapipe.stages.vision.resnet18 import ON_CPU, Resnet18
+from msapipe.stages.vision.resnet18 import Resnet18
 from msapipe.testing import fakes
 from msapipe.weights import Download
 from tests.stages.vision.pictures import clip_of, noise
@@ -148,6 +150,19 @@ def test_only_fitting_convolutions_become_winograd() -> None:
     body = nn.Sequential(*(nn.Conv2d(4, 4, kernel, stride, padding) for kernel, stride, padding in kinds))
     by_winograd(body)
     assert [isinstance(conv.forward, Winograd) for conv in body] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("size", [(112, 112), (7, 8), (8, 7), (2, 1), (1, 1)])
+def test_rectifying_and_pooling_by_bits_is_exact(size: tuple[int, int]) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        pictures = torch.randn(3, 16, *size).bfloat16().to(memory_format=torch.channels_last)
+    pictures[:2, 0] = torch.tensor([-0.0, torch.inf])[:, None, None].bfloat16()
+    body = nn.Sequential(nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+    want = body(pictures)
+    got = by_bits(body)(pictures.clone())
+    assert torch.equal(got, want)
+    assert got.is_contiguous(memory_format=torch.channels_last)
 
 
 # --- what a face must not depend on ------------------------------------------------------------------------------
