@@ -176,7 +176,7 @@ def main() -> None:
 
     rows: dict[int, Row] = dict(sorted({**RUN_ROWS, **FILE_ROWS}.items()))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, nargs="*", default=list(rows))
+    parser.add_argument("--rows", type=int, nargs="*", choices=list(rows), default=list(rows))
     parser.add_argument("--strength", choices=["quick", "full"], default="quick")
     parser.add_argument("--pipeline", default="pocket")
     asked = parser.parse_args()
