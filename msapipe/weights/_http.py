@@ -1,4 +1,4 @@
-"""Download one file to disk: streamed, and resumed after an interruption."""
+"""Download one file to disk: streamed, and resumed after an interruption, which pooch and huggingface_hub do not do."""
 
 from __future__ import annotations
 
