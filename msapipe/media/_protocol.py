@@ -37,7 +37,9 @@ def _write(descriptor: int, data: memoryview) -> None:
 
 
 def lengths(data: bytes | bytearray) -> tuple[int, int]:
-    """Lengths of header and payload from the first eight bytes; ValueError if they are implausible."""
+    """Lengths of header and payload from the first eight bytes; ValueError if they are cut off or implausible."""
+    if len(data) != LENGTHS.size:
+        raise ValueError(f"a message that ends after {len(data)} bytes")
     header, payload = LENGTHS.unpack(data)
     if header > MAX_HEADER or payload > MAX_PAYLOAD:
         raise ValueError(f"a message of {header} + {payload} bytes")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from msapipe.errors import ConfigError, DecoderDied
-from msapipe.media import Decoder, Limits, MediaOptions
+from msapipe.media import Decoder, Limits, MediaOptions, _protocol
 from msapipe.types import Clip
 from tests.media.making import sine, write_sound, write_video
 
@@ -194,3 +194,8 @@ def test_limits_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_impossible_options(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         MediaOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_message_that_is_cut_off_is_nonsense() -> None:
+    with pytest.raises(ValueError, match="ends after 3 bytes"):
+        _protocol.lengths(b"abc")
