@@ -27,7 +27,7 @@ from msapipe.cache.store import entry_bytes, read_entry
 from msapipe.datasets import reader_of
 from msapipe.documents import read_json, read_yaml
 from msapipe.errors import MsapipeError
-from msapipe.formats import _safe_pickle
+from msapipe.formats._safe_pickle import read_plain
 from msapipe.formats.csd import Csd
 from msapipe.formats.safetensors import Safetensors
 from msapipe.media._protocol import LENGTHS, lengths, parse, unpack_info
@@ -129,7 +129,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "pipeline": Target(specs, lambda data: parse_spec(data.decode("utf-8", "replace"), "r")),
         "yaml": Target(specs, lambda data: read_yaml(data.decode("utf-8", "replace")), (ValueError,)),
         "document": Target([WORDS.encode(), b'{"a": [1, {"b": null}]}'], read_json, (ValueError,)),
-        "pickle": Target(pickles, file("f.pkl", _safe_pickle.load)),
+        "pickle": Target(pickles, file("f.pkl", read_plain)),
         "features": Target(
             [(folder / "seed.safetensors").read_bytes()],
             file("f.safetensors", lambda path: list(Safetensors().read(path))),

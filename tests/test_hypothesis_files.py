@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msapipe.cache.store import entry_bytes, read_entry
 from msapipe.datasets import Example, Refused, reader_of
 from msapipe.errors import MsapipeError
-from msapipe.formats import _safe_pickle
+from msapipe.formats._safe_pickle import read_plain
 from msapipe.formats.csd import Csd
 from msapipe.formats.safetensors import Safetensors
 from msapipe.sidecars import SUFFIXES, sidecars_of
@@ -96,4 +96,4 @@ def test_feature_files(tmp_path: Path, cut: tuple[float, int, bytes]) -> None:
 def test_pickles(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "f.pkl").write_bytes(b"\x80\x04" + data)
     with suppress(MsapipeError):
-        _safe_pickle.load(tmp_path / "f.pkl")
+        read_plain(tmp_path / "f.pkl")

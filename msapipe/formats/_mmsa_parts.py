@@ -14,7 +14,7 @@ from msapipe.errors import MsapipeError
 from msapipe.formats import _example_lists, _fields
 from msapipe.formats._fields import Numbers, Remarks
 from msapipe.formats._mmsa_splits import LABELS, MODALITIES, SPLITS
-from msapipe.formats._safe_pickle import as_text, load
+from msapipe.formats._safe_pickle import as_text, read_plain
 from msapipe.types import FeatureSequence, Sample
 from msapipe.types.splits import split_named
 
@@ -54,7 +54,7 @@ class Parts:
 
     def samples(self) -> Iterator[Sample]:
         """Every clip once, split by split; raises MsapipeError naming the invalid split and key."""
-        found = self._splits(load(self._path))
+        found = self._splits(read_plain(self._path))
         for name in (*SPLITS, MIXED):
             if name in found:
                 yield from self._clips(name, self._fields(*found[name]), "train" in found)

@@ -167,23 +167,23 @@ class _Plain:
         return made
 
 
-def load(path: Path) -> Any:
+def read_plain(path: Path) -> Any:
     """The content of a file; raises MsapipeError.
 
     Python 2 strings are bytes: if they are not ASCII, they are read as Latin-1, which ``as_text`` repairs.
     """
     try:
         try:
-            return _load(path, "ASCII")
+            return _read(path, "ASCII")
         except UnicodeDecodeError:
-            return _load(path, "latin1")
+            return _read(path, "latin1")
     except MsapipeError as error:
         raise MsapipeError(f"{path}: refused: {error}") from error
     except Exception as error:  # damaged pickles raise all kinds of errors
         raise MsapipeError(f"{path}: not a pickle of MMSA: {type(error).__name__}: {error}") from error
 
 
-def _load(path: Path, encoding: str) -> Any:
+def _read(path: Path, encoding: str) -> Any:
     with path.open("rb") as file:
         value = _Reader(file, encoding=encoding).load()
     return _Plain().of(value)

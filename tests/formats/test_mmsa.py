@@ -10,7 +10,7 @@ import pytest
 
 from msapipe.errors import MsapipeError
 from msapipe.formats import FORMATS
-from msapipe.formats._safe_pickle import load
+from msapipe.formats._safe_pickle import read_plain
 from msapipe.types import Sample
 
 
@@ -114,7 +114,7 @@ ARRAYS = {
 def test_arrays_come_out_as_numpy_would_read_them(tmp_path: Path, protocol: int) -> None:
     written = {**ARRAYS, "number": np.float32(1.5), "again": ARRAYS["float"], "in a list": [ARRAYS["float"], (1, "a")]}
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(written, protocol))
-    found = load(tmp_path / "x.pkl")
+    found = read_plain(tmp_path / "x.pkl")
     for name, array in ARRAYS.items():
         assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape), name
         assert found[name].tolist() == array.tolist(), name
@@ -153,12 +153,12 @@ _EMPTY: Any = np.zeros(0).__reduce__()[:2]
 def test_damaged_and_hostile_states_are_refused(tmp_path: Path, value: Any, said: str) -> None:
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"train": value}))
     with pytest.raises(MsapipeError, match=said):
-        load(tmp_path / "x.pkl")
+        read_plain(tmp_path / "x.pkl")
 
 
 def test_a_state_does_not_change_the_types_of_numpy(tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(_Made(np.dtype, "f4", False, True, state=_FLAGS)))
-    load(tmp_path / "x.pkl")
+    read_plain(tmp_path / "x.pkl")
     assert not np.dtype("f4").hasobject
 
 
@@ -167,7 +167,7 @@ def test_lists_that_hold_each_other_many_times_take_no_time(tmp_path: Path) -> N
     for _ in range(100):
         value = [value, value]
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(value))
-    assert len(load(tmp_path / "x.pkl")) == 2
+    assert len(read_plain(tmp_path / "x.pkl")) == 2
 
 
 @pytest.mark.parametrize(
@@ -183,5 +183,5 @@ def test_what_a_file_claims_to_hold_takes_no_memory(tmp_path: Path, data: bytes)
     (tmp_path / "x.pkl").write_bytes(data)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with contextlib.suppress(MsapipeError):
-        load(tmp_path / "x.pkl")
+        read_plain(tmp_path / "x.pkl")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB; 34 GB are claimed

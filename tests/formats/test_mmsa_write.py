@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from msapipe.errors import MsapipeError
-from msapipe.formats._safe_pickle import load
+from msapipe.formats._safe_pickle import read_plain
 from msapipe.formats.mmsa import Mmsa
 from msapipe.types import FeatureSequence, Sample
 from tests.formats.clips import some_clips
@@ -24,7 +24,7 @@ def part(steps: int, width: int, **more: Any) -> FeatureSequence:
 
 def written(path: Path, samples: list[Sample], **more: Any) -> dict[str, Any]:
     assert Mmsa(**more).write(path, samples) == len(samples)
-    return dict(load(path))  # by the allow-list, as everything is read here
+    return dict(read_plain(path))  # by the allow-list, as everything is read here
 
 
 def test_keys_types_and_sizes(tmp_path: Path) -> None:
@@ -37,8 +37,6 @@ def test_keys_types_and_sizes(tmp_path: Path) -> None:
     sizes |= dict.fromkeys(("regression_labels", "regression_labels_T", "classification_labels"), (2,))
     for key, size in sizes.items():
         assert (type(train[key]), train[key].dtype, train[key].shape) == (np.ndarray, np.float32, size), key
-    as_numpy_reads_it: Any = np.load(tmp_path / "x.pkl", allow_pickle=True)
-    assert all(as_numpy_reads_it["train"][key].flags.writeable for key in sizes)
     assert (train["audio_lengths"], train["vision_lengths"], train["text_lengths"]) == ([9, 9], [4, 7], [3, 6])
     assert (train["annotations"], train["classification_labels"].tolist()) == (["Negative", "Positive"], [0, 2])
     assert (data["test"]["annotations"], data["test"]["regression_labels"].tolist()) == (
