@@ -173,9 +173,9 @@ def test_lists_that_hold_each_other_many_times_take_no_time(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "data",
     [
-        pickle.EMPTY_DICT + pickle.LONG_BINPUT + b"\xff\xff\xff\x7f" + pickle.STOP,
-        pickle.BYTEARRAY8 + (1 << 35).to_bytes(8, "little") + b"x",
-        pickle.BINBYTES8 + (1 << 35).to_bytes(8, "little") + b"x",
+        pickle.EMPTY_DICT + pickle.LONG_BINPUT + b"\0\0\0\x08" + pickle.STOP,
+        pickle.BYTEARRAY8 + (1 << 31).to_bytes(8, "little") + b"x",
+        pickle.BINBYTES8 + (1 << 31).to_bytes(8, "little") + b"x",
     ],
 )
 def test_what_a_file_claims_to_hold_takes_no_memory(tmp_path: Path, data: bytes) -> None:
@@ -184,4 +184,4 @@ def test_what_a_file_claims_to_hold_takes_no_memory(tmp_path: Path, data: bytes)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with contextlib.suppress(MsapipeError):
         read_plain(tmp_path / "x.pkl")
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB; 34 GB are claimed
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB; 2 GB are claimed

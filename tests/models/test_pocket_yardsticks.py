@@ -211,7 +211,7 @@ def test_a_head_is_measured_on_pictures(spec: PipelineSpec, tmp_path: Path) -> N
     rows = [f"{name}.webp,{emotion},valid" for name, emotion in emotions.items()]
     (folder / "labels.csv").write_text("\n".join(["image,emotion,split", *rows]) + "\n")
     found = measured(folder, spec, tmp_path / "cache")
-    assert (found["files"], found["unseen"]) == (6, 1)
+    assert (found["files"], found["unseen"], found["reasons"]) == (6, 1, {"no valid step": 1})
     assert found["unknown"] == {"contempt": 1}
     assert found["classes"]["anger"] == {"files": 2, "recall": 0.5, "recall_seen": 0.5}
     assert found["classes"]["happiness"] == {"files": 2, "recall": 0.5, "recall_seen": 1.0}
@@ -328,6 +328,17 @@ def test_a_photograph_without_a_detected_face_has_an_expression(size: tuple[int,
     assert features is not None
     assert features.valid.all()
     assert features.names[0].startswith("expression.")
+
+
+def test_a_photograph_without_a_detected_face_is_taken_for_one(tmp_path: Path) -> None:
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    for number in range(2):
+        noise = np.random.default_rng(number).integers(0, 255, (96, 96, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), noise)
+    (folder / "labels.csv").write_text("image,emotion\n0.png,happiness\n1.png,anger\n")
+    found = measured(folder, load_spec("pocket"), tmp_path / "cache")
+    assert (found["assumed"], found["unseen"], found["reasons"]) == (2, 0, {"no face was found": 2})
 
 
 def test_stages_that_read_more_than_the_face_are_left_alone() -> None:
