@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +48,15 @@ def scorer() -> FakeScorer:
     return fake
 
 
-def test_a_clip_is_scored_and_nothing_of_it_stays(scorer: FakeScorer) -> None:
+def test_a_clip_is_scored_and_nothing_of_it_stays(scorer: FakeScorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor for a moment: a slow disk holds back the answer."""
+    remove = shutil.rmtree
+
+    def slowly(*arguments: Any, **options: Any) -> None:
+        time.sleep(0.2)
+        remove(*arguments, **options)
+
+    monkeypatch.setattr("msapipe.serve.jobs.shutil.rmtree", slowly)
     with serving(scorer) as client:
         answer = client.post("/predict", files=upload("../../etc/<b>.mp4"))
         assert (answer.status_code, answer.json()["score"]) == (200, 1.5)
