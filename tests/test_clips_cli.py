@@ -82,6 +82,8 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path, capsys: pytest.CaptureF
     assert "holds no label.csv; type: msapipe data new" in " ".join(capsys.readouterr().err.split())
     assert run_program("evaluate", tmp_path / "clips.zip", "--model", "pocket") == 1
     assert "a zip archive is not opened; type: unzip" in " ".join(capsys.readouterr().err.split())
+    assert run_program("evaluate", tmp_path / "label.csv", "--model", "pocket") == 1
+    assert "a table holds no features; name the folder of its clips" in " ".join(capsys.readouterr().err.split())
     assert run_program("evaluate", tmp_path, "--model", "pocket", "--scale", "-1,1") == 2
     assert "--scale belongs to features" in " ".join(capsys.readouterr().err.split())
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import sys
 from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -62,7 +63,10 @@ class LabelledFile:
 
 def read_emotions(folder: Path) -> list[LabelledFile]:
     """The rows of labels.csv: columns ``image`` or ``file``, ``emotion``, and ``split`` where there is one."""
-    with (folder / "labels.csv").open(encoding="utf-8-sig", newline="") as file:
+    table = folder / "labels.csv"
+    if not table.is_file():
+        raise MsapipeError(f"{table} is not there; expected a table of image (or file), emotion and split")
+    with table.open(encoding="utf-8-sig", newline="") as file:
         return [
             LabelledFile(row.get("image") or row["file"], folder, row["emotion"], row.get("split") or None)
             for row in csv.DictReader(file)
@@ -321,4 +325,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MsapipeError as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: {error}")

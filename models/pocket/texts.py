@@ -6,6 +6,7 @@ uv run python models/pocket/texts.py LABEL.CSV [--split valid] [--model pocket]
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,4 +202,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MsapipeError as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: {error}")

@@ -111,6 +111,8 @@ def evaluate(
     asked = _Asked(data, model, labels, split, limit, as_json, console, per_clip, confusion, *worse)
     if data.suffix.lower() == ".zip":
         raise MsapipeError(f"{data}: a zip archive is not opened; type: unzip {data} -d {data.with_suffix('')}")
+    if data.suffix.lower() == ".csv":
+        raise MsapipeError(f"{data}: a table holds no features; name the folder of its clips, or features (extract -o)")
     if per_clip is not None:
         check_file(per_clip)
     if not data.is_dir() or (not dataset and is_known(data)):
