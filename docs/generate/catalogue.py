@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from msapipe.datasets import READERS
 from msapipe.pipeline.spec import PipelineSpec, load_spec, pipeline_names
 from msapipe.registry import Registry
 from msapipe.resources import bundled
-from msapipe.stages import SLOTS, STAGES
+from msapipe.stages import SLOTS, STAGES, Stage
 from msapipe.weights import Weights
 
 # The class is not asked for: that would import torch, and the files say enough.
@@ -86,11 +87,17 @@ def stage_page(slot: str, name: str, specs: Iterable[PipelineSpec]) -> str:
             f"# Stage `{slot}/{name}`",
             literally(STAGES[slot].about(name)),
             f"Fills `{slot}`, reads {reads}. Version {cls.version}. In the pipelines {', '.join(using) or '(none)'}.",
-            f"::: {cls.__module__}.{cls.__name__}\n    options: {{members: false}}",
+            *(f"::: {each.__module__}.{each.__name__}\n    options: {{members: false}}" for each in _with_bases(cls)),
             "## Weights",
             _weights(cls.weights),
         ]
     )
+
+
+def _with_bases(cls: type[Stage]) -> list[type]:
+    """A stage, and the classes that it has parameters from: their docstrings say what these mean."""
+    names = {item.name for item in fields(cls)}
+    return [cls, *(base for base in cls.__mro__[1:] if names & set(vars(base).get("__annotations__", ())))]
 
 
 def fusion_page(name: str) -> str:

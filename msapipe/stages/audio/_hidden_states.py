@@ -25,11 +25,22 @@ Floats = NDArray[np.float32]
 class HiddenStates(NeuralStage):
     """One row of hidden states every 20 ms: (T, D).
 
-    layers: "last", the network's output; i, the output of transformer layer i, 0 for the input of the first layer;
-    -1 is the last layer. The last layer's index means the network's output, after its final layer norm if it has one.
-    A list: the mean of several.
-    chunk_seconds, overlap_seconds: see SpeechNet.
-    floor_db: rows with a lower mean square, in dB of full scale, are invalid.
+    layers: "last", the network's output; i, the output of transformer layer i (0: input of the first layer, negative:
+    from the end); the last layer's index means the network's output, after its final layer norm if it has one. A list
+    of indices: their mean. Other values are an error in ``load``.
+
+    Row i is computed from the 25 ms starting at i * 20 ms and covers [20 i, 20 i + 20) ms, the last one up to the end
+    of the sound; sound shorter than 25 ms is zero-padded to one row. valid: the mean square of these 25 ms is at least
+    ``floor_db`` dB of full scale.
+
+    Sound of at most ``chunk_seconds`` is processed whole, as by transformers (within 1e-5). Longer sound is processed
+    in windows of that length, of which ``overlap_seconds`` on both sides are context and discarded; memory then stays
+    constant. Only attention is limited to the window, and a note says so; everything else, including the group norm of
+    base checkpoints, is as in the whole sound. With the defaults, rows of random networks then differ (root mean
+    square) by 0.04 % after 3 layers and by 2.4 % after 12; the difference was not measured for trained networks.
+
+    dtype: bfloat16 takes about a third of the time on a CPU with AMX; features differ by at most 3 % (norm of the
+    difference over norm, random weights: 1.5 %).
     """
 
     on_device: ClassVar[bool] = True

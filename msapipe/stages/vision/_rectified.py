@@ -1,7 +1,6 @@
-"""Rectifying and pooling bfloat16 by its bits: several times as fast on a CPU, and exact.
+"""Exact ReLU and max pooling of bfloat16 on 16-bit integers: several times as fast on a CPU.
 
-Numbers of 0 or more are in the order of the 16-bit integers that they are, too, and the sign bit makes those of all
-others negative.
+Non-negative bfloat16 numbers sort like their bits as int16; the sign bit makes the bits of all others negative.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from typing import Any
 
 
 def rectify_(values: Any) -> Any:
-    """``values``, bfloat16, with 0 in the place of each that is less; they are overwritten."""
+    """ReLU of bfloat16 ``values``, in place."""
     import torch
 
     values.view(torch.int16).clamp_min_(0)
@@ -18,10 +17,7 @@ def rectify_(values: Any) -> Any:
 
 
 def pool(pictures: Any) -> Any:
-    """The greatest of every second 3 x 3 pixels: rectified bfloat16 (n, C, H, W) to (n, C, H / 2, W / 2), rounded up.
-
-    As torch's MaxPool2d(3, 2, 1), with the channels last.
-    """
+    """torch's MaxPool2d(3, 2, 1) of non-negative bfloat16 (n, C, H, W), channels last."""
     import torch
 
     lines = pictures.view(torch.int16).permute(0, 2, 3, 1)
@@ -29,7 +25,7 @@ def pool(pictures: Any) -> Any:
 
 
 def _greatest(lines: Any, axis: int) -> Any:
-    """Each even entry along an axis, or one of its two neighbours."""
+    """The maximum of each even entry along an axis and its two neighbours."""
     import torch
 
     even, odd = (lines.movedim(axis, 0)[start::2] for start in (0, 1))
@@ -41,7 +37,7 @@ def _greatest(lines: Any, axis: int) -> Any:
 
 
 def by_bits(body: Any) -> Any:
-    """``body``, a ResNet in bfloat16 on the CPU with its channels last, rectifying and pooling so."""
+    """Replace ReLU and max pooling of ``body``, a bfloat16 ResNet on the CPU, channels last."""
     import torch
 
     for module in body.modules():

@@ -27,27 +27,27 @@ _LAYOUTS = {"encoder.": ("classifier.",), "features.": ("cat_head", "fc.", "bn."
 _CHILDREN = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool")
 _SECOND = _CHILDREN.index("layer2")
 
-# Pictures at a time in both parts of the body, always as many, zeros added to the last: of other numbers of pictures a
-# convolution is computed in another order, so that a face would move in its last digits with how many others the clip
-# holds. What the first part makes of one picture fits into a CPU's cache; the second reads its weights once for many.
+# Fixed batch sizes of the two parts of the body, padded with zeros: with another size, a convolution sums in another
+# order, and the last digits of a face would depend on how many others the clip holds. Activations of the first part
+# for one image fit into a CPU's cache; the second part reads its weights once for many images.
 ON_CPU, ON_GPU = (1, 10), (32, 32)
 
 
 class Body:
-    """A ResNet18 without its head, as fast as it can be: pictures to 512 numbers each, the same among any others.
+    """A fast ResNet18 without its head: images to 512 features each, bit-identical whatever else is in the batch.
 
-    Each batch norm is folded into its convolution, which moves the numbers by less than one part in 100000.
+    Folding batch norms into the convolutions changes features by less than 1e-5.
     """
 
     def __init__(self, body: Any, device: str, dtype: str) -> None:
-        """``body``: torchvision's resnet18 without its head, or its children in an nn.Sequential; it is changed."""
+        """``body``: torchvision's resnet18 without its head, or its children in an nn.Sequential; modified in place."""
         import torch
 
         body = _folded(body.eval().requires_grad_(False)).to(device, getattr(torch, dtype))
         body = body.to(memory_format=torch.channels_last)
         if device == "cpu" and dtype == "bfloat16":
             body = by_bits(body)
-        # In the first part pictures are large and weights few, in the second it is the other way round.
+        # The first part has large images and few weights; the second part the opposite.
         parts = list(body.children())
         self._first: Any = torch.nn.Sequential(*parts[:_SECOND])
         self._second: Any = torch.nn.Sequential(*parts[_SECOND:], torch.nn.Flatten(1))
@@ -56,7 +56,7 @@ class Body:
         self._few, self.many = ON_CPU if device == "cpu" else ON_GPU
 
     def __call__(self, pictures: NDArray[np.uint8]) -> Any:
-        """Pictures (n, H, W, 3) RGB, at most ``many``, to float32 (n, 512), means of rectified activations."""
+        """At most ``many`` images (n, H, W, 3) RGB to float32 (n, 512), mean ReLU activations."""
         import torch
 
         with torch.inference_mode():
@@ -66,7 +66,7 @@ class Body:
 
 
 def _filled(rows: Any, count: int) -> Any:
-    """Rows (n, C, H, W) with zeros behind them: (count, C, H, W)."""
+    """Pad rows (n, C, H, W) with zeros: (count, C, H, W)."""
     from torch.nn.functional import pad
 
     return rows if len(rows) == count else pad(rows, (0, 0, 0, 0, 0, 0, 0, count - len(rows)))
