@@ -87,17 +87,23 @@ def stage_page(slot: str, name: str, specs: Iterable[PipelineSpec]) -> str:
             f"# Stage `{slot}/{name}`",
             literally(STAGES[slot].about(name)),
             f"Fills `{slot}`, reads {reads}. Version {cls.version}. In the pipelines {', '.join(using) or '(none)'}.",
-            *(f"::: {each.__module__}.{each.__name__}\n    options: {{members: false}}" for each in _with_bases(cls)),
+            _class(cls),
+            # Several stages share a base, and a class may have one address only.
+            *(_class(base, "skip_local_inventory: true") for base in _parameter_bases(cls)),
             "## Weights",
             _weights(cls.weights),
         ]
     )
 
 
-def _with_bases(cls: type[Stage]) -> list[type]:
-    """A stage, and the classes that it has parameters from: their docstrings say what these mean."""
+def _class(cls: type, *options: str) -> str:
+    return f"::: {cls.__module__}.{cls.__name__}\n    options: {{{', '.join(('members: false', *options))}}}"
+
+
+def _parameter_bases(cls: type[Stage]) -> list[type]:
+    """The classes that a stage has parameters from: their docstrings say what these mean."""
     names = {item.name for item in fields(cls)}
-    return [cls, *(base for base in cls.__mro__[1:] if names & set(vars(base).get("__annotations__", ())))]
+    return [base for base in cls.__mro__[1:] if names & set(vars(base).get("__annotations__", ()))]
 
 
 def fusion_page(name: str) -> str:
