@@ -17,11 +17,14 @@ from torch.nn import functional
 from msapipe.errors import ConfigError
 from msapipe.fusion._aligned import lengths
 from msapipe.fusion._checks import check_dropouts, check_sizes
-from msapipe.fusion._dropout import kept
+from msapipe.fusion._dropout import ByteDropout, byte_of, kept
 
 Norm = Literal["pre", "post"]
 
-# Narrower heads are zero-padded to this width: the kernels take half the time, with equal results.
+# Up to so many steps, squared, the weights of attention are materialised: on a CPU half the time of the fused kernel.
+SHORT = 128
+
+# Narrower heads are zero-padded to this width for the fused kernel: half the time, with equal results.
 LANE = 16
 
 
@@ -53,13 +56,16 @@ class Attention(nn.Module):
     weights need not be materialised, which for hundreds of steps would take most of the time and memory.
     """
 
+    dropped: Tensor
+
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         check_sizes(width=width, heads=heads)
         check_dropouts(attention=dropout)
         if width % heads:
             raise ConfigError(f"heads: found {heads}, expected a divisor of the width {width}")
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.drops = heads, dropout > 0
+        self.register_buffer("dropped", byte_of(dropout), persistent=False)
         self.in_proj = xavier(nn.Linear(width, 3 * width))
         self.out_proj = xavier(nn.Linear(width, width))
 
@@ -77,30 +83,38 @@ class Attention(nn.Module):
             key, value = self._split(functional.linear(keys, weight[width:], bias[width:]))
         pairs = mask.view(len(mask), 1, -1, mask.shape[-1])
         seen = pairs.any(dim=-1, keepdim=True)
-        if self.training and self.dropout:
+        if self.training and self.drops:
             pairs = self._thinned(pairs, queries.shape[1])
         # Rows without a visible key see all keys and are zeroed below: softmax over nothing has no gradient.
-        found = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=pairs | ~seen, scale=(width // self.heads) ** -0.5
-        )
-        joined = found[..., : width // self.heads].transpose(1, 2).flatten(2)
-        attended: Tensor = self.out_proj(joined)
-        return attended * seen[:, 0]
+        joined = attended(query, key, value, pairs | ~seen).transpose(1, 2).flatten(2)
+        projected: Tensor = self.out_proj(joined)
+        return projected * seen[:, 0]
 
     def _split(self, projected: Tensor) -> tuple[Tensor, ...]:
-        """(B, T, n * width) to n tensors (B, heads, T, at least LANE)."""
+        """(B, T, n * width) to n tensors (B, heads, T, width / heads)."""
         width = self.out_proj.in_features
-        rows, steps = projected.shape[:2]
-        size = width // self.heads
-        parts = projected.view(rows, steps, projected.shape[2] // width, self.heads, size)
-        if size < LANE:
-            parts = functional.pad(parts, (0, LANE - size))
+        parts = projected.view(*projected.shape[:2], projected.shape[2] // width, self.heads, width // self.heads)
         return parts.permute(2, 0, 3, 1, 4).unbind(0)
 
     def _thinned(self, pairs: Tensor, steps: int) -> Tensor:
         """The pairs (B, 1, Tq or 1, Tk) left by dropout, (B, 1, Tq, Tk)."""
-        left = pairs & kept((len(pairs), 1, steps, pairs.shape[-1]), self.dropout, pairs.device)
+        left = pairs & kept((len(pairs), 1, steps, pairs.shape[-1]), self.dropped, pairs.device)
         return torch.where(left.any(dim=-1, keepdim=True), left, pairs)
+
+
+def attended(query: Tensor, key: Tensor, value: Tensor, visible: Tensor) -> Tensor:
+    """Scaled dot-product attention: (B, heads, T, size) each to (B, heads, Tq, size).
+
+    visible: bool, broadcast to (B, heads, Tq, Tk); every query sees a key.
+    """
+    steps, size = query.shape[2:]
+    if steps * key.shape[2] > SHORT**2:
+        query, key, value = (functional.pad(part, (0, max(0, LANE - size))) for part in (query, key, value))
+        fused = functional.scaled_dot_product_attention(query, key, value, attn_mask=visible, scale=size**-0.5)
+        return fused[..., :size]
+    scores = (query * size**-0.5) @ key.transpose(2, 3) + torch.where(visible, 0.0, -math.inf)
+    weights: Tensor = scores.softmax(dim=3)
+    return weights @ value
 
 
 class Attend(nn.Module):
@@ -111,7 +125,7 @@ class Attend(nn.Module):
         self.pre = norm == "pre"
         self.norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads, dropout.attention)
-        self.drop = nn.Dropout(dropout.residual)
+        self.drop = ByteDropout(dropout.residual)
 
     def forward(self, x: Tensor, mask: Tensor, keys: Tensor | None = None) -> Tensor:
         """``mask`` and ``keys`` as in Attention; queries and keys share the norm."""
@@ -129,8 +143,8 @@ class FeedForward(nn.Module):
         self.pre = norm == "pre"
         self.norm = nn.LayerNorm(width)
         self.layers = nn.Sequential(
-            *(xavier(nn.Linear(width, hidden or 4 * width)), nn.ReLU(), nn.Dropout(dropout.hidden)),
-            *(xavier(nn.Linear(hidden or 4 * width, width)), nn.Dropout(dropout.residual)),
+            *(xavier(nn.Linear(width, hidden or 4 * width)), nn.ReLU(), ByteDropout(dropout.hidden)),
+            *(xavier(nn.Linear(hidden or 4 * width, width)), ByteDropout(dropout.residual)),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -179,7 +193,7 @@ class Encoder(nn.Module):
         super().__init__()
         check_sizes(layers=depth)
         self.scale, self.positions, self.first, self.causal = scale, positions, first, causal
-        self.drop = nn.Dropout(dropout.embed)
+        self.drop = ByteDropout(dropout.embed)
         self.layers = nn.ModuleList(Layer(width, heads, hidden, norm=norm, dropout=dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
 

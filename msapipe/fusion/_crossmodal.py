@@ -15,6 +15,7 @@ from msapipe.fusion._aligned import last_step, lengths
 from msapipe.fusion._attention import NO_DROPOUT, Dropout, Encoder
 from msapipe.fusion._base import masked_mean, present
 from msapipe.fusion._checks import check_sizes
+from msapipe.fusion._stacked import apply_each
 
 # Minimum depth of the self-attention transformers.
 LEAST_DEPTH = 3
@@ -82,6 +83,8 @@ class Crossmodal(nn.Module):
 
         pairs = [(name, other) for name in dims for other in dims if other != name]
         self.cross = nn.ModuleDict({f"{a}_{b}": encoder(width, depth, attention[b]) for a, b in pairs})
+        # The first one's dropout decides whether those applied together with it draw random numbers at all.
+        self.pairs = sorted(pairs, key=lambda pair: -attention[pair[1]])
         self.width = max(1, len(dims) - 1) * width
         deeper = max(depth, LEAST_DEPTH)
         self.memory = nn.ModuleDict({name: encoder(self.width, deeper, memory_attention) for name in dims})
@@ -92,13 +95,18 @@ class Crossmodal(nn.Module):
             name: self.local[name](values[name], mask[name]) if name in self.local else (values[name], mask[name])
             for name in self.names
         }
-        return {name: self._vector(name, steps) for name in self.names}
+        crossed = apply_each(
+            self.cross, {f"{name}_{other}": (*steps[name], *steps[other]) for name, other in self.pairs}
+        )
+        joined = {name: (self._joined(name, crossed, steps[name][0]), steps[name][1]) for name in self.names}
+        states = apply_each(self.memory, joined)
+        return {name: self._vector(states[name], mask) for name, (_, mask) in steps.items()}
 
-    def _vector(self, name: str, steps: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
-        own, mask = steps[name]
-        others = [other for other in self.names if other != name]
-        found = [self.cross[f"{name}_{other}"](own, mask, *steps[other]) for other in others]
-        states: Tensor = self.memory[name](torch.cat(found, dim=2) if found else own, mask)
+    def _joined(self, name: str, crossed: Mapping[str, Tensor], own: Tensor) -> Tensor:
+        found = [crossed[f"{name}_{other}"] for other in self.names if other != name]
+        return torch.cat(found, dim=2) if found else own
+
+    def _vector(self, states: Tensor, mask: Tensor) -> Tensor:
         if not self.causal:
             return masked_mean(states, mask)
         return last_step(states, mask) * present(mask).unsqueeze(1)

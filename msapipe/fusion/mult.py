@@ -17,6 +17,7 @@ from msapipe.fusion._attention import Dropout
 from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._crossmodal import Crossmodal
+from msapipe.fusion._dropout import ByteDropout
 
 MODALITIES = ("text", "audio", "vision")
 
@@ -152,7 +153,7 @@ class Mult(FusionModel):
         check_sizes(accumulate=accumulate)
         if clip <= 0:
             raise ConfigError(f"clip: found {clip}, expected more than 0")
-        self.text_dropout, self.output_dropout = text_dropout, output_dropout
+        self.text_dropout, self.output_dropout = ByteDropout(text_dropout), output_dropout
         self.accumulate, self.clip = accumulate, clip
         self.crossmodal = Crossmodal(
             dims,
@@ -176,7 +177,7 @@ class Mult(FusionModel):
         batch = self.standardized(batch)
         values = dict(batch.values)
         if "text" in self.dims:
-            values["text"] = functional.dropout(values["text"], self.text_dropout, self.training)
+            values["text"] = self.text_dropout(values["text"])
         vectors = self.crossmodal(values, batch.mask)
         fused = torch.cat(list(vectors.values()), dim=1)
         hidden = functional.dropout(functional.relu(self.hidden(fused)), self.output_dropout, self.training)

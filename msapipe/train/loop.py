@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from msapipe.errors import ConfigError, MsapipeError
 from msapipe.fusion._base import Batch, FusionModel, Output, Phase, owners
+from msapipe.train import memory
 from msapipe.train.evaluate import evaluate
 from msapipe.train.settings import Settings
 from msapipe.train.table import TensorTable, to_device
@@ -73,15 +74,15 @@ class Loop:
 
     def run(self) -> list[Line]:
         """Train to the end; the model then holds the last phase's best epoch. Returns the metrics of each epoch."""
-        self._prepare()
-        saved = self._load()
-        phases = self.settings.of(self.model.phases())
-        for number, phase in enumerate(phases):
-            if number >= self.state.phase:
-                _Running(self, phase, saved if number == self.state.phase else None).run()
-                self.state = State(phase=number + 1, history=self.state.history)
-                saved = None
-                self._save({})
+        with memory.kept():
+            self._prepare()
+            saved = self._load()
+            for number, phase in enumerate(self.settings.of(self.model.phases())):
+                if number >= self.state.phase:
+                    _Running(self, phase, saved if number == self.state.phase else None).run()
+                    self.state = State(phase=number + 1, history=self.state.history)
+                    saved = None
+                    self._save({})
         return self.state.history
 
     def _prepare(self) -> None:

@@ -7,7 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from msapipe.errors import ConfigError
-from msapipe.fusion._attention import Attention, Dropout, Encoder, Layer, Norm, causal, sine_positions
+from msapipe.fusion._attention import (
+    SHORT,
+    Attention,
+    Dropout,
+    Encoder,
+    Layer,
+    Norm,
+    attended,
+    causal,
+    sine_positions,
+)
 from msapipe.fusion._dropout import kept
 
 
@@ -44,6 +54,19 @@ def test_attention_is_that_of_torch(width: int, heads: int) -> None:
     pairs = torch.ones(7, 9).tril(1).bool()
     expected = theirs(x, y, y, attn_mask=~pairs)[0]
     torch.testing.assert_close(ours(x, pairs.expand(3, 7, 9), y), expected)
+
+
+@pytest.mark.parametrize("steps", [SHORT, SHORT + 1], ids=["weights", "fused"])
+def test_both_ways_of_attention_are_the_same(steps: int) -> None:
+    query, key, value = (normal(2, 3, steps, 5, seed=seed).requires_grad_() for seed in range(3))
+    visible = normal(2, 1, steps, steps, seed=4) > -1
+    expected = ((query @ key.mT / 5**0.5).masked_fill(~visible, -torch.inf)).softmax(3) @ value
+    found = attended(query, key, value, visible)
+    torch.testing.assert_close(found, expected)
+    for ours, theirs in zip(
+        *(torch.autograd.grad(out.sum(), (query, key, value)) for out in (found, expected)), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.4])

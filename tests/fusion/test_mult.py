@@ -179,3 +179,10 @@ def test_training_settings() -> None:
 def test_impossible_parameters(params: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         made(**params)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_dropout_of_one_modality_reaches_it_among_encoders_applied_together(share: float) -> None:
+    model = made(attention_dropout=(0.0, share, 0.0), text_dropout=0.0, embed_dropout=0.0, output_dropout=0.0).train()
+    batch = clips()
+    assert model(batch).score.equal(model(batch).score) == (share == 0.0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from msapipe.fusion.boosting import Boosting
 from msapipe.fusion.sf import Sf
 from msapipe.testing import fakes
 from msapipe.testing.tiny import text_bert
-from msapipe.train import _ragged
+from msapipe.train import _ragged, memory
 from msapipe.train.loop import Loop
 from msapipe.train.settings import Settings
 from msapipe.train.table import TensorTable
@@ -165,3 +167,17 @@ def test_what_is_kept_is_what_the_networks_say(tmp_path: Path, monkeypatch: pyte
         alone = model.eval()(table.rows(torch.tensor([8, 2, 5]))).score
     assert torch.allclose(first[[8, 2, 5]], again, atol=1e-5)
     assert torch.allclose(alone, again, atol=1e-5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc")
+def test_what_is_freed_is_used_again_while_a_model_trains() -> None:
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(20):
+            torch.ones(10 * 2**20)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    before = faults()
+    with memory.kept():
+        assert faults() < before / 4
+    assert faults() > before / 2
