@@ -184,5 +184,8 @@ def test_impossible_parameters(params: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_dropout_of_one_modality_reaches_it_among_encoders_applied_together(share: float) -> None:
     model = made(attention_dropout=(0.0, share, 0.0), text_dropout=0.0, embed_dropout=0.0, output_dropout=0.0).train()
-    batch = clips()
+    values = {
+        name: torch.randn(2, 9, width, generator=torch.Generator().manual_seed(0)) for name, width in DIMS.items()
+    }
+    batch = Batch(values=values, mask=dict.fromkeys(DIMS, torch.ones(2, 9, dtype=torch.bool)))
     assert model(batch).score.equal(model(batch).score) == (share == 0.0)
