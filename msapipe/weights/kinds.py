@@ -13,10 +13,9 @@ from pathlib import Path
 
 from msapipe.errors import ConfigError, MissingWeights, WeightsError
 from msapipe.registry import did_you_mean
-from msapipe.weights import installed
 from msapipe.weights._base import Weights
 from msapipe.weights.folder import MANIFEST, check, read_manifest, sha256_of, weights_folder
-from msapipe.weights.installed import Bundled, InPackage
+from msapipe.weights.installed import Bundled, InPackage, checked
 from msapipe.weights.licences import accepted
 from msapipe.weights.wheels import Wheels
 
@@ -37,7 +36,7 @@ class Download(Weights):
     url: str
     file: str
     sha256: str
-    bytes: int | None
+    bytes: int | None = None
 
     @property
     def identity(self) -> str:
@@ -61,7 +60,7 @@ class Download(Weights):
 
     def path(self) -> Path:
         """The file."""
-        return _downloaded(self, self.folder) / self.file
+        return _downloaded(self) / self.file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,22 +124,21 @@ class Checkpoint(Weights):
 
         Wrong bytes in one place are no error if another has the right ones. Pieces are joined on first use.
         """
-        wheels = self.wheels if self.wheels is not None and self.wheels.here() else None
-        wrong: WeightsError | None = None
-        if wheels is not None and wheels.whole:
+        wheels, downloaded = self.wheels, os.path.isfile(self.folder / MANIFEST)
+        if wheels is None or not wheels.here():
+            if not downloaded:
+                raise MissingWeights(f"{self.name} is not on this machine; type: {get_command(self)}")
+            return _downloaded(self)
+        if wheels.whole:
             try:
                 return _in_wheels(self, wheels)
-            except WeightsError as error:
-                wrong = error
-        if wheels is None and not os.path.isfile(self.folder / MANIFEST):
-            raise MissingWeights(f"{self.name} is not on this machine; type: {get_command(self)}")
-        try:
-            if wheels is None or wheels.whole or os.path.isfile(self.folder / MANIFEST):
-                return _downloaded(self, self.folder)
-        except WeightsError as error:
-            wrong = wrong or error
-        if wheels is None or wheels.whole:
-            raise wrong or MissingWeights(f"{self.name} is not on this machine; type: {get_command(self)}")
+            except WeightsError:
+                with suppress(WeightsError):
+                    return _downloaded(self)
+                raise
+        if downloaded:
+            with suppress(WeightsError):
+                return _downloaded(self)
         return _joined(self, wheels)
 
 
@@ -202,7 +200,6 @@ def from_torchvision(name: str, file: str, trained_on: str) -> Download:
         url=f"https://download.pytorch.org/models/{file}",
         file=file,
         sha256=file.removesuffix(".pth").rpartition("-")[2],
-        bytes=None,
         licence="BSD-3-Clause",
         source=f"https://github.com/pytorch/vision, trained on {trained_on}",
     )
@@ -252,7 +249,7 @@ def size_in_words(size: int | None) -> str:
 
 def check_anew() -> None:
     """Forget which hashes were checked in this process."""
-    installed.check_anew()
+    checked.cache_clear()
     _checked.cache_clear()
     _in_wheels.cache_clear()
 
@@ -272,9 +269,9 @@ def _joined(weights: Checkpoint, wheels: Wheels) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{folder.name}.lock")):
             with suppress(WeightsError):  # another process has joined them
-                return _downloaded(weights, folder)
+                return _downloaded(weights)
             wheels.join(folder, weights.name, {**about, "identity": weights.identity})
-            return _downloaded(weights, folder)
+            return _downloaded(weights)
     except OSError as error:
         raise WeightsError(
             f"{weights.name}: {folder.parent} cannot be written: {error.strerror or error}; "
@@ -282,12 +279,12 @@ def _joined(weights: Checkpoint, wheels: Wheels) -> Path:
         ) from error
 
 
-def _downloaded(weights: Download | Checkpoint, folder: Path) -> Path:
+def _downloaded(weights: Download | Checkpoint) -> Path:
     try:
-        stamp = (folder / MANIFEST).stat().st_mtime_ns
+        stamp = (weights.folder / MANIFEST).stat().st_mtime_ns
     except OSError:
         stamp = 0
-    return _checked(weights, folder, stamp)
+    return _checked(weights, weights.folder, stamp)
 
 
 @cache

