@@ -78,25 +78,21 @@ def decode(kind: str, arrays: Arrays, plain: dict[str, Any]) -> Value:
         parts = fields["modalities"]  # sorted by name, since the header is
         order = sorted(parts, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
         fields["modalities"] = {name: Contribution(**parts[name]) for name in order}
-        fields["timeline"] = tuple(_window(window) for window in fields.get("timeline", ()))
+        fields["timeline"] = tuple(Window(**_with_tuples(window)) for window in fields.get("timeline", ()))
     if kind == "Summary":
         fields["filled"] = tuple((slot, key) for slot, key in fields["filled"])
     if "channels" in fields:
         fields["channels"] = {name: tuple(bounds) for name, bounds in fields["channels"].items()}
-    for name, item in fields.items():
-        if isinstance(item, list):
-            fields[name] = tuple(item)
-    return _TYPES[kind](**fields)
+    return _TYPES[kind](**_with_tuples(fields))
 
 
 def _words(plain: list[dict[str, Any]]) -> tuple[Word, ...]:
     return tuple(Word(**word) for word in plain)
 
 
-def _window(plain: dict[str, Any]) -> Window:
-    """A window, its lists turned back into tuples."""
-    fields: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in plain.items()}
-    return Window(**fields)
+def _with_tuples(plain: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no tuples: they were written as lists."""
+    return {name: tuple(item) if isinstance(item, list) else item for name, item in plain.items()}
 
 
 def _plain(item: Any) -> Any:

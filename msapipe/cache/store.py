@@ -100,8 +100,6 @@ class Store:
             return None
         try:
             return read_entry(self.path(slot, key), pictures)
-        except FileNotFoundError:
-            return None
         except (ValueError, OSError):
             return None
 
