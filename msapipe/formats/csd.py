@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from msapipe.documents import read_json
 from msapipe.errors import MsapipeError
-from msapipe.formats._base import Format
+from msapipe.formats._base import Format, made_whole
 from msapipe.formats._columns import Columns
 from msapipe.formats._csd_file import OWN, CsdWriter, entry_of, library, opened
-from msapipe.formats._whole import made_whole
 from msapipe.safe_paths import member
 from msapipe.types import FeatureSequence, Sample
 

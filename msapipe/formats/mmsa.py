@@ -7,11 +7,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
-from msapipe.formats._base import Format
+from msapipe.formats._base import Format, made_whole
 from msapipe.formats._fields import Remarks
 from msapipe.formats._mmsa_parts import Parts
 from msapipe.formats._mmsa_splits import Splits, check_splits, split_of
-from msapipe.formats._whole import made_whole
 from msapipe.types import Sample
 
 

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from msapipe.documents import read_json
 from msapipe.errors import MissingLibrary, MsapipeError
-from msapipe.formats._base import Format
+from msapipe.formats._base import Format, made_whole
 from msapipe.formats._columns import Columns
-from msapipe.formats._whole import made_whole
 from msapipe.types import FeatureSequence, Sample
 
 _MODALITIES = ("text", "audio", "vision")
@@ -223,32 +222,29 @@ def _rows(batch: Any) -> Iterator[dict[str, Any]]:
 
 def _sample(row: Mapping[str, Any], columns: Mapping[str, Any]) -> Sample:
     features = {name: _sequence(row, name, columns.get(name, {})) for name in _MODALITIES if _there(row, name)}
-    labels = {letter: row[column].as_py() for letter, column in _LABELS.items() if _there(row, column)}
-    return Sample(
-        row["id"].as_py(),
-        features,
-        labels,
-        row["split"].as_py() if _there(row, "split") else None,
-        row["video"].as_py() if _there(row, "video") else "",
-        row["transcript"].as_py() if _there(row, "transcript") else "",
-        _matrix(row["tokens"], np.int64) if _there(row, "tokens") else None,
-    )
+    labels = {letter: _plain(row, column) for letter, column in _LABELS.items() if _there(row, column)}
+    tokens = _matrix(row["tokens"], np.int64) if _there(row, "tokens") else None
+    split, video, text = _plain(row, "split"), _plain(row, "video", ""), _plain(row, "transcript", "")
+    return Sample(row["id"].as_py(), features, labels, split, video, text, tokens)
 
 
 def _there(row: Mapping[str, Any], name: str) -> bool:
     return name in row and row[name].is_valid
 
 
+def _plain(row: Mapping[str, Any], name: str, default: Any = None) -> Any:
+    return row[name].as_py() if _there(row, name) else default
+
+
 def _sequence(row: Mapping[str, Any], name: str, columns: Mapping[str, Any]) -> FeatureSequence:
     values = _matrix(row[name], np.float32, columns.get("width", 0))
-    notes = row[f"{name}_notes"].as_py() if _there(row, f"{name}_notes") else ()
     return FeatureSequence(
         values,
         _matrix(row[f"{name}_times"], np.float64, 2),
         np.array(row[f"{name}_valid"].values.to_numpy(zero_copy_only=False), bool),
         tuple(columns.get("names", ())),
         {channel: (low, high) for channel, (low, high) in columns.get("channels", {}).items()},
-        tuple(notes),
+        tuple(_plain(row, f"{name}_notes", ())),
     )
 
 

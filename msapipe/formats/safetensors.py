@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from msapipe.documents import read_json
 from msapipe.errors import MsapipeError
-from msapipe.formats._base import Format
+from msapipe.formats._base import Format, made_whole
 from msapipe.formats._shard import Shard
-from msapipe.formats._whole import made_whole
 from msapipe.types import FeatureSequence, Sample
 
 _SPLITS = ("train", "valid", "test")
