@@ -12,8 +12,7 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
-from msapipe.media._decode import Damage, Report, frames_of, packets
-from msapipe.media._notes import counted
+from msapipe.media._decode import Damage, Report, counted, frames_of, packets
 from msapipe.media._open import Opened
 
 # Sound, float32 (n,), or a number of silent samples.
@@ -240,21 +239,18 @@ class Take:
     cancels: whether much of the sound is lost in the mean.   loudest: the channel with the most power.
     """
 
-    track: int = 0
-    channel: int | None = None
+    track: int
+    channel: int | None
     cancels: bool = False
     loudest: int = 0
 
 
-def sound(
-    opened: Opened, start: float, end: float | None, rate: int, report: Report, take: Take | None = None
-) -> Iterator[Piece]:
+def sound(opened: Opened, start: float, end: float | None, rate: int, report: Report, take: Take) -> Iterator[Piece]:
     """Yield pieces of mono sound, float32 at ``rate`` Hz, or counts of silent samples, from ``start`` on.
 
     Channels are mixed by their plain mean: one live channel of two gives half its level. (libswresample's own downmix
     of stereo is sqrt(2) louder.) Adds notes to ``opened.notes`` and facts about the channels to ``take``.
     """
-    take = take or Take()
     if take.track >= len(opened.tracks):
         opened.notes.append("The file has no sound that can be read.")
         return

@@ -90,12 +90,8 @@ def serve(wire: Wire) -> None:
         except MemoryError:
             os._exit(OUT_OF_MEMORY)  # the libraries are in an unknown state
         except Exception as error:  # noqa: BLE001 - a broken file must not end the service, whatever it broke
-            wire.send({"kind": "error", "error": "MediaError", "text": f"it broke the decoder ({_said(error)})"})
-
-
-def _said(error: Exception) -> str:
-    """The type and text of an unexpected error."""
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+            said = f"{type(error).__name__}: {error}".rstrip(": ")
+            wire.send({"kind": "error", "error": "MediaError", "text": f"it broke the decoder ({said})"})
 
 
 def answer(wire: Wire, request: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from msapipe.media._notes import counted
+from msapipe.media._decode import counted
 
 # Larger jumps are ignored: a recording may pause for hours, but a broken stamp may be off by years.
 PICTURE_JUMP = 12 * 3600.0

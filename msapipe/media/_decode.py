@@ -12,14 +12,17 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from msapipe.errors import MediaError
-from msapipe.media._notes import counted
-from msapipe.media._open import encrypted
 
 # Called at intervals with the time reached, in seconds, so that the parent knows the child is alive.
 Report = Callable[[float], None]
 
 # After this many failed reads without a packet in between, the demuxer has nothing more to give.
 MAX_FAILED_READS = 20
+
+
+def counted(number: int, thing: str) -> str:
+    """ "1 packet", "3 packets"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 @dataclass
@@ -71,7 +74,7 @@ def packets(container: InputContainer, streams: list[Stream], damage: Damage) ->
 
 def frames_of(packet: av.Packet[Any], damage: Damage) -> list[Any]:
     """The frames that a packet completes; an undecodable packet is counted."""
-    if packet.size and encrypted(packet):
+    if packet.size and packet.has_sidedata("encryption_info"):
         raise MediaError(
             "it is encrypted (protected content), which decodes to noise; decrypt it first, or give another copy"
         )

@@ -7,7 +7,7 @@ import re
 import struct
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import av
 from av.audio.stream import AudioStream
@@ -207,8 +207,3 @@ def line_audio(stream: AudioStream) -> str:
     context = stream.codec_context
     channels = context.layout.nb_channels
     return f"{context.codec.canonical_name} {context.sample_rate} Hz {channels} channel{'s' * (channels != 1)}"
-
-
-def encrypted(packet: av.Packet[Any]) -> bool:
-    """Whether a packet is encrypted; decoding it would give garbage."""
-    return packet.has_sidedata("encryption_info")

@@ -59,16 +59,7 @@ def pack_info(info: MediaInfo) -> Header:
     tracks = [
         {**asdict(track), "cues": [(cue.text, cue.start, cue.end) for cue in track.cues]} for track in info.captions
     ]
-    return {
-        "kind": "info",
-        "format": info.format,
-        "video": info.video,
-        "audio": info.audio,
-        "seconds": info.seconds,
-        "captions": tracks,
-        "notes": list(info.notes),
-        "rate": info.rate,
-    }
+    return {"kind": "info", **vars(info), "captions": tracks}
 
 
 def unpack_info(header: Header) -> MediaInfo:

@@ -25,7 +25,7 @@ from msapipe.media._geometry import (
     turn_of,
 )
 from msapipe.media._open import Opened, check_size
-from msapipe.media.options import MediaOptions
+from msapipe.media.options import MediaOptions, next_due
 
 Picture = tuple[NDArray[np.uint8], float, float]
 
@@ -115,7 +115,7 @@ def pictures(
         if held is not None:
             yield held[0], held[1], time - start
         held = (painter.paint(frame), time - start)
-        due = _next_due(time - start, options.fps)
+        due = next_due(time - start, options.fps)
     if held is not None:
         yield held[0], held[1], max(finish, held[1])
     opened.notes += painter.notes + clock.notes() + damage.notes("video")
@@ -123,12 +123,6 @@ def pictures(
         opened.notes.append("The video stream holds no picture that can be decoded.")
     elif held is None:
         opened.notes.append("There are no pictures in this stretch.")
-
-
-def _next_due(time: float, fps: float) -> float:
-    """When the frame after one at ``time`` is due: the next multiple of 1/fps, minus a margin for rounded stamps."""
-    slack = 0.05
-    return (math.floor(time * fps + slack) + 1 - slack) / fps
 
 
 def _timed(

@@ -41,7 +41,7 @@ class Job:
     def __init__(self, child: Child, path: Path, watch: Watch) -> None:
         self._child = child
         self._path = path
-        self._watch = watch
+        self.watch = watch
         self.finished = False
 
     def answers(self, request: Header) -> Iterator[tuple[Header, NDArray[np.uint8]]]:
@@ -49,22 +49,18 @@ class Job:
         try:
             self._child.ask(request)
             while not self.finished:
-                header, payload = self._child.receive(self._watch)
+                header, payload = self._child.receive(self.watch)
                 kind = header.get("kind")
                 if kind == "error":
                     self.finished = True
                     raise self._error(header)
                 if kind == "progress":
-                    self._watch.reached(header["reached"])
+                    self.watch.reached(header["reached"])
                     continue
                 self.finished = kind in ("info", "end")
                 yield header, payload
         except ChildFailed as failed:
             raise DecoderDied(f"{named(self._path)}: {failed}") from None
-
-    def reached(self, seconds: float) -> None:
-        """Record how many seconds of the file are done, which extends the time limit."""
-        self._watch.reached(seconds)
 
     def _error(self, header: Header) -> MediaError:
         kind = NotMedia if header.get("error") == "NotMedia" else MediaError
@@ -104,7 +100,7 @@ class Decoder:
     def probe(self, path: Path) -> MediaInfo:
         """The contents of the file. Raises NotMedia if neither sound nor video can be decoded."""
         with self._job(path) as job:
-            for header, _ in job.answers({"what": "probe", "path": _absolute(path)}):
+            for header, _ in job.answers({"what": "probe", "path": os.path.abspath(path)}):
                 return _checked(path, lambda: unpack_info(header))  # noqa: B023
         raise DecoderDied(f"{named(path)}: the decoder gave no answer; try again")
 
@@ -135,7 +131,7 @@ class Decoder:
                 shape = shape or picture.shape
                 if picture.shape != shape:
                     raise DecoderDied(f"{named(clip.path)}: the decoder sent pictures of two sizes; try again")
-                job.reached(clip.start + start)
+                job.watch.reached(clip.start + start)
                 yield picture, start, end
 
     def waveform(self, clip: Clip, options: MediaOptions) -> Waveform:
@@ -172,7 +168,7 @@ class Decoder:
                     data.silence(silent)
                 except MediaError as error:
                     raise MediaError(f"{named(clip.path)}: {error}") from error
-                job.reached(clip.start + len(data) / 4 / options.rate)
+                job.watch.reached(clip.start + len(data) / 4 / options.rate)
         return _checked(clip.path, lambda: Heard.of(data.samples(), last))
 
     @contextlib.contextmanager
@@ -234,14 +230,10 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _absolute(path: Path) -> str:
-    return os.path.abspath(path)
-
-
 def _request(what: str, clip: Clip, options: MediaOptions) -> Header:
     return {
         "what": what,
-        "path": _absolute(clip.path),
+        "path": os.path.abspath(clip.path),
         "start": clip.start,
         "end": clip.end,
         "options": asdict(options),

@@ -43,6 +43,12 @@ class MediaOptions:
             raise ConfigError(f"media.max_side is {self.max_side}; it must lie between 16 and 8192 pixels")
 
 
+def next_due(time: float, fps: float) -> float:
+    """When the frame after one at ``time`` is due: the next multiple of 1/fps, minus a margin for rounded stamps."""
+    slack = 0.05
+    return (math.floor(time * fps + slack) + 1 - slack) / fps
+
+
 @dataclass(frozen=True)
 class Limits:
     """Resource limits of the decoding child; not part of cache keys, since results do not depend on them.
