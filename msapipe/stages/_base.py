@@ -67,6 +67,16 @@ class Stage(ABC):
             if odd:
                 raise TypeError(f"{cls.__name__}.run asks for {odd[0]!r}; it may ask for {', '.join(INPUTS)}")
 
+    @property
+    def called(self) -> str:
+        """Its name in messages."""
+        return type(self).__name__.lower()
+
+    def require(self, holds: bool, sentence: str) -> None:
+        """Raise ConfigError, which begins with the stage's name, unless a parameter ``holds`` what it must."""
+        if not holds:
+            raise ConfigError(f"{self.called}: {sentence}")
+
     def own_weights(self) -> tuple[Weights, ...]:
         """The weights that the results of this stage, with these parameters, depend on."""
         return type(self).weights
@@ -88,7 +98,7 @@ class CheckpointStage(Stage):
 
     def own_weights(self) -> tuple[Weights, ...]:
         """The selected checkpoint."""
-        return (choose(self.weights, self.checkpoint, type(self).__name__.lower()),)
+        return (choose(self.weights, self.checkpoint, self.called),)
 
     def params(self) -> dict[str, Any]:
         """The parameters; the path of a user's own checkpoint is replaced by its hash."""
@@ -106,6 +116,5 @@ class NeuralStage(CheckpointStage):
     dtype: Dtype = field(default="float32", kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.dtype not in get_args(Dtype):
-            called = type(self).__name__.lower()
-            raise ConfigError(f"{called}: dtype must be one of {', '.join(get_args(Dtype))}, got {self.dtype!r}")
+        kinds = get_args(Dtype)
+        self.require(self.dtype in kinds, f"dtype must be one of {', '.join(kinds)}, got {self.dtype!r}")

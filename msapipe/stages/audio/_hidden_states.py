@@ -54,24 +54,23 @@ class HiddenStates(NeuralStage):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.layers == []:
-            raise ConfigError(f"{self._called}: layers is empty; expected last, a number or a list of numbers")
-        if not -120 <= self.floor_db <= 0:
-            raise ConfigError(
-                f"{self._called}: floor_db {self.floor_db} must lie between -120 and 0 (dB of full scale)"
-            )
-        check_chunks(self._called, self.chunk_seconds, self.overlap_seconds)
+            raise ConfigError(f"{self.called}: layers is empty; expected last, a number or a list of numbers")
+        self.require(
+            -120 <= self.floor_db <= 0, f"floor_db {self.floor_db} must lie between -120 and 0 (dB of full scale)"
+        )
+        check_chunks(self.called, self.chunk_seconds, self.overlap_seconds)
 
     def load(self, device: str) -> None:
         """Read the network and its preprocessing; raises ConfigError for a layer that does not exist."""
         folder = self.own_weights()[0].path()
         self._backbone = self._read(folder, device)
         self._net = SpeechNet(folder, self._backbone, self.chunk_seconds, self.overlap_seconds, self.dtype)
-        self._chosen = _chosen(self._called, self.layers, self._backbone.config.num_hidden_layers)
+        self._chosen = _chosen(self.called, self.layers, self._backbone.config.num_hidden_layers)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Column names; known once loaded."""
-        return tuple(f"{self._called}_{i}" for i in range(self._backbone.config.hidden_size))
+        return tuple(f"{self.called}_{i}" for i in range(self._backbone.config.hidden_size))
 
     def run(self, waveform: Waveform) -> FeatureSequence:
         """Sound of any length and sampling rate to (T, D); T as transformers counts it, but at least one row."""
@@ -85,10 +84,6 @@ class HiddenStates(NeuralStage):
         count = self._net.windows(len(samples))
         note = f"heard in {count} windows of {self.chunk_seconds:g} s: rows differ from those of the whole sound"
         return FeatureSequence(values, times, valid, self.names, notes=(note,) if count > 1 else ())
-
-    @property
-    def _called(self) -> str:
-        return type(self).__name__.lower()
 
     def _read(self, folder: Path, device: str) -> Any:
         """The network without its head."""

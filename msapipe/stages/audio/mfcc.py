@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import ConfigError
 from msapipe.stages._base import Stage
 from msapipe.stages.audio._frames import cosines, framed, hann_window, mel_bank, slopes, track_pitch
 from msapipe.types import FeatureSequence, Waveform
@@ -47,16 +46,17 @@ class MFCC(Stage):
     floor_db: float = -60.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.n_mfcc <= self.n_mels <= 256:
-            raise ConfigError(
-                f"mfcc: n_mfcc {self.n_mfcc} and n_mels {self.n_mels} must keep 1 <= n_mfcc <= n_mels <= 256"
-            )
-        if not 0.001 <= self.hop <= self.window <= 1:
-            raise ConfigError(
-                f"mfcc: hop {self.hop} and window {self.window} must keep 0.001 <= hop <= window <= 1 (seconds)"
-            )
-        if not -120 <= self.floor_db <= 0:
-            raise ConfigError(f"mfcc: floor_db {self.floor_db} must lie between -120 and 0 (dB of full scale)")
+        self.require(
+            1 <= self.n_mfcc <= self.n_mels <= 256,
+            f"n_mfcc {self.n_mfcc} and n_mels {self.n_mels} must keep 1 <= n_mfcc <= n_mels <= 256",
+        )
+        self.require(
+            0.001 <= self.hop <= self.window <= 1,
+            f"hop {self.hop} and window {self.window} must keep 0.001 <= hop <= window <= 1 (seconds)",
+        )
+        self.require(
+            -120 <= self.floor_db <= 0, f"floor_db {self.floor_db} must lie between -120 and 0 (dB of full scale)"
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import ConfigError
 from msapipe.stages._base import Stage
 from msapipe.stages._neutral import centred
 from msapipe.stages._speech import SILERO, SpeechDetector, at_16k
@@ -72,8 +71,7 @@ class Prosody(Stage):
     window: float = 5.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.window <= 30:
-            raise ConfigError(f"prosody: window {self.window} must lie between 1 and 30 (seconds)")
+        self.require(1 <= self.window <= 30, f"window {self.window} must lie between 1 and 30 (seconds)")
 
     def load(self, device: str) -> None:
         """Read the speech detector and the classifier."""
