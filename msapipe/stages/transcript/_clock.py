@@ -10,7 +10,7 @@ _ARROW = r"\s*(?:[-\u2010-\u2015\u2212=]{1,4}\s?(?:>|&gt;)|\u2192|\u21d2)\s*"
 _CLOCKS = re.compile(rf"\s*{_TIME}{_ARROW}{_TIME}(?P<rest>\s.*|)$")
 _COMMA = re.compile(rf"\s*{_TIME}\s*,\s*{_TIME}(?P<rest>\s*)$")
 _NUMBERS = re.compile(rf"\s*{_PLAIN}\s*-->\s*{_PLAIN}(?P<rest>\s.*|)$")
-ONE = re.compile(rf"\s*{_TIME}\s*$")
+_ONE = re.compile(rf"\s*{_TIME}\s*$")
 
 Span = tuple[float, float, str]
 
@@ -34,7 +34,7 @@ def span_of(line: str) -> Span | None:
 
 def clock(text: str) -> float | None:
     """Seconds of "0:00:01.50", or None."""
-    match = ONE.match(text[:60])
+    match = _ONE.match(text[:60])
     return seconds(match.groups()) if match else None
 
 
@@ -43,6 +43,12 @@ def seconds(parts: tuple[str | None, ...]) -> float:
     sign, hours, minutes, secs, fraction = (part or "" for part in parts)
     total = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(secs or 0) + float(f"0.{fraction or 0}")
     return 0.0 if sign else total
+
+
+def tag(milliseconds: float) -> str:
+    """A WebVTT time tag, <00:00:01.500>, as ``_spoken`` reads it."""
+    whole = round(milliseconds)
+    return f"<{whole // 3600000 % 1000:02d}:{whole // 60000 % 60:02d}:{whole // 1000 % 60:02d}.{whole % 1000:03d}>"
 
 
 def ordered(line: int | str, start: float, end: float, problems: list[str]) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from msapipe.errors import MediaError
 from msapipe.languages import language_code
+from msapipe.stages.transcript._clock import ordered, tag
 from msapipe.stages.transcript._cues import Cue, Written
 from msapipe.types import Word
 
@@ -101,27 +102,16 @@ def _youtube(tree: Any) -> Entries:
             continue
         length = _value(event.get("dDurationMs"))
         timed = [(str(p.get("utf8", "")), start + (_value(p.get("tOffsetMs")) or 0)) for p in pieces]
-        found.append((f"events[{at}]", _Rolled(timed, start, None if length is None else start + length)))
+        found.append((f"events[{at}]", _rolled(timed, start, None if length is None else start + length)))
     return found
 
 
-class _Rolled:
-    """Segments of one line with their starts, in milliseconds."""
-
-    def __init__(self, pieces: list[tuple[str, float]], start: float, end: float | None) -> None:
-        self.pieces, self.start, self.end = pieces, start, end
-
-    def cue(self) -> Cue:
-        """A cue with the segment starts as tags, unless they add nothing to the line's start."""
-        tagged = len(self.pieces) > 1
-        parts = [(_tag(at) if tagged else "") + text.replace("<", "&lt;") for text, at in self.pieces]
-        end = None if self.end is None else max(self.start, self.end) / 1000
-        return Cue("".join(parts), max(0.0, self.start / 1000), None if end is None else max(0.0, end))
-
-
-def _tag(milliseconds: float) -> str:
-    whole = max(0, round(milliseconds))
-    return f"<{whole // 3600000 % 1000:02d}:{whole // 60000 % 60:02d}:{whole // 1000 % 60:02d}.{whole % 1000:03d}>"
+def _rolled(pieces: list[tuple[str, float]], start: float, end: float | None) -> Cue:
+    """Segments of one line, in milliseconds: their starts become tags, unless they add nothing to the line's start."""
+    tagged = len(pieces) > 1
+    parts = [(tag(max(0.0, at)) if tagged else "") + text.replace("<", "&lt;") for text, at in pieces]
+    end = None if end is None else max(0.0, start, end) / 1000
+    return Cue("".join(parts), max(0.0, start / 1000), end)
 
 
 def _whisper_cpp(tree: Any) -> Entries:
@@ -182,8 +172,7 @@ def _vosk(tree: Any) -> Entries:
     ]
     if not any(isinstance(item.get("result"), list) for item in parts) or len(parts) != len(items):
         return None
-    words = [(at, word) for at, item in enumerate(parts) for word in item.get("result") or []]
-    return [(f"[{at}].result", word) for at, word in words]
+    return [(f"[{at}].result", word) for at, item in enumerate(parts) for word in item.get("result") or []]
 
 
 def _nested(tree: Any) -> Entries:
@@ -201,31 +190,28 @@ def _nested(tree: Any) -> Entries:
         return [(f"elements[{at}]", one) for at, one in enumerate(elements) if one.get("type") == "text"]
     results = tree.get("results")
     if isinstance(results, dict):
-        channels = _dicts(results.get("channels"))
-        found = []
-        for at, channel in enumerate(channels):
-            best = next(iter(_dicts(channel.get("alternatives"))), {})
-            words = _dicts(best.get("words"))
-            found += [(f"channels[{at}].words[{i}]", word) for i, word in enumerate(words)]
-            if not words and isinstance(best.get("transcript"), str):
-                found.append((f"channels[{at}]", {"text": best["transcript"], "segment": True}))
-        if channels:
-            return found
+        if channels := _dicts(results.get("channels")):
+            return _best(channels, "channels")
         if isinstance(results.get("items"), list):
             return _items(results["items"], "results.items")
         return None
     if isinstance(results, list):
         if any("alternatives" in one and "type" in one for one in _dicts(results)):
             return _items(results, "results")
-        found = []
-        for at, one in enumerate(_dicts(results)):
-            best = next(iter(_dicts(one.get("alternatives"))), {})
-            words = _dicts(best.get("words"))
-            found += [(f"results[{at}].words[{i}]", word) for i, word in enumerate(words)]
-            if not words and isinstance(best.get("transcript"), str):
-                found.append((f"results[{at}]", {"text": best["transcript"], "segment": True}))
-        return found or None
+        return _best(_dicts(results), "results") or None
     return None
+
+
+def _best(parts: list[dict[str, Any]], where: str) -> list[tuple[str, Any]]:
+    """The words of the first alternative of each part, else its text."""
+    found: list[tuple[str, Any]] = []
+    for at, part in enumerate(parts):
+        best = next(iter(_dicts(part.get("alternatives"))), {})
+        words = _dicts(best.get("words"))
+        found += [(f"{where}[{at}].words[{i}]", word) for i, word in enumerate(words)]
+        if not words and isinstance(best.get("transcript"), str):
+            found.append((f"{where}[{at}]", {"text": best["transcript"], "segment": True}))
+    return found
 
 
 def _items(items: list[Any], where: str) -> list[tuple[str, Any]]:
@@ -266,8 +252,8 @@ def _simple(tree: Any) -> Entries:
 
 def _cue(place: str, entry: Any, problems: list[str]) -> Cue | Word | None:
     """A segment, or one word of a word list."""
-    if isinstance(entry, _Rolled):
-        return entry.cue()
+    if isinstance(entry, Cue):
+        return entry
     if isinstance(entry, str):
         return Cue(entry)
     text = _first(entry, _TEXTS) if isinstance(entry, dict) else None
@@ -322,10 +308,10 @@ def _span(place: str, entry: dict[str, Any], problems: list[str]) -> tuple[float
         if end is not None:
             problems.append(f"{place}: found an end of {end:g} s without a start; its words have no times")
         return None, None
-    if end is not None and end < start:
-        problems.append(f"{place}: found an end of {end:g} s before the start of {start:g} s; they were exchanged")
-        return max(0.0, end), start
-    return start, end
+    if end is None:
+        return start, None
+    start, end = ordered(place, start, end, problems)
+    return max(0.0, start), end
 
 
 def _first(entry: dict[str, Any], names: tuple[str, ...]) -> Any:

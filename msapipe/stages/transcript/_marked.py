@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from msapipe.errors import MediaError
 from msapipe.languages import language_code, language_name
-from msapipe.stages.transcript._clock import clock, ordered
+from msapipe.stages.transcript._clock import clock, ordered, tag
 from msapipe.stages.transcript._cues import Cue, Written
 
 _FIELDS = ["layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text"]
@@ -160,15 +160,10 @@ def _inner(node: ElementTree.Element, rates: _Rates, offset: float) -> str:
             at = rates.seconds(begin) if begin else None
             if at is not None:
                 # Apple counts from the start of the video, the standard from that of the paragraph.
-                parts.append(_tag(at if at >= offset else at + offset))
+                parts.append(tag(1000 * (at if at >= offset else at + offset)))
             parts.append(_inner(child, rates, offset))
         parts.append(html.escape(" ".join((child.tail or "").split("\n")), quote=False))
     return "".join(parts)
-
-
-def _tag(seconds: float) -> str:
-    whole = round(seconds * 1000)
-    return f"<{whole // 3600000 % 1000:02d}:{whole // 60000 % 60:02d}:{whole // 1000 % 60:02d}.{whole % 1000:03d}>"
 
 
 def _choose(found: list[tuple[str | None, Cue]], wanted: str, written: Written) -> None:
@@ -196,7 +191,7 @@ def _youtube(root: ElementTree.Element) -> Written:
             written.problems.append(f"entry {place}: found no times; its words have none")
             written.cues.append(Cue("".join(node.itertext())))
             continue
-        text = "".join(_tag(start + at) + html.escape(piece, quote=False) for at, piece in pieces)
+        text = "".join(tag(1000 * (start + at)) + html.escape(piece, quote=False) for at, piece in pieces)
         end = start + length if 0 <= length < 1e9 else None
         written.cues.append(Cue((node.text or "") + text, max(0.0, start), None if end is None else max(0.0, end)))
     if not written.cues:

@@ -17,6 +17,17 @@ def check_language(stage: str, language: str) -> None:
         raise ConfigError(f"{stage}: language {language!r} must be a code such as en or zh, or empty for any")
 
 
+def why_not(language: str | None, wanted: str, forced: bool, commentary: bool) -> str | None:
+    """Why captions that say this of themselves are passed over; None if they are not."""
+    if forced:
+        return "forced subtitles leave out most of what is spoken"
+    if commentary:
+        return "a commentary is not what is spoken in the film"
+    if wanted and language not in (None, wanted):
+        return f"it is {language_name(language or '')}, and the pipeline reads {language_name(wanted)}"
+    return None
+
+
 def transcript_of(
     written: Written, clip: Clip, length: float | None, source: str, wanted: str, stated: str | None = None
 ) -> Transcript | PassedOver | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from msapipe.errors import ConfigError
 from msapipe.stages._base import Stage
 from msapipe.stages._pocketsphinx import RECOGNITION, SphinxDecoder, hear_stretches, utterances
 from msapipe.stages._speech import SILERO, SpeechDetector, at_16k
@@ -35,17 +34,13 @@ class Pocketsphinx(Stage):
     longest: float = 20.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.speech < 1:
-            raise ConfigError(f"pocketsphinx: speech {self.speech} must lie between 0 and 1")
-        if not 100 <= self.max_states <= 100_000:
-            raise ConfigError(f"pocketsphinx: max_states {self.max_states} must lie between 100 and 100000")
-        if not 0.8 <= self.warp <= 1.25:
-            raise ConfigError(f"pocketsphinx: warp {self.warp} must lie between 0.8 and 1.25")
-        if not (0 <= self.pad <= 0.4 and 1 <= self.longest <= 120):
-            raise ConfigError(
-                f"pocketsphinx: pad {self.pad} and longest {self.longest} must keep 0 <= pad <= 0.4 and "
-                "1 <= longest <= 120 (seconds)"
-            )
+        self.require(0 < self.speech < 1, f"speech {self.speech} must lie between 0 and 1")
+        self.require(100 <= self.max_states <= 100_000, f"max_states {self.max_states} must lie between 100 and 100000")
+        self.require(0.8 <= self.warp <= 1.25, f"warp {self.warp} must lie between 0.8 and 1.25")
+        self.require(
+            0 <= self.pad <= 0.4 and 1 <= self.longest <= 120,
+            f"pad {self.pad} and longest {self.longest} must keep 0 <= pad <= 0.4 and 1 <= longest <= 120 (seconds)",
+        )
 
     def load(self, device: str) -> None:
         """Open the detector and the decoder; both run on the CPU."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from msapipe.errors import MediaError
 from msapipe.languages import language_name
 from msapipe.sidecars import SidecarFile, sidecars_of
 from msapipe.stages._base import Stage
 from msapipe.stages.transcript._formats import read_file
-from msapipe.stages.transcript._written import check_language, transcript_of
+from msapipe.stages.transcript._written import check_language, transcript_of, why_not
 from msapipe.types import Clip, MediaInfo, PassedOver, Transcript, Word
 
 
@@ -47,10 +47,7 @@ class Sidecar(Stage):
         for file in files:
             found = self._one(file, clip, media)
             if isinstance(found, Transcript):
-                others = _others(file, files)
-                return Transcript(
-                    found.words, found.language, found.source, (*notes, *found.notes, *others), found.recognised
-                )
+                return replace(found, notes=(*notes, *found.notes, *_others(file, files)))
             notes += found.notes if found is not None else ()
         return PassedOver(tuple(notes)) if notes else None
 
@@ -68,12 +65,8 @@ class Sidecar(Stage):
     def _one(self, file: SidecarFile, clip: Clip, media: MediaInfo) -> Transcript | PassedOver | None:
         name = f"sidecar {file.path.name}"
         why = file.refused
-        if why is None and file.foreign_only:
-            why = "forced subtitles leave out most of what is spoken"
-        elif why is None and file.commentary:
-            why = "a commentary is not what is spoken in the film"
-        elif why is None and self.language and file.language not in (None, self.language):
-            why = f"it is {language_name(file.language or '')}, and the pipeline reads {language_name(self.language)}"
+        if why is None:
+            why = why_not(file.language, self.language, file.foreign_only, file.commentary)
         if why is not None:
             return PassedOver((f"{name} was passed over: {why}",))
         try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from msapipe.languages import language_name
 from msapipe.stages._base import Stage
 from msapipe.stages.transcript._cues import Cue, Written
-from msapipe.stages.transcript._written import check_language, transcript_of
+from msapipe.stages.transcript._written import check_language, transcript_of, why_not
 from msapipe.types import CaptionTrack, Clip, MediaInfo, PassedOver, Transcript
 
 
@@ -46,7 +45,7 @@ class Subtitles(Stage):
             if isinstance(found, Transcript):
                 several = [f"{len(media.captions)} subtitle streams; stream {track.stream} is read"]
                 told = several if len(media.captions) > 1 else []
-                return Transcript(found.words, found.language, found.source, (*notes, *found.notes, *told))
+                return replace(found, notes=(*notes, *found.notes, *told))
             if found is not None:
                 notes += [note.replace("subtitles:", f"subtitle stream {track.stream}:", 1) for note in found.notes]
         return PassedOver(tuple(notes)) if notes else None
@@ -56,10 +55,4 @@ class Subtitles(Stage):
         return self._why_not(track) is not None, unstated, track.hearing_impaired, not track.default, track.stream
 
     def _why_not(self, track: CaptionTrack) -> str | None:
-        if track.forced:
-            return "forced subtitles leave out most of what is spoken"
-        if track.commentary:
-            return "a commentary is not what is spoken in the film"
-        if self.language and track.language not in (None, self.language):
-            return f"it is {language_name(track.language or '')}, and the pipeline reads {language_name(self.language)}"
-        return None
+        return why_not(track.language, self.language, track.forced, track.commentary)

@@ -74,10 +74,8 @@ class Whisper(CheckpointStage):
                 f"whisper: size {self.size} knows English alone, language is {self.language!r}; "
                 "take size base, small or large-v3-turbo"
             )
-        if not 0 < self.speech < 1:
-            raise ConfigError(f"whisper: speech {self.speech} must lie between 0 and 1")
-        if not 1 <= self.beam <= 20:
-            raise ConfigError(f"whisper: beam {self.beam} must lie between 1 and 20")
+        self.require(0 < self.speech < 1, f"speech {self.speech} must lie between 0 and 1")
+        self.require(1 <= self.beam <= 20, f"beam {self.beam} must lie between 1 and 20")
 
     @property
     def _own(self) -> Weights:
