@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from msapipe.stages.text._times import word_times
+from msapipe.stages.text._times import sentences, word_times
 from msapipe.types import FeatureSequence, Transcript, Word
 
 NAMES = ("score", "known", "length")
@@ -54,7 +53,7 @@ def passages(words: Sequence[Word]) -> list[tuple[int, int]]:
     lengths = [max(1, len(word.text.split())) for word in words]
     if sum(lengths) <= PASSAGE_WORDS:
         return [(0, len(words))] if words else []
-    pieces = [part for first, last in _sentences(words) for part in _parts(lengths, first, last)]
+    pieces = [part for first, last in sentences(words, PAUSE, lambda _: False) for part in _parts(lengths, first, last)]
     found: list[tuple[int, int]] = []
     for first, last in pieces:
         if found and sum(lengths[found[-1][0] : last]) <= PASSAGE_WORDS:
@@ -69,18 +68,6 @@ def _parts(lengths: list[int], first: int, last: int) -> list[tuple[int, int]]:
     count = min(last - first, -(-sum(lengths[first:last]) // PASSAGE_WORDS))
     edges = [first + (last - first) * i // count for i in range(count + 1)]
     return list(pairwise(edges))
-
-
-def _sentences(words: Sequence[Word]) -> list[tuple[int, int]]:
-    """Ranges that end after . ! or ?; in a text without them, after measured pauses."""
-    ends = [i + 1 for i, word in enumerate(words) if word.text.rstrip("\"'”’»)]}").endswith((".", "!", "?", "…"))]
-    if not ends:
-        ends = [
-            i + 1
-            for i, (a, b) in enumerate(pairwise(words))
-            if a.timed and b.timed and (b.start or 0.0) - (a.end or 0.0) > PAUSE
-        ]
-    return list(pairwise(sorted({0, *ends, len(words)})))
 
 
 class TextReader(ABC):
@@ -110,10 +97,6 @@ class TextReader(ABC):
         pieces = self.cut(text)
         return sum(piece != self.unknown() for piece in pieces) / max(len(pieces), 1)
 
-    def pieces(self, text: str) -> int:
-        """Number of word pieces of a text."""
-        return len(self.cut(text))
-
 
 def score_passages(words: Transcript, reader: TextReader) -> FeatureSequence:
     """One row per word, (T, 3), columns NAMES: score of its passage, trust in the word, log(1 + words of the passage).
@@ -134,7 +117,8 @@ def score_passages(words: Transcript, reader: TextReader) -> FeatureSequence:
         values[first:last, 1] = [reader.known(normal(word.text)) * _sure(word, words.recognised) for word in passage]
         values[first:last, 2] = np.log1p(len(text.split()))
         valid[first:last] = True
-    return FeatureSequence(values, times, valid, NAMES, notes=_notes(values[valid], len(values)))
+    notes = () if valid.any() or not len(valid) else ("nothing in the text can be read: no letters or digits",)
+    return FeatureSequence(values, times, valid, NAMES, notes=notes)
 
 
 def _sure(word: Word, recognised: bool) -> float:
@@ -150,12 +134,6 @@ def _not_english(words: Transcript, reader: TextReader) -> str | None:
     if latin_share(words.text) < 0.5:
         return "the text model reads English only, most letters here are not Latin: no row is valid"
     spelt = _LETTERS.findall(normal(words.text))
-    if len(spelt) >= LEAST_WORDS and sum(map(reader.pieces, spelt)) > FOREIGN * len(spelt):
+    if len(spelt) >= LEAST_WORDS and sum(len(reader.cut(word)) for word in spelt) > FOREIGN * len(spelt):
         return "the text model reads English only, most words here are not English: no row is valid"
     return None
-
-
-def _notes(rows: NDArray[np.float32], words: int) -> tuple[str, ...]:
-    if words and not len(rows):
-        return ("nothing in the text can be read: no letters or digits",)
-    return ()

@@ -1,8 +1,9 @@
-"""Times of words and of their tokens."""
+"""Times of words and of their tokens, and the sentences that words form."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,23 @@ def word_times(words: Sequence[Word]) -> NDArray[np.float64]:
         row[:] = start, max(start, word.end if word.end is not None else start)
         last = start
     return times
+
+
+def sentences(words: Sequence[Word], pause: float, no_end: Callable[[str], bool]) -> list[tuple[int, int]]:
+    """Index ranges that cover all words and end after . ! ? or an ellipsis; in a text without any, after pauses.
+
+    pause: seconds between words with measured times.   no_end: whether a word (lower case, without closing quotes and
+    brackets) ends no sentence in spite of its sign.
+    """
+    bare = [word.text.rstrip("\"'”’»)]}").lower() for word in words]
+    ends = [i + 1 for i, text in enumerate(bare) if text.endswith((".", "!", "?", "…")) and not no_end(text)]
+    if not ends:
+        ends = [
+            i + 1
+            for i, (a, b) in enumerate(pairwise(words))
+            if a.timed and b.timed and (b.start or 0.0) - (a.end or 0.0) > pause
+        ]
+    return list(pairwise(sorted({0, *ends, len(words)})))
 
 
 def piece_times(words: Sequence[Word], word_of: NDArray[np.int64]) -> NDArray[np.float64]:

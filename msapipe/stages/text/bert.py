@@ -45,8 +45,7 @@ class Bert(NeuralStage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.unit not in ("word", "piece"):
-            raise ConfigError(f"bert: unit {self.unit!r} must be word or piece")
+        self.require(self.unit in ("word", "piece"), f"unit {self.unit!r} must be word or piece")
         if self.layers == [] or (isinstance(self.layers, str) and self.layers != "last"):
             raise ConfigError(f"bert: layers {self.layers!r} must be last, a number, or a list of numbers")
 

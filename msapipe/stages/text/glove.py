@@ -23,7 +23,6 @@ _GLOVE = Download(
     url="https://huggingface.co/stanfordnlp/glove/resolve/1db2080b2d94def6e5b0386a523102f9d8849e9d/glove.840B.300d.zip",
     file="glove.840B.300d.zip",
     sha256="",  # the hash of Stanford's own archive does not apply: the hub repacked the archives
-    bytes=None,
     licence="PDDL-1.0",
     source="hub stanfordnlp/glove",
 )

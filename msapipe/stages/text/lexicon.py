@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import ConfigError, MissingLibrary
+from msapipe.errors import MissingLibrary
 from msapipe.stages._base import Stage
-from msapipe.stages.text._times import word_times
-from msapipe.types import FeatureSequence, Transcript, Word
+from msapipe.stages.text._times import sentences, word_times
+from msapipe.types import FeatureSequence, Transcript
 from msapipe.weights import InPackage, Weights
 
 NAMES = (
@@ -27,8 +26,7 @@ NAMES = (
     "neg",
     "text_compound",
 )
-_CLOSING = "\"'”’»)]}"
-_NO_END = frozenset({"mr.", "mrs.", "ms.", "dr.", "st.", "vs.", "jr.", "prof.", "e.g.", "i.e.", "u.s.", "a.m.", "p.m."})
+_ABBREVIATIONS = ("mr.", "mrs.", "ms.", "dr.", "st.", "vs.", "jr.", "prof.", "e.g.", "i.e.", "u.s.", "a.m.", "p.m.")
 
 
 def _weights(file: str, sha256: str, size: int) -> InPackage:
@@ -65,8 +63,7 @@ class Lexicon(Stage):
     pause: float = 0.6
 
     def __post_init__(self) -> None:
-        if not 0 < self.pause <= 60:
-            raise ConfigError(f"lexicon: pause {self.pause} must lie above 0 and not above 60 (seconds)")
+        self.require(0 < self.pause <= 60, f"pause {self.pause} must lie above 0 and not above 60 (seconds)")
 
     def load(self, device: str) -> None:
         """Read the lexicon."""
@@ -85,7 +82,7 @@ class Lexicon(Stage):
         english = (words.language or "en").partition("-")[0].lower() == "en"
         if english:
             texts = [self._without_emoji(word.text.replace("’", "'")) for word in words.words]
-            for first, last in _sentences(words.words, self.pause):
+            for first, last in sentences(words.words, self.pause, _no_end):
                 values[first:last, :8] = self._sentence(texts[first:last])
             values[:, 8] = self._score(texts)[2]["compound"]
         return FeatureSequence(values, word_times(words.words), np.full(len(values), english), NAMES)
@@ -145,20 +142,6 @@ class Lexicon(Stage):
         return out.strip()
 
 
-def _sentences(words: tuple[Word, ...], pause: float) -> list[tuple[int, int]]:
-    """Sentences as index ranges that cover all words."""
-    ends = [index + 1 for index, word in enumerate(words) if _ends(word.text)]
-    if not ends:
-        ends = [
-            index + 1
-            for index, (a, b) in enumerate(pairwise(words))
-            if a.timed and b.timed and (b.start or 0.0) - (a.end or 0.0) > pause
-        ]
-    edges = sorted({0, *ends, len(words)})
-    return list(pairwise(edges))
-
-
-def _ends(text: str) -> bool:
-    bare = text.rstrip(_CLOSING).lower()
-    initial = len(bare) == 2 and bare[0].isalpha() and bare[1] == "."
-    return bare.endswith((".", "!", "?", "…")) and bare not in _NO_END and not initial
+def _no_end(word: str) -> bool:
+    """Whether a word is an abbreviation or an initial."""
+    return word in _ABBREVIATIONS or (len(word) == 2 and word[0].isalpha() and word[1] == ".")

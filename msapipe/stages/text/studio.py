@@ -31,7 +31,6 @@ class Studio(CheckpointStage):
     models/pocket_text/teacher.py.   MPNet: Song et al. (2020); LoRA: Hu et al. (2022).
     """
 
-    version: ClassVar[int] = 1
     weights: ClassVar[tuple[Weights, ...]] = (MPNET, LEARNED)
     on_device: ClassVar[bool] = True
 
