@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import ConfigError
 from msapipe.stages._base import CheckpointStage
 from msapipe.stages._speech import RATE, SILERO, SpeechDetector, at_16k
 from msapipe.stages._speech_net import SpeechNet, check_chunks, load_speech
+from msapipe.stages._spread import fill_gaps
 from msapipe.stages._transformers import load_tokenizer
-from msapipe.stages.words._gaps import fill_gaps
 from msapipe.stages.words._letters import Letters
 from msapipe.stages.words._viterbi import Path, forced_path
 from msapipe.types import Transcript, Waveform, Word
@@ -64,10 +63,8 @@ class Ctc(CheckpointStage):
     overlap_seconds: float = 2.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.known <= 1:
-            raise ConfigError(f"ctc: known {self.known} must lie above 0 and not above 1")
-        if not 0 <= self.floor <= 1:
-            raise ConfigError(f"ctc: floor {self.floor} must lie between 0 and 1")
+        self.require(0 < self.known <= 1, f"known {self.known} must lie above 0 and not above 1")
+        self.require(0 <= self.floor <= 1, f"floor {self.floor} must lie between 0 and 1")
         check_chunks("ctc", self.chunk_seconds, self.overlap_seconds)
 
     def own_weights(self) -> tuple[Weights, ...]:

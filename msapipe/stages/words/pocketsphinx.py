@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from msapipe.errors import ConfigError
 from msapipe.stages._base import Stage
 from msapipe.stages._pocketsphinx import ACOUSTIC, Heard, SphinxDecoder
 from msapipe.stages._speech import SILERO, SpeechDetector, at_16k
-from msapipe.stages.words._gaps import fill_gaps
+from msapipe.stages._spread import fill_gaps
 from msapipe.stages.words._pronounceable import pronounceable
 from msapipe.types import Transcript, Waveform, Word
 from msapipe.weights import Weights
@@ -34,8 +33,7 @@ class Pocketsphinx(Stage):
     known: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.known <= 1:
-            raise ConfigError(f"pocketsphinx: known {self.known} must lie above 0 and not above 1")
+        self.require(0 < self.known <= 1, f"known {self.known} must lie above 0 and not above 1")
 
     def load(self, device: str) -> None:
         """Open the detector and the decoder; both run on the CPU."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from msapipe.stages._base import Stage
-from msapipe.stages.words._gaps import fill_gaps
+from msapipe.stages._spread import fill_gaps
 from msapipe.types import Clip, MediaInfo, Transcript
 
 
