@@ -20,12 +20,16 @@ def smoothed(faces: FaceTracks, score: Floats, window: float) -> Floats:
     out = np.empty(len(score), np.float32)
     for person in np.unique(faces.track):
         mine = np.flatnonzero(faces.track == person)
-        times = starts[mine]
-        sums = np.concatenate([[0.0], np.cumsum(score[mine], dtype=np.float64)])
-        begin = np.searchsorted(times, times - window / 2 - 1e-6)
-        end = np.searchsorted(times, times + window / 2 + 1e-6, side="right")
-        out[mine] = (sums[end] - sums[begin]) / (end - begin)
+        out[mine] = averaged(score[mine], starts[mine], window)
     return out
+
+
+def averaged(values: NDArray[np.floating], times: NDArray[np.float64], window: float) -> NDArray[np.float64]:
+    """The moving average of the values (n,) over ``window`` seconds."""
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    begin = np.searchsorted(times, times - window / 2 - 1e-6)
+    end = np.searchsorted(times, times + window / 2 + 1e-6, side="right")
+    return np.asarray((sums[end] - sums[begin]) / (end - begin), np.float64)
 
 
 def turns(faces: FaceTracks, score: Floats, margin: float) -> tuple[Tracks, Flags]:

@@ -78,7 +78,6 @@ class Active(CheckpointStage):
     hold: bool = True
     otherwise: Literal["nobody", "largest"] = "nobody"
 
-    version: ClassVar[int] = 1
     on_device: ClassVar[bool] = True
     weights: ClassVar[tuple[Weights, ...]] = (
         _lr_asd(
@@ -98,7 +97,6 @@ class Active(CheckpointStage):
             url="https://drive.usercontent.google.com/download?id=1AbN9fCf9IexMxEKXLQY2KYBlb-IhSEea&export=download&confirm=t",
             file="pretrain_TalkSet.model",
             sha256="",
-            bytes=None,
             licence="MIT",
             source="https://github.com/TaoRuijie/TalkNet-ASD, trained on TalkSet",
         ),
@@ -106,11 +104,10 @@ class Active(CheckpointStage):
 
     def __post_init__(self) -> None:
         self.windows = tuple(self.windows)  # a pipeline gives a list
-        if not self.windows or not all(1 <= seconds <= PART for seconds in self.windows):
-            raise ConfigError(f"active: windows must be whole seconds from 1 to {PART}, got {list(self.windows)}")
+        fitting = bool(self.windows) and all(1 <= seconds <= PART for seconds in self.windows)
+        self.require(fitting, f"windows must be whole seconds from 1 to {PART}, got {list(self.windows)}")
         for name, value in (("smooth", self.smooth), ("margin", self.margin)):
-            if not (isfinite(value) and value >= 0):
-                raise ConfigError(f"active: {name} must be a number, 0 or more, got {value}")
+            self.require(isfinite(value) and value >= 0, f"{name} must be a number, 0 or more, got {value}")
 
     def load(self, device: str) -> None:
         """Import torch and OpenCV, and read the network; raises WeightsError if the file is of neither kind."""

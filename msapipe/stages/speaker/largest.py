@@ -5,13 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from math import isfinite
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import ConfigError
 from msapipe.stages._base import Stage
+from msapipe.stages.speaker._turns import averaged
 from msapipe.types import FaceTracks, Speaker
 
 Floats = NDArray[np.float64]
@@ -40,12 +39,9 @@ class Largest(Stage):
     smooth: float = 1.0
     patience: float = 0.5
 
-    version: ClassVar[int] = 1
-
     def __post_init__(self) -> None:
         for name, value in (("margin", self.margin), ("smooth", self.smooth), ("patience", self.patience)):
-            if not (isfinite(value) and value >= 0):
-                raise ConfigError(f"largest: {name} must be a number, 0 or more, got {value}")
+            self.require(isfinite(value) and value >= 0, f"{name} must be a number, 0 or more, got {value}")
 
     def run(self, faces: FaceTracks) -> Speaker:
         """Choose a track, or -1, for every sampled frame."""
@@ -89,13 +85,5 @@ class Largest(Stage):
             times = faces.times[faces.row[mine], 0]
             total[person] = float((area[mine] * faces.score[mine]).sum())
             seen[person] = times.tolist()
-            size[mine] = _averaged(size[mine], times, self.smooth)
+            size[mine] = averaged(size[mine], times, self.smooth)
         return size, total, seen
-
-
-def _averaged(values: Floats, times: Floats, window: float) -> Floats:
-    """The moving average of the values (n,) over ``window`` seconds."""
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    begin = np.searchsorted(times, times - window / 2 - 1e-6)
-    end = np.searchsorted(times, times + window / 2 + 1e-6, side="right")
-    return np.asarray((sums[end] - sums[begin]) / np.maximum(end - begin, 1), np.float64)
