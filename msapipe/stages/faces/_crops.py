@@ -1,4 +1,4 @@
-"""Crops the loose square around a face from a frame."""
+"""Crops the loose square around a face from a frame, and downscales images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.stages.faces._smaller import resized
+Bytes = NDArray[np.uint8]
 
 LOOSE = 1.4  # side of the square over the side of the face's box
 LARGEST = 192  # pixels, largest side of the stored crop
@@ -34,3 +34,27 @@ def cut_out(cv2: Any, picture: NDArray[np.uint8], square: tuple[int, int, int]) 
         crop = resized(cv2, crop, LARGEST, LARGEST, most=1.41)
     _, data = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return bytes(data)
+
+
+def resized(cv2: Any, pixels: Bytes, height: int, width: int, most: float = 2.0) -> Bytes:
+    """Resize uint8 (H, W, 3): interpolate by a factor less than ``most``, then halve.
+
+    That takes an eighth to a half of the time of area interpolation.
+
+    Measured on face crops of six clips, against Lanczos: with ``most`` 1.41, between 0.4 dB worse and 1.1 dB better
+    than area interpolation; with 2, fine textures are up to 4 dB worse, which does not affect the landmarks.
+    """
+    old = pixels.shape[:2]
+    if old == (height, width):
+        return pixels
+    if height > old[0] or width > old[1]:
+        return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    factor, halvings = min(old[0] / height, old[1] / width), 0
+    while factor >= most:
+        factor, halvings = factor / 2, halvings + 1
+    size = height << halvings, width << halvings
+    if size != old:
+        pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_LINEAR)
+    for step in reversed(range(halvings)):
+        pixels = cv2.resize(pixels, (width << step, height << step), interpolation=cv2.INTER_AREA)
+    return np.asarray(pixels, np.uint8)

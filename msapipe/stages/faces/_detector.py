@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from msapipe.errors import MissingLibrary
 from msapipe.stages.faces._cascade import Net, nets_in_torch, nets_on_cpu, suppressed
-from msapipe.stages.faces._smaller import resized
+from msapipe.stages.faces._crops import resized
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import ConfigError
 from msapipe.stages._base import Stage
 from msapipe.stages.faces._crops import cut_out, loose_square
 from msapipe.stages.faces._detector import LEAST, Detector, Found, distinct, opencv, sides
@@ -125,18 +124,14 @@ class MTCNN(Stage):
     )
 
     def __post_init__(self) -> None:
-        if len(self.thresholds) != 3:
-            raise ConfigError(f"mtcnn: thresholds must be three numbers, got {self.thresholds}")
+        self.require(len(self.thresholds) == 3, f"thresholds must be three numbers, got {self.thresholds}")
         self.thresholds = (self.thresholds[0], self.thresholds[1], self.thresholds[2])  # a pipeline gives a list
         shares = {"min_score": self.min_score, "min_face": self.min_face, "min_overlap": self.min_overlap}
         for name, value in {**shares, **{f"thresholds[{i}]": t for i, t in enumerate(self.thresholds)}}.items():
-            if not 0 <= value <= 1:
-                raise ConfigError(f"mtcnn: {name} must lie in [0, 1], got {value}")
-        if not 0.1 <= self.scale_factor <= 0.95:
-            raise ConfigError(f"mtcnn: scale_factor must lie in [0.1, 0.95], got {self.scale_factor}")
+            self.require(0 <= value <= 1, f"{name} must lie in [0, 1], got {value}")
+        self.require(0.1 <= self.scale_factor <= 0.95, f"scale_factor must lie in [0.1, 0.95], got {self.scale_factor}")
         for name, value in (("bridge", self.bridge), ("key_every", self.key_every)):
-            if not (isfinite(value) and value >= 0):
-                raise ConfigError(f"mtcnn: {name} must be seconds, 0 or more, got {value}")
+            self.require(isfinite(value) and value >= 0, f"{name} must be seconds, 0 or more, got {value}")
 
     def load(self, device: str) -> None:
         """Read the three networks: without torch for a CPU; with torch if ``exact`` or for a GPU."""

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from msapipe.stages.faces._crops import cut_out, loose_square
+from msapipe.stages.faces._crops import cut_out, loose_square, resized
 from msapipe.stages.faces._detector import Found, distinct, pyramid, square
-from msapipe.stages.faces._smaller import resized
 from msapipe.stages.faces._tracks import CutFinder, Tracker, overlaps
 from msapipe.stages.faces.mtcnn import MTCNN, _Row, _together
 from msapipe.types import EncodedImages
