@@ -30,6 +30,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import cv2
 import numpy as np
 import torch
+from network import exported, folded, network, pooled
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
@@ -42,13 +43,9 @@ from msapipe.stages.vision._expression_net import (
     EMOTIONS,
     NEGATIVE,
     SIDE,
-    exported,
     filling,
-    folded,
-    network,
     normalised,
     picture,
-    pooled,
 )
 from msapipe.stages.vision._pocket_units import TAUGHT
 from msapipe.stages.vision._units import UNITS

@@ -1,4 +1,4 @@
-"""Read a torch or safetensors file without executing anything in it."""
+"""Find the weights file of a checkpoint, and read a torch or safetensors file without executing anything in it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,26 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from msapipe.errors import WeightsError
+
 _CODE = (
     "it holds objects other than tensors, which reading would run as code; that is refused. "
     "Save its state dict alone, or as .safetensors"
 )
+
+
+def only_file(path: Path, endings: tuple[str, ...]) -> Path:
+    """The path itself if it is a file, else the only file in the folder with one of the suffixes.
+
+    Raises WeightsError if the folder holds none or several.
+    """
+    if path.is_file():
+        return path
+    found = sorted(item for item in path.iterdir() if item.suffix in endings)
+    if len(found) != 1:
+        names = ", ".join(item.name for item in found) or "none"
+        raise WeightsError(f"{path}: found {names}, expected one file ({', '.join(endings)}); name the file itself")
+    return found[0]
 
 
 def load_tensors(path: Path) -> Any:

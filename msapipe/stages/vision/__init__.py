@@ -1,4 +1,1 @@
-"""Stages that fill the slot vision: visual features.
-
-One file per stage; the name of the file is the name of the stage.
-"""
+"""Stages that fill the slot vision: visual features."""

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import floor
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from msapipe.errors import MissingLibrary
+from msapipe.media.options import next_due
 from msapipe.types import FaceClip, FeatureSequence
 
 View = Literal["aligned", "loose"]
+
+
+def check_opencv(who_needs: str) -> None:
+    """Raise MissingLibrary unless OpenCV, by which FaceClip decodes crops, loads; who_needs: "geometry needs"."""
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        raise MissingLibrary(
+            f"{who_needs} OpenCV, which cannot be loaded ({error}); "
+            "type: apt-get install libgl1 libglib2.0-0, or: uv pip install opencv-python-headless"
+        ) from error
 
 
 def crops(
@@ -45,14 +57,13 @@ def on_the_clip(
 def sampled(times: NDArray[np.float64], fps: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Rows (n,) of the first frame at or after each multiple of 1 / fps, and the end (n,) of each.
 
-    This is the rule by which videos are decoded, with the same tolerance for rounded time stamps. A frame ends where
-    the next kept one starts.
+    This is the rule by which videos are decoded. A frame ends where the next kept one starts.
     """
     kept: list[int] = []
-    due, slack = -np.inf, 0.05
+    due = -np.inf
     for row, start in enumerate(times[:, 0].tolist()):
         if start >= due:
             kept.append(row)
-            due = (floor(start * fps + slack) + 1 - slack) / fps
+            due = next_due(start, fps)
     before_next = np.array([*kept[1:], len(times)], np.int64) - 1
     return np.array(kept, np.int64), times[before_next[: len(kept)], 1]

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from msapipe.errors import WeightsError
 from msapipe.stages.vision._imagenet import normalised
 from msapipe.stages.vision._rectified import by_bits
-from msapipe.stages.vision._weights_file import only_file
 from msapipe.stages.vision._winograd import by_winograd
-from msapipe.weights.torch_file import load_tensors
+from msapipe.weights.torch_file import load_tensors, only_file
 
 _ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
 

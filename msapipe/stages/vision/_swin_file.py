@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from msapipe.errors import WeightsError
-from msapipe.stages.vision._weights_file import only_file
-from msapipe.weights.torch_file import load_tensors
+from msapipe.weights.torch_file import load_tensors, only_file
 
 _ENDINGS = (".pth", ".pt", ".bin", ".safetensors")
 

@@ -22,7 +22,6 @@ LIBREFACE = Download(
     url="https://drive.usercontent.google.com/download?id=1CbnBr8OBt8Wb73sL1ENcrtrWAFWSSRv0&export=download&confirm=t",
     file="combined_resnet.pt",
     sha256="",  # none is published
-    bytes=None,
 )
 MEDIAPIPE = Download(
     name="mediapipe-face-landmarker",
@@ -78,7 +77,6 @@ class ActionUnits(NeuralStage):
     confidence: float = 0.7
     validity: bool = False
 
-    version: ClassVar[int] = 1
     on_device: ClassVar[bool] = True
     weights: ClassVar[tuple[Weights, ...]] = (LIBREFACE, MEDIAPIPE, POCKET_FACE)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import ConfigError, MissingLibrary
 from msapipe.stages._base import Stage
+from msapipe.stages.vision._crops import check_opencv
 from msapipe.types import FaceClip, FeatureSequence
 
 Floats = NDArray[np.float32]
@@ -70,21 +69,15 @@ class Geometry(Stage):
 
     longest_step: float = 0.5
 
-    version: ClassVar[int] = 1
-
     def __post_init__(self) -> None:
-        if not (isfinite(self.longest_step) and self.longest_step > 0):
-            raise ConfigError(f"geometry: longest_step must be seconds, more than 0, got {self.longest_step}")
+        self.require(
+            isfinite(self.longest_step) and self.longest_step > 0,
+            f"longest_step must be seconds, more than 0, got {self.longest_step}",
+        )
 
     def load(self, device: str) -> None:
         """Check that crops can be decoded."""
-        try:
-            import cv2  # noqa: F401 - FaceClip imports it to decode crops
-        except ImportError as error:
-            raise MissingLibrary(
-                f"geometry needs OpenCV, which cannot be loaded ({error}); "
-                "type: apt-get install libgl1 libglib2.0-0, or: uv pip install opencv-python-headless"
-            ) from error
+        check_opencv("geometry needs")
 
     def run(self, face_clip: FaceClip) -> FeatureSequence:
         """Measure every row with a face."""

@@ -8,14 +8,14 @@ from typing import Any, ClassVar, get_args
 
 import numpy as np
 
-from msapipe.errors import ConfigError, MissingLibrary, WeightsError
+from msapipe.errors import MissingLibrary, WeightsError
 from msapipe.stages._base import CheckpointStage
 from msapipe.stages._onnx import options
 from msapipe.stages.vision._crops import View, crops, on_the_clip
 from msapipe.stages.vision._imagenet import normalised
-from msapipe.stages.vision._weights_file import only_file
 from msapipe.types import FaceClip, FeatureSequence
 from msapipe.weights import Download, Weights
+from msapipe.weights.torch_file import only_file
 
 _COMMIT = "f1df0e8548c666d268826e50b7de107fd5553e9d"
 
@@ -40,7 +40,6 @@ class Hsemotion(CheckpointStage):
     checkpoint: str = "enet_b0_8_best_vgaf"
     crop: View = "aligned"
 
-    version: ClassVar[int] = 1
     on_device: ClassVar[bool] = True
     weights: ClassVar[tuple[Weights, ...]] = (
         Download(
@@ -51,15 +50,13 @@ class Hsemotion(CheckpointStage):
             ),
             file="enet_b0_8_best_vgaf.onnx",
             sha256="00085f9a8ef0bf8fc24a645550185703768951a53aff9f141c8637529eba1840",
-            bytes=None,
             licence="Apache-2.0",
             source="https://github.com/sb-ai-lab/EmotiEffLib",
         ),
     )
 
     def __post_init__(self) -> None:
-        if self.crop not in get_args(View):
-            raise ConfigError(f"hsemotion: crop must be one of {', '.join(get_args(View))}, got {self.crop!r}")
+        self.require(self.crop in get_args(View), f"crop must be one of {', '.join(get_args(View))}, got {self.crop!r}")
 
     def load(self, device: str) -> None:
         """Import onnxruntime and read the checkpoint; raises MissingLibrary, WeightsError."""

@@ -7,7 +7,6 @@ from math import isfinite
 
 import numpy as np
 
-from msapipe.errors import ConfigError
 from msapipe.stages._base import Stage
 from msapipe.stages.vision._crops import sampled
 from msapipe.types import FaceClip, FeatureSequence
@@ -18,9 +17,9 @@ class Pixels(Stage):
     """Loose crops of the speaker's face: (T, 3 size size), one row per frame, in [0, 1].
 
     Columns red_0..., green_0..., blue_0..., each channel row by row from the top left. Crops and frames are those of
-    the
-    stage video_swin: the first frame of each 1 / fps seconds, or every frame of a slower clip. A row is valid if the
-    frame has a face, and lasts until the next one. BoostingMSA (Hai et al., 2023) uses 128 x 128 pixels, ten a second.
+    the stage video_swin: the first frame of each 1 / fps seconds, or every frame of a slower clip. A row is valid if
+    the frame has a face, and lasts until the next one. BoostingMSA (Hai et al., 2023) uses 128 x 128 pixels, ten a
+    second.
 
     A frame of 112 pixels takes 150 kB, ten seconds 15 MB: training data must fit into memory. Do not average these rows
     over time: a pipeline with this stage says ``align: none``.
@@ -32,10 +31,8 @@ class Pixels(Stage):
     fps: float = 10.0
 
     def __post_init__(self) -> None:
-        if not 32 <= self.size <= 512:
-            raise ConfigError(f"pixels: size must lie in [32, 512] pixels, got {self.size}")
-        if not (isfinite(self.fps) and self.fps > 0):
-            raise ConfigError(f"pixels: fps must be pictures a second, more than 0, got {self.fps}")
+        self.require(32 <= self.size <= 512, f"size must lie in [32, 512] pixels, got {self.size}")
+        self.require(isfinite(self.fps) and self.fps > 0, f"fps must be pictures a second, more than 0, got {self.fps}")
 
     def load(self, device: str) -> None:
         """Name the columns; nothing is read."""

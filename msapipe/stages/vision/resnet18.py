@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, get_args
 
-from msapipe.errors import ConfigError
 from msapipe.stages._base import NeuralStage
 from msapipe.stages.vision._crops import View, crops, on_the_clip
 from msapipe.stages.vision._resnet18 import Body, load_body
@@ -45,7 +44,6 @@ class Resnet18(NeuralStage):
     crop: View = "aligned"
     size: int = 224
 
-    version: ClassVar[int] = 1
     on_device: ClassVar[bool] = True
     weights: ClassVar[tuple[Weights, ...]] = (
         Download(
@@ -53,7 +51,6 @@ class Resnet18(NeuralStage):
             url=f"{_LIBREFACE}/Facial_Expression_Recognition/checkpoints_fm_resnet/AffectNet/resnet.pt",
             file="resnet.pt",
             sha256="",
-            bytes=None,
             licence="USC research licence: research only, non-commercial",
             source="https://github.com/ihp-lab/LibreFace",
             commercial=False,
@@ -63,7 +60,6 @@ class Resnet18(NeuralStage):
             url=f"{_DRIVE}?id=1uHNADViICyJEjJljv747nfvrGu12kjtu&export=download&confirm=t",
             file="affecnet8_epoch6_acc0.6326.pth",
             sha256="",
-            bytes=None,
             licence="MIT",
             source="https://github.com/yaoing/DAN",
         ),
@@ -72,10 +68,8 @@ class Resnet18(NeuralStage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.crop not in get_args(View):
-            raise ConfigError(f"resnet18: crop must be one of {', '.join(get_args(View))}, got {self.crop!r}")
-        if not 32 <= self.size <= 512:
-            raise ConfigError(f"resnet18: size must lie in [32, 512] pixels, got {self.size}")
+        self.require(self.crop in get_args(View), f"crop must be one of {', '.join(get_args(View))}, got {self.crop!r}")
+        self.require(32 <= self.size <= 512, f"size must lie in [32, 512] pixels, got {self.size}")
 
     def load(self, device: str) -> None:
         """Import torch and read the checkpoint."""

@@ -63,7 +63,6 @@ class VideoSwin(NeuralStage):
     overlap: int = 16
     longest_gap: float = 1.0
 
-    version: ClassVar[int] = 1
     on_device: ClassVar[bool] = True
     weights: ClassVar[tuple[Weights, ...]] = (
         SWIN_TINY,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import zipfile
 from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,10 @@ from msapipe.stages.vision._expression_net import (
     NEGATIVE,
     POCKET_FACE,
     SIDE,
-    exported,
     filling,
-    folded,
     load_net,
-    network,
     normalised,
     picture,
-    pooled,
 )
 from msapipe.stages.vision._units import UNITS
 from msapipe.stages.vision.expression import NEUTRAL, Expression
@@ -42,6 +39,13 @@ from msapipe.types import EncodedImages, FaceClip, Frames, Speaker
 from tests.stages.vision.pictures import clip_of, noise
 
 SHIPPED = Expression.weights[0]
+
+# The net in torch stands beside the program that trains it.
+spec = spec_from_file_location("network", Path(__file__).resolve().parents[3] / "models/pocket_face/network.py")
+assert spec is not None
+assert spec.loader is not None
+training = module_from_spec(spec)
+spec.loader.exec_module(training)
 
 # Least macro recall of five emotions and share of right signs: of the photographs themselves, as the card promises, and
 # of photographs amid black, on which the net was not trained and is worse.
@@ -67,7 +71,7 @@ def random_net() -> Any:
     """A net as in training, with random numbers everywhere, in batch norms too."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        made = network(normed=True).eval()
+        made = training.network(normed=True).eval()
         for module in made.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.running_mean.normal_(0, 0.1)
@@ -99,7 +103,7 @@ def by_hand(state: dict[str, torch.Tensor], pictures: torch.Tensor) -> torch.Ten
 def test_folding_changes_nothing_and_the_net_is_what_is_written_out() -> None:
     net = random_net()
     pictures = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 1, SIDE, SIDE)).astype(np.float32))
-    want, use = net(pictures), folded(net)
+    want, use = net(pictures), training.folded(net)
     assert not [module for module in use.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert (use(pictures) - want).abs().max() < 1e-4 * want.max()
     assert (by_hand(use.state_dict(), pictures) - want).abs().max() < 1e-4 * want.max()
@@ -110,20 +114,20 @@ def test_folding_changes_nothing_and_the_net_is_what_is_written_out() -> None:
 
 
 def test_a_face_and_its_mirror_image_are_the_same() -> None:
-    net = folded(random_net())
+    net = training.folded(random_net())
     pictures = torch.randn(2, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(pooled(net, pictures), pooled(net, pictures.flip(3)), atol=1e-5)
-    assert torch.allclose(pooled(net, pictures), (net(pictures) + net(pictures.flip(3))) / 2, atol=1e-5)
+    assert torch.allclose(training.pooled(net, pictures), training.pooled(net, pictures.flip(3)), atol=1e-5)
+    assert torch.allclose(training.pooled(net, pictures), (net(pictures) + net(pictures.flip(3))) / 2, atol=1e-5)
 
 
 def test_the_file_is_the_net_and_half_precision_costs_nothing(tmp_path: Path) -> None:
-    net = folded(random_net())
-    (tmp_path / "net.onnx").write_bytes(exported(net))
+    net = training.folded(random_net())
+    (tmp_path / "net.onnx").write_bytes(training.exported(net))
     pictures = torch.randn(4, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     chances, units, embedding = load_net(tmp_path / "net.onnx").run(None, {"pictures": pictures.numpy()})
-    half = folded(random_net()).half().float()
+    half = training.folded(random_net()).half().float()
     for made, most in ((half, 1e-4), (net, 2e-3)):
-        seen = pooled(made, pictures)
+        seen = training.pooled(made, pictures)
         assert np.abs(chances - made.head(seen).softmax(1).numpy()).max() < most
         assert np.abs(units - made.units(seen).sigmoid().numpy()).max() < most
         assert np.abs(embedding - made.embedding(seen).numpy()).max() < 20 * most * np.abs(embedding).max()
