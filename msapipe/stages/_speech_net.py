@@ -31,9 +31,8 @@ class SpeechNet:
 
     Sound of at most ``chunk_seconds`` is processed whole. Longer sound is processed in windows of that length, whose
     outer ``overlap_seconds`` are context and discarded. Operations of limited range give the same result as on the
-    whole
-    sound: the convolutions; the group norm of the first one, whose statistics cover the whole clip; and, from 1.3 s of
-    context on, the positional convolution. Attention has unlimited range, so rows differ.
+    whole sound: the convolutions; the group norm of the first one, whose statistics cover the whole clip; and, from
+    1.3 s of context on, the positional convolution. Attention has unlimited range, so rows differ.
 
     backbone: a float32 Wav2Vec2Model or HubertModel, with preprocessor_config.json in ``folder``. It is modified:
     its convolutions become ``Convolutions``, and its parameters ``dtype``.
