@@ -239,18 +239,21 @@ class Take:
     cancels: whether much of the sound is lost in the mean.   loudest: the channel with the most power.
     """
 
-    track: int
-    channel: int | None
+    track: int = 0
+    channel: int | None = None
     cancels: bool = False
     loudest: int = 0
 
 
-def sound(opened: Opened, start: float, end: float | None, rate: int, report: Report, take: Take) -> Iterator[Piece]:
+def sound(
+    opened: Opened, start: float, end: float | None, rate: int, report: Report, take: Take | None = None
+) -> Iterator[Piece]:
     """Yield pieces of mono sound, float32 at ``rate`` Hz, or counts of silent samples, from ``start`` on.
 
     Channels are mixed by their plain mean: one live channel of two gives half its level. (libswresample's own downmix
     of stereo is sqrt(2) louder.) Adds notes to ``opened.notes`` and facts about the channels to ``take``.
     """
+    take = take or Take()
     if take.track >= len(opened.tracks):
         opened.notes.append("The file has no sound that can be read.")
         return
