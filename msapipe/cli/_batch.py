@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from msapipe.cli._exit import stop_if_asked
+from msapipe.cli._streams import escape, tell_errors
 from msapipe.errors import EndsRun, MsapipeError
 from msapipe.report.extraction import RunNumbers, by_modality
-from msapipe.report.marks import marked
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,16 +81,6 @@ class Tally:
                 self.report.flush()
             except OSError as problem:
                 raise _unwritable(Path(self.report.name), problem) from problem
-
-    @property
-    def good(self) -> int:
-        """Number of clips with results."""
-        return self.numbers.good
-
-    @property
-    def status(self) -> Counter[str]:
-        """Number of clips, and of other files, by status."""
-        return self.numbers.status
 
     @property
     def seconds(self) -> float:
@@ -181,14 +170,14 @@ def with_progress(
             tally.add(outcome)
             cached += not outcome.computed and outcome.status != "error"
             if outcome.status == "error":
-                progress.console.print(f"[red]error[/red] {escape(outcome.error or '')}", soft_wrap=True)
+                tell_errors([outcome.error or ""], progress.console)
             rate = f"{done / max(time.perf_counter() - tally.begun, 1e-6):.1f} clips/s"
             progress.update(task, advance=1, more=_more(cached, tally), rate=rate)
             if within is not None:
                 within.hide()
             if not console.is_terminal and time.perf_counter() - said > _SAY_EVERY_SECONDS:
                 said = time.perf_counter()
-                console.print(f"{done}/{total} clips, {cached} cached, {tally.status['error']} failed, {rate}")
+                console.print(f"{done}/{total} clips{_more(cached, tally)}, {rate}")
             if printing and sys.stdout.isatty():
                 progress.stop()
                 yield outcome
@@ -198,7 +187,7 @@ def with_progress(
 
 
 def _more(cached: int, tally: Tally) -> str:
-    return f", {cached} cached, {tally.status['error']} failed"
+    return f", {cached} cached, {tally.numbers.status['error']} failed"
 
 
 def _progress(console: Console) -> Progress:
@@ -228,7 +217,7 @@ def closing_table(tally: Tally, console: Console, cache: str) -> None:
     """Print the summary of the run."""
     from rich.table import Table
 
-    numbers, status = tally.numbers, tally.status
+    numbers, status = tally.numbers, tally.numbers.status
     table = Table(show_header=False, box=None)
     table.add_row("clips", str(status.total() - status["skipped"]))
     table.add_row("  ok", str(status["ok"]))
@@ -248,10 +237,3 @@ def closing_table(tally: Tally, console: Console, cache: str) -> None:
     table.add_row("time", f"{tally.seconds:.1f} s")
     table.add_row("cache", escape(cache))
     console.print(table)
-
-
-def escape(text: str) -> str:
-    """Escape text that may hold square brackets or control characters."""
-    from rich.markup import escape as escaped
-
-    return escaped(marked(text))

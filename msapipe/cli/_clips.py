@@ -6,6 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msapipe.cli._streams import tell_errors
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -33,8 +35,7 @@ def extracted(
         raise ConfigError(f"{root}: found {found}, expected a folder of clips (--pipeline is for those)")
     tally = batch.Tally()
     examples = {example.clip.id: example for example in batch.sort_out([str(root)], tally, None, dataset)}
-    for error in tally.errors:
-        console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
+    tell_errors(tally.errors, console)
     good: set[str] = set()
     with Runner(spec, open_store(cache), how) as runner:
         outcomes = run_clips(runner, [example.clip for example in examples.values()], jobs, brief=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from msapipe.cli._streams import escape
 from msapipe.errors import ConfigError, MissingLibrary, MsapipeError
 from msapipe.report.marks import on_one_line
 
@@ -143,7 +144,6 @@ class ScoreTable:
         from rich.table import Table
         from rich.text import Text
 
-        from msapipe.cli._batch import escape
         from msapipe.cli._show import line_of
 
         colours = {"negative": "red", "positive": "green", "error": "red bold"}

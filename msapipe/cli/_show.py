@@ -1,4 +1,4 @@
-"""A prediction for people, on standard output."""
+"""A prediction and its explanation for people, on standard output."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from rich.padding import Padding
 from rich.table import Table
 
 from msapipe.cli import _streams
-from msapipe.cli._batch import escape
+from msapipe.cli._streams import escape
 from msapipe.report.marks import on_one_line
 
 if TYPE_CHECKING:
+    from msapipe.pipeline.explain import Explanation, WordEffect
     from msapipe.pipeline.run import Outcome
     from msapipe.types import Prediction
 
 # At most this many windows of a long clip are listed; the line above them shows all.
 _MOST_ROWS = 20
+_WORDS_SHOWN = 8
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def show(outcome: Outcome, found: Prediction, timings: bool = False) -> None:
     """Print the score and its parts; ``timings``: a table of them instead of a line."""
-    out = standard_output()
+    out = _streams.console()
     low, high = found.scale
     out.print(f"[bold]{escape(on_one_line(str(outcome.clip.path)))}[/bold]", soft_wrap=True)
     sure = _bounds(found.interval)
@@ -45,9 +47,36 @@ def show(outcome: Outcome, found: Prediction, timings: bool = False) -> None:
         _show_timings(out, outcome)
 
 
-def standard_output() -> Console:
-    """The console on standard output: results, without a bar."""
-    return _streams.console()
+def show_explanation(found: Prediction, why: Explanation) -> None:
+    """Each modality's own score, trust and effect, the words that moved the text, gates, and what was missing."""
+    out = _streams.console()
+    table = _table("why", "alone", "moves the score by", "trust")
+    for name, part in found.modalities.items():
+        if part.missing:
+            table.add_row(name, "missing", "", "")
+            continue
+        moves = None if part.score_without is None else found.score - part.score_without
+        table.add_row(name, _number(part.score), _number(moves), _number(why.trust.get(name), ".2f"))
+    out.print(table)
+    strongest = why.strongest(_WORDS_SHOWN)
+    if strongest:
+        told = ", ".join(_told(word) for word in strongest)
+        line_of(out, f"words that move the text: {escape(told)}")
+    if why.method:
+        line_of(out, f"[dim]{escape(why.method)}[/dim]")
+    for name, value in why.diagnostics.items():
+        flat = value.ravel()
+        if len(flat) <= 8:
+            told = ", ".join(f"{number:.3f}" for number in flat)
+        else:
+            shape = " x ".join(map(str, value.shape))
+            told = f"{shape} numbers, {flat.min():.3g} to {flat.max():.3g} (--html draws them)"
+        line_of(out, f"{escape(name)}: {told}")
+
+
+def _told(word: WordEffect) -> str:
+    at = "" if word.start is None else f" at {word.start:.1f} s"
+    return f"{on_one_line(word.text)} {word.adds:+.2f}{at}"
 
 
 def line_of(out: Console, text: str) -> None:
@@ -135,8 +164,8 @@ def _bounds(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else f" [{interval[0]:+.1f}, {interval[1]:+.1f}]"
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.2f}"
+def _number(value: float | None, how: str = "+.2f") -> str:
+    return "-" if value is None else format(value, how)
 
 
 def _clock(seconds: float) -> str:

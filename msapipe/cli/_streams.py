@@ -67,3 +67,22 @@ def console(stderr: bool = False, quiet: bool = False) -> Console:
                 yield Segment(text if control else clean(text), style, control)
 
     return _Console(stderr=stderr, quiet=quiet, highlight=False)
+
+
+def tell_errors(errors: Iterable[str], console: Console) -> None:
+    """Print one line for each file, clip or address that cannot be used."""
+    for error in errors:
+        console.print(f"[red]error[/red] {escape(error)}", soft_wrap=True)
+
+
+def tell_notes(notes: Iterable[str], console: Console) -> None:
+    """Print one line per note."""
+    for note in notes:
+        console.print(f"note: {escape(note)}", soft_wrap=True)
+
+
+def escape(text: str) -> str:
+    """Escape text that may hold square brackets or control characters."""
+    from rich.markup import escape as escaped
+
+    return escaped(marked(text))

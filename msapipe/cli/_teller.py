@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msapipe.cli import _scores as scores
+from msapipe.cli import _streams
+from msapipe.cli._streams import escape
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,13 +48,12 @@ class Teller:
 
     def expect(self, clips: int) -> bool:
         """Set the number of clips; returns whether each is printed at once. ConfigError for a page of several."""
-        from msapipe.cli._show import standard_output
         from msapipe.errors import ConfigError
 
         if self.html is not None and clips > 1:
             raise ConfigError(f"--html is about one clip, {clips} were given; type: msapipe report PATHS -o FOLDER")
         if clips > scores.FEW and not (self.timings or self.explain or self.as_json):
-            self._table = scores.ScoreTable(ascii_only=standard_output().options.ascii_only)
+            self._table = scores.ScoreTable(ascii_only=_streams.console().options.ascii_only)
         return self._table is None
 
     def tell(self, outcome: Outcome) -> None:
@@ -70,13 +71,13 @@ class Teller:
             write_page(self.html, outcome, found, why, self.runner, self.console)
 
     def _print(self, outcome: Outcome, found: Prediction | None, why: Explanation | None) -> None:
-        from msapipe.cli._explain import explained, show_explanation
-        from msapipe.cli._show import show
+        from msapipe.cli._show import show, show_explanation
         from msapipe.report.answer import as_object
 
         asked = why if self.explain else None
         if self.as_json:
-            print(json.dumps(as_object(outcome, found) | (explained(asked) if asked else {})), flush=True)
+            more = {"explanation": asked.to_dict()} if asked else {}
+            print(json.dumps(as_object(outcome, found) | more), flush=True)
         elif self._table is not None:
             self._table.add(outcome, found)
         elif found is not None:
@@ -86,11 +87,8 @@ class Teller:
 
     def finish(self) -> None:
         """Print the table and write the file of scores."""
-        from msapipe.cli._batch import escape
-        from msapipe.cli._show import standard_output
-
         if self._table is not None:
-            self._table.show(standard_output())
+            self._table.show(_streams.console())
         if self.output is not None:
             scores.write_scores(self.output, self._rows)
             written = f"wrote the scores of {len(self._rows)} clips to {escape(str(self.output))}"
@@ -107,7 +105,6 @@ def write_page(
     home: str = "",
 ) -> None:
     """Write the page of a clip, and report it; ``home``: the address of the page of all clips."""
-    from msapipe.cli._batch import escape
     from msapipe.report.clip_page import Told, write_clip_page
 
     size = write_clip_page(path, Told(outcome, found, why, runner.spec), home)

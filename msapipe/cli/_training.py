@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from msapipe.cli import _options as options
+from msapipe.cli._streams import tell_notes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,7 +64,6 @@ def open_data(
     device: str = "auto",
 ) -> DataSet:
     """The data set that the options name; left-out items are reported."""
-    from msapipe.cli._batch import escape
     from msapipe.cli._clips import extracted
     from msapipe.errors import ConfigError
     from msapipe.formats import is_known
@@ -81,8 +81,7 @@ def open_data(
         raise ConfigError(f"{features}: a folder without features; if it holds clips, say the pipeline: --pipeline")
     else:
         data = load_data(features, labels, _scale(scale))
-    for note in data.notes:
-        console.print(f"note: {escape(note)}", soft_wrap=True)
+    tell_notes(data.notes, console)
     return data
 
 
@@ -103,13 +102,6 @@ def open_study(
     first = of_preset(cls, model, preset) if preset else []
     params, settings = assign(cls, [*first, *(assignments or ())])
     return Study(data, model, params, settings, folder, _names(modalities))
-
-
-def lacks_preset(model: str, preset: str) -> bool:
-    """Whether a model lacks a preset of this name."""
-    from msapipe.fusion import fusion_models
-
-    return preset not in fusion_models().get(model).presets
 
 
 def open_model(model: str, data: DataSet, allow_mismatch: bool) -> tuple[Card, FusionModel]:
@@ -143,13 +135,11 @@ def run_seeds(
     study: Study, seeds: str, device: str, precision: str, console: Console, tensorboard: Path | None = None
 ) -> list[Trained]:
     """Train once per seed, with one line per epoch, and curves below ``tensorboard``."""
-    from msapipe.cli._batch import escape
     from msapipe.pipeline.device import resolve_device
     from msapipe.train.study import make_fabric
 
     fabric = make_fabric(resolve_device(device), precision)
-    for note in study.notes():
-        console.print(f"note: {escape(note)}", soft_wrap=True)
+    tell_notes(study.notes(), console)
     runs = []
     for seed in seed_list(seeds):
         with _progress(console, f"{study.model}, seed {seed}") as show, _curves(tensorboard, seed) as draw:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from msapipe.cli._streams import escape
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -19,7 +21,6 @@ def from_web(paths: list[str], cache: str, offline: bool, tally: Tally, console:
 
     Raises MissingLibrary, with what to install, if clips cannot be fetched at all.
     """
-    from msapipe.cli._batch import escape
     from msapipe.errors import MissingLibrary, MsapipeError
     from msapipe.pipeline.web import fetch_clip, is_address
 
@@ -42,8 +43,6 @@ def from_web(paths: list[str], cache: str, offline: bool, tally: Tally, console:
 
 def _telling(address: str, console: Console) -> Callable[[int, int | None], None]:
     """A callback that prints the progress of a download now and then."""
-    from msapipe.cli._batch import escape
-
     said = time.perf_counter()
 
     def tell(done: int, total: int | None) -> None:

@@ -14,6 +14,7 @@ import typer
 from msapipe.cli import _options as options
 from msapipe.cli import _streams
 from msapipe.cli import _training as training
+from msapipe.cli._streams import escape
 from msapipe.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -166,8 +167,8 @@ def _trained(data: DataSet, variant: Variant, how: _How) -> list[Trained]:
 
 
 def _study(whole: DataSet, variant: Variant, how: _How) -> Study:
-    from msapipe.cli._batch import escape
     from msapipe.errors import UnknownName
+    from msapipe.fusion import fusion_models
     from msapipe.train.channels import only_channels
 
     data, modalities = only_channels(whole, variant.channels), ",".join(variant.modalities) or how.modalities
@@ -175,7 +176,7 @@ def _study(whole: DataSet, variant: Variant, how: _How) -> Study:
     try:
         return training.open_study(data, variant.model, assignments, modalities, how.folder, variant.preset)
     except UnknownName as error:
-        if variant.preset is None or not training.lacks_preset(variant.model, variant.preset):
+        if variant.preset is None or variant.preset in fusion_models().get(variant.model).presets:
             raise
         how.console.print(f"note: {escape(str(error))}; it has its defaults", soft_wrap=True)
         return training.open_study(data, variant.model, assignments, modalities, how.folder)
@@ -227,14 +228,13 @@ def _show(found: Comparison) -> None:
     """Print the table: drawn on a terminal, else as Markdown."""
     from rich.table import Table
 
-    from msapipe.cli._batch import escape
     from msapipe.report.comparison import about, cells, markdown
 
     out = _streams.console()
     if not out.is_terminal:
         print(markdown(found))
         return
-    rows = [row for row in cells(found)]
+    rows = cells(found)
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in rows[0]:
         table.add_column(name, justify="left" if name == "model" else "right", no_wrap=name != "model")

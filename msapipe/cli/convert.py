@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from msapipe.cli import _options as options
+from msapipe.cli._streams import escape, tell_notes
 
 if TYPE_CHECKING:
     from msapipe.formats import Format
@@ -46,7 +47,6 @@ def convert(
 
     Formats are recognised by the suffix of the name, folders to read also by their content.
     """
-    from msapipe.cli._batch import escape
     from msapipe.errors import ConfigError
     from msapipe.formats import format_of
     from msapipe.train.missing import Missing
@@ -61,16 +61,14 @@ def convert(
         raise ConfigError(f"{target}: is what is to be read; name another")
     writer = _writer(target, steps, per_split)
     given, notes = _given(reader, source, labels, make_splits, only_labelled)
-    for note in notes:
-        console.print(f"note: {escape(note)}", soft_wrap=True)
+    tell_notes(notes, console)
     writer.check(target, (sample for sample in given or () if "M" in sample.labels or not only_labelled))
     made_by = reader.made_by(source)
     held = {"made_by"} if made_by else set()
     missing = Missing()
     samples = missing.watch(_samples(reader, source, given, only_labelled))
     count = writer.write(target, _watched(samples, held), made_by)
-    for note in (*missing.notes(), *reader.notes):
-        console.print(f"note: {escape(note)}", soft_wrap=True)
+    tell_notes((*missing.notes(), *reader.notes), console)
     console.print(f"wrote {count} clips to {escape(str(target))}", soft_wrap=True)
     for name in [name for name in writer.loses if name in held]:
         console.print(f"not kept by {target.suffix}: {name} ({writer.loses[name]})", soft_wrap=True)

@@ -10,6 +10,7 @@ import typer
 
 from msapipe.cli import _options as options
 from msapipe.cli import _streams
+from msapipe.cli._streams import escape, tell_errors, tell_notes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -101,7 +102,6 @@ def _show(numbers: DataSetNumbers) -> None:
     """Print the numbers as tables."""
     from rich.table import Table
 
-    from msapipe.cli._batch import escape
     from msapipe.report.dataset_page import caption, facts, splits, warnings
 
     out = _streams.console()
@@ -125,10 +125,7 @@ def _show(numbers: DataSetNumbers) -> None:
 
 
 def _show_problems(numbers: DataSetNumbers, out: Console) -> None:
-    from msapipe.cli._batch import escape
-
-    for problem in numbers.problems[:_SHOWN]:
-        out.print(f"[red]error[/red] {escape(f'{problem.name}: {problem.reason}')}", soft_wrap=True)
+    tell_errors((f"{problem.name}: {problem.reason}" for problem in numbers.problems[:_SHOWN]), out)
     if len(numbers.problems) > _SHOWN:
         out.print(f"and {len(numbers.problems) - _SHOWN} more (--json and --html name all); by cause:")
         for cause, count in numbers.causes:
@@ -153,15 +150,12 @@ def new(
     Exit code 3 when a table cannot hold the names of some files.
     """
     from msapipe.cli import _exit
-    from msapipe.cli._batch import escape
     from msapipe.train.skeleton import begin_table
 
     _check_folder(root)
     console = options.console(quiet)
     begun = begin_table(root, seed if split else None, force)
-    for problem in begun.problems:
-        console.print(f"[red]error[/red] {escape(problem)}", soft_wrap=True)
-    for note in begun.notes:
-        console.print(f"note: {escape(note)}", soft_wrap=True)
+    tell_errors(begun.problems, console)
+    tell_notes(begun.notes, console)
     console.print(f"wrote {begun.clips} clips of {begun.videos} videos to {root / 'label.csv'}", markup=False)
     return _exit.of_counts(begun.clips, len(begun.problems))

@@ -8,6 +8,7 @@ import typer
 
 from msapipe.cli import _options as options
 from msapipe.cli import serve
+from msapipe.cli._streams import escape
 
 
 def demo(
@@ -38,8 +39,6 @@ def demo(
     import tempfile
     import webbrowser
     from pathlib import Path
-
-    from msapipe.cli._batch import escape
 
     serve.need("demo", "fastapi", "gradio", "uvicorn")
     from msapipe.pipeline.card import model_names

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msapipe.cli import _options as options
 from msapipe.cli import _streams
+from msapipe.cli._streams import escape
 from msapipe.stages import CHAINS
 
 if TYPE_CHECKING:
@@ -54,9 +55,6 @@ _SYSTEM_LIBRARIES = {
 
 def doctor(cache: options.Cache = None, device: options.Device = "auto") -> int:
     """Check Python, packages, ffmpeg, device, cache, decoder and weights; say how to fix problems."""
-
-    from msapipe.cli._batch import escape
-
     checks: tuple[Callable[[], Iterator[Check]], ...] = (
         _python,
         _packages,
@@ -73,10 +71,8 @@ def doctor(cache: options.Cache = None, device: options.Device = "auto") -> int:
     for check in checks:
         for line in check():
             bad += not line.good
-            out.print(
-                f"{'[green]ok[/green]  ' if line.good else '[red]bad[/red] '} {line.name}: {escape(line.found)}",
-                soft_wrap=True,
-            )
+            verdict = "[green]ok[/green]  " if line.good else "[red]bad[/red] "
+            out.print(f"{verdict} {line.name}: {escape(line.found)}", soft_wrap=True)
             if line.fix:
                 out.print(f"     fix: {escape(line.fix)}", soft_wrap=True)
     out.print("all is well" if not bad else f"{bad} things to mend")
@@ -95,9 +91,8 @@ def library_fix(message: str, package: str) -> str:
 def _python() -> Iterator[Check]:
     found = ".".join(map(str, sys.version_info[:3]))
     good = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    yield Check(
-        "Python", good, found, "" if good else "uv python install 3.12, then uv run --python 3.12 msapipe doctor"
-    )
+    fix = "" if good else "uv python install 3.12, then uv run --python 3.12 msapipe doctor"
+    yield Check("Python", good, found, fix)
 
 
 def _packages() -> Iterator[Check]:
@@ -112,12 +107,8 @@ def _packages() -> Iterator[Check]:
         except PackageNotFoundError:
             found = "installed"
         except Exception as error:  # noqa: BLE001 - a broken package may raise anything
-            yield Check(
-                pip_name,
-                False,
-                f"{type(error).__name__}: {error} (needed for {what_for})",
-                library_fix(str(error), module),
-            )
+            found = f"{type(error).__name__}: {error} (needed for {what_for})"
+            yield Check(pip_name, False, found, library_fix(str(error), module))
             continue
         yield Check(pip_name, True, found)
 
@@ -173,12 +164,8 @@ def _cache(place: str) -> Iterator[Check]:
     try:
         with tempfile.TemporaryFile(dir=where):
             free = shutil.disk_usage(where).free / 1e9
-        yield Check(
-            "cache",
-            free > 1,
-            f"{folder}, {free:.0f} GB free",
-            "" if free > 1 else "msapipe cache prune, or --cache DIR",
-        )
+        fix = "" if free > 1 else "msapipe cache prune, or --cache DIR"
+        yield Check("cache", free > 1, f"{folder}, {free:.0f} GB free", fix)
     except OSError as error:
         yield Check("cache", False, f"{folder}: {error.strerror}", "name another folder: --cache DIR or MSAPIPE_CACHE")
 
@@ -201,9 +188,8 @@ def _decoder() -> Iterator[Check]:
             sound = decoder.waveform(Clip("silence", path), MediaOptions())
             yield Check("decoder", True, f"a child process decodes ({len(sound.samples)} samples)")
         except MsapipeError as error:
-            yield Check(
-                "decoder", False, str(error), "uv pip install --reinstall av; or raise MSAPIPE_DECODE_MEMORY_MB"
-            )
+            fix = "uv pip install --reinstall av; or raise MSAPIPE_DECODE_MEMORY_MB"
+            yield Check("decoder", False, str(error), fix)
 
 
 def _weights() -> Iterator[Check]:

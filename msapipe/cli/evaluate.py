@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,7 @@ import typer
 from msapipe.cli import _options as options
 from msapipe.cli import _training as training
 from msapipe.cli._clips import extracted
+from msapipe.cli._streams import tell_notes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -149,12 +149,12 @@ def _clips(
 
     if asked.labels is not None:
         samples, notes = with_labels(samples, read_labels(asked.labels), asked.labels)
-        _tell(notes, asked.console)
+        tell_notes(notes, asked.console)
     labelled = [sample for sample in samples if "M" in sample.labels]
     if not labelled:
         raise MsapipeError(f"{asked.data}: no clip has a label; fill in the column label of its label.csv")
     if scale is not None and scale != tuple(card.scale):
-        _tell([f"labels lie in {scale}, scores in {tuple(card.scale)}: only correlations compare"], asked.console)
+        tell_notes([f"labels lie in {scale}, scores in {tuple(card.scale)}: only correlations compare"], asked.console)
     network = load_network(model_folder(asked.model, _beside(spec)), card, asked.model)
     return _score(asked, card, network, *_choose(labelled, asked))
 
@@ -172,7 +172,7 @@ def _score(asked: _Asked, card: Card, network: FusionModel, samples: list[Sample
     matrices = _confusions(network, samples, output, card.scale) if asked.confusion else {}
     if asked.per_clip is not None:
         left = per_clip.write(asked.per_clip, per_clip.records(network, samples, output))
-        _tell([f"{', '.join(left)}: too long for a table, a .jsonl has them"] if left else [], asked.console)
+        tell_notes([f"{', '.join(left)}: too long for a table, a .jsonl has them"] if left else [], asked.console)
         asked.console.print(f"wrote {asked.per_clip}", soft_wrap=True)
     if asked.as_json:
         about = {"model": asked.model, "data": asked.data.name, "split": split, "clips": len(samples)}
@@ -180,7 +180,8 @@ def _score(asked: _Asked, card: Card, network: FusionModel, samples: list[Sample
         tables = {name: {"classes": part.classes, "counts": part.counts.tolist()} for name, part in matrices.items()}
         print(json.dumps({**about, **scores, **({"confusion": tables} if tables else {})}))
         return OK
-    _show({"clips": len(samples), **scores})
+    values = {"clips": len(samples), **scores}
+    print(training.markdown({"metric": name, "value": _shown(value)} for name, value in values.items()))
     for name, part in matrices.items():
         rows = [
             {f"{name}: true": label, **dict(zip(part.classes, map(str, counts), strict=True))}
@@ -239,7 +240,9 @@ def _choose(rows: list[Sample], asked: _Asked) -> tuple[list[Sample], str]:
     if not chosen:
         raise ConfigError(f"--split {split}: {asked.data} has no such rows; expected {', '.join([*there, 'all'])}")
     if asked.split is None and split == "all" and "train" in there:
-        _tell(["no row is of test, all are measured, also those of train; choose others with --split"], asked.console)
+        tell_notes(
+            ["no row is of test, all are measured, also those of train; choose others with --split"], asked.console
+        )
     return _some(chosen, asked.limit), split
 
 
@@ -248,20 +251,6 @@ def _some(rows: list[Sample], limit: int | None) -> list[Sample]:
     if limit is None or limit >= len(rows):
         return rows
     return [rows[number * len(rows) // limit] for number in range(limit)]
-
-
-def _tell(notes: Iterable[str], console: Console) -> None:
-    """Print notes beside the metrics."""
-    from msapipe.cli._batch import escape
-
-    for note in notes:
-        console.print(f"note: {escape(note)}", soft_wrap=True)
-
-
-def _show(values: Mapping[str, Any]) -> None:
-    """Print metrics as a Markdown table."""
-    rows = [{"metric": name, "value": _shown(value)} for name, value in values.items()]
-    print(training.markdown(rows))
 
 
 def _shown(value: Any) -> str:

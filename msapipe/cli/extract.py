@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from msapipe.cli import _options as options
+from msapipe.cli._streams import tell_errors
 
 if TYPE_CHECKING:
     from msapipe.pipeline.run import Outcome, Runner
@@ -103,13 +104,12 @@ def extract(
         tally = batch.Tally(lines)
         examples = {example.clip.id: example for example in batch.sort_out(paths, tally, limit, dataset, share)}
         clips = [example.clip for example in examples.values()]
-        for error in tally.errors:
-            console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
+        tell_errors(tally.errors, console)
         if writer is not None and output is not None:
             writer.check(output, map(bare_sample, examples.values()))
         if dry_run:
             _dry_run(clips, spec, folder)
-            return _exit.of_counts(len(clips), tally.status["error"])
+            return _exit.of_counts(len(clips), tally.numbers.status["error"])
         how = Options(device, overwrite, retry, offline=offline, verify=verify)
         runner = ending.enter_context(Runner(spec, open_store(folder), how))
         outcomes = _on_ray(runner, clips, address, gpus_per_actor) if engine == "ray" else _here(runner, clips, jobs)
@@ -140,7 +140,7 @@ def extract(
         console.print(f"wrote {html}", markup=False)
     if not quiet:
         batch.closing_table(tally, console, folder)
-    return _exit.of_counts(tally.good, tally.status["error"])
+    return _exit.of_counts(tally.numbers.good, tally.numbers.status["error"])
 
 
 def _check_engine(engine: str, address: str | None, gpus_per_actor: float | None) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from msapipe.cli import _streams
+from msapipe.cli._streams import escape
+from msapipe.registry import Registry
 
 Row = tuple[str, ...]
 # Columns after the first line of a fusion model's module; the last ones of other kinds are named below.
@@ -23,8 +25,9 @@ def listing(
     """List pipelines, stages, models, fusion models with their presets, ablations, data sets and file formats."""
     from rich.table import Table
 
-    from msapipe.cli._batch import escape
+    from msapipe.datasets import READERS
     from msapipe.errors import UnknownName
+    from msapipe.formats import FORMATS
     from msapipe.registry import did_you_mean
 
     rows: dict[str, Callable[[], Iterator[Row]]] = {
@@ -33,8 +36,8 @@ def listing(
         "models": _models,
         "fusion": _fusion,
         "ablations": _ablations,
-        "datasets": _datasets,
-        "formats": _formats,
+        "datasets": lambda: _registered(READERS),
+        "formats": lambda: _registered(FORMATS),
     }
     if kind not in (*rows, "all"):
         raise UnknownName(f"nothing to list is called {kind!r}{did_you_mean(kind, (*rows, 'all'))}")
@@ -79,8 +82,6 @@ def _models() -> Iterator[Row]:
 
 
 def _fusion() -> Iterator[Row]:
-    from msapipe.registry import Registry
-
     # The classes are not loaded: that would import torch, and the files suffice.
     models = Registry("fusion model", "msapipe.fusion", object, "msapipe.fusion")
     for name in models.where():
@@ -105,15 +106,6 @@ def _ablations() -> Iterator[Row]:
         yield name, ablation.about, ablation.preset or "-"
 
 
-def _datasets() -> Iterator[Row]:
-    from msapipe.datasets import READERS
-
-    for name in READERS.where():
-        yield name, READERS.about(name), "-"
-
-
-def _formats() -> Iterator[Row]:
-    from msapipe.formats import FORMATS
-
-    for name in FORMATS.where():
-        yield name, FORMATS.about(name), "-"
+def _registered(registry: Registry[Any]) -> Iterator[Row]:
+    for name in registry.where():
+        yield name, registry.about(name), "-"

@@ -9,6 +9,7 @@ import typer
 
 from msapipe.cli import _options as options
 from msapipe.cli import _streams
+from msapipe.cli._streams import escape
 
 
 def plan(
@@ -21,7 +22,6 @@ def plan(
     from rich.table import Table
 
     from msapipe.cache import open_store
-    from msapipe.cli._batch import escape
     from msapipe.pipeline.inputs import find_clips, only_clips
     from msapipe.pipeline.plan import plan as plan_clip
     from msapipe.pipeline.spec import load_spec

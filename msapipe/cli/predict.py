@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from msapipe.cli import _options as options
-
-if TYPE_CHECKING:
-    pass
+from msapipe.cli._streams import tell_errors
 
 
 def predict(
@@ -97,8 +95,7 @@ def predict(
         tally = batch.Tally(lines)
         here = from_web(paths, folder, offline, tally, console)
         clips = [example.clip for example in batch.sort_out(here, tally, limit)]
-        for error in tally.errors:
-            console.print(f"[red]error[/red] {batch.escape(error)}", soft_wrap=True)
+        tell_errors(tally.errors, console)
         told_at_once = teller.expect(len(clips))
         outcomes = scored(run_clips(runner, clips, jobs), scorer, runner)
         for outcome in batch.with_progress(outcomes, len(clips), tally, console, told_at_once, within):
@@ -108,4 +105,4 @@ def predict(
         batch.closing_table(tally, console, folder)
     if not clips and not tally.errors:
         raise MsapipeError(f"nothing to score in {' '.join(paths)}: no media file was found")
-    return _exit.of_counts(tally.good, tally.status["error"])
+    return _exit.of_counts(tally.numbers.good, tally.numbers.status["error"])

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from msapipe.cli import _options as options
+from msapipe.cli._streams import escape
 
 ENDINGS = (".mp4", ".m4v", ".mov")
 
@@ -26,7 +27,6 @@ def render(
 ) -> int:
     """Draw face boxes, the speaker, the running score and the words into a copy of a clip."""
     from msapipe.cache import open_store
-    from msapipe.cli._batch import escape
     from msapipe.errors import MediaError
     from msapipe.pipeline.explain import explain
     from msapipe.pipeline.model_pipeline import choose_spec

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from msapipe.cli import _options as options
+from msapipe.cli._streams import escape, tell_errors
 
 if TYPE_CHECKING:
     from msapipe.datasets import Example
@@ -62,8 +63,7 @@ def report(
         (output / "clips").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--output {output} is no folder to write to: {error.strerror}; name another") from error
-    for told in tally.errors:
-        console.print(f"[red]error[/red] {batch.escape(told)}", soft_wrap=True)
+    tell_errors(tally.errors, console)
     lines: list[Line] = []
     with Runner(spec, open_store(folder), how) as runner:
         outcomes = scored(run_clips(runner, [one.clip for one in examples.values()], jobs), scorer, runner)
@@ -79,8 +79,8 @@ def report(
     lines.sort(key=lambda line: line.name)
     about = [("model", scorer.name), ("pipeline", f"{spec.name}: {spec.about}"), ("time", f"{tally.seconds:.1f} s")]
     write_clips_page(output / "index.html", lines, tally.numbers, about)
-    console.print(f"wrote {batch.escape(str(output / 'index.html'))} and {len(lines) if pages else 0} pages of clips")
-    return _exit.of_counts(tally.good, tally.status["error"])
+    console.print(f"wrote {escape(str(output / 'index.html'))} and {len(lines) if pages else 0} pages of clips")
+    return _exit.of_counts(tally.numbers.good, tally.numbers.status["error"])
 
 
 def _page_name(number: int, clip_id: str) -> str:

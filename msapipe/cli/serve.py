@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from msapipe.cli import _options as options
+from msapipe.cli._streams import escape
 
 if TYPE_CHECKING:
     from msapipe.serve.scorer import Start
@@ -59,7 +60,6 @@ def serve(
     verbose: options.Verbose = False,
 ) -> int:
     """Score clips over HTTP: uploads, jobs with progress, results as JSON, reports; the API is shown at /docs."""
-    from msapipe.cli._batch import escape
     from msapipe.errors import ConfigError
 
     need("serve", "fastapi", "fastapi_swagger", "prometheus_client", "python_multipart", "uvicorn")

@@ -10,6 +10,7 @@ import typer
 
 from msapipe.cli import _options as options
 from msapipe.cli import _training as training
+from msapipe.cli._streams import escape
 
 if TYPE_CHECKING:
     from msapipe.train.tuning import Trial
@@ -39,7 +40,6 @@ def tune(
     Every trial is one training with one seed. A killed search resumes where it stopped. The best of many trials looks
     better on the validation split than it is: train it with several seeds and evaluate it on the test split.
     """
-    from msapipe.cli._batch import escape
     from msapipe.fusion import fusion_models
     from msapipe.train.tuning import Search, read_space
 

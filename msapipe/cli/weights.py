@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from msapipe.cli import _options as options
+from msapipe.cli._streams import escape
 from msapipe.documents import read_json
 
 if TYPE_CHECKING:
@@ -172,7 +173,9 @@ def _named(names: Iterable[str]) -> list[Weights]:
         if not same and "@" in name:
             same = [choose(known, name, "weights")]
         if not same and name:
-            same = [weights for weights in known if name in _beginnings(weights.name, len(name))]
+            same = [
+                item for item in known if item.name.startswith(name) or item.name.rpartition("/")[2].startswith(name)
+            ]
         called = {weights.name for weights in same}
         if len(called) > 1:
             raise UnknownName(f"several weights begin with {name!r}: {', '.join(sorted(called))}; type more of it")
@@ -180,10 +183,6 @@ def _named(names: Iterable[str]) -> list[Weights]:
             raise UnknownName(f"no weights are called {name!r}{did_you_mean(name, [item.name for item in known])}")
         found |= dict.fromkeys(same)
     return list(found)
-
-
-def _beginnings(name: str, length: int) -> tuple[str, str]:
-    return name[:length], name.rpartition("/")[2][:length]
 
 
 def _as_object(weights: Weights, stages: list[str], may: bool) -> dict[str, object]:
@@ -207,7 +206,6 @@ def _as_object(weights: Weights, stages: list[str], may: bool) -> dict[str, obje
 
 
 def _fetch_one(weights: Weights, accepts: Iterable[str], force: bool, console: Console) -> None:
-    from msapipe.cli._batch import escape
     from msapipe.weights import Checkpoint, Download
     from msapipe.weights.fetch import fetch
     from msapipe.weights.kinds import size_in_words
