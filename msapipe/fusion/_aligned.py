@@ -52,9 +52,14 @@ def _windows(ends: dict[str, Tensor], most: int | None) -> Tensor:
 
 def window_means(values: Tensor, mask: Tensor, end: Tensor, count: Tensor, window: Tensor) -> Tensor:
     """Means over the valid steps of each window: (B, T, D), (B, T), lengths and windows (B,), (N,) to (B, N, D)."""
+    weight = (within(end, count, window, values.shape[1]) & mask.unsqueeze(1)).to(values.dtype)
+    return weight @ values / weight.sum(dim=2, keepdim=True).clamp(min=1)
+
+
+def within(end: Tensor, count: Tensor, window: Tensor, steps: int) -> Tensor:
+    """Which steps lie in which of ``count`` even windows of a clip's first ``end``: (B,), (B,), (N,) to (B, N, T)."""
     end, count = end.view(-1, 1, 1), count.view(-1, 1, 1)
-    step = torch.arange(values.shape[1], device=values.device).view(1, 1, -1)
+    step = torch.arange(steps, device=end.device).view(1, 1, -1)
     first = window.view(1, -1, 1) * end // count
     after = ((window.view(1, -1, 1) + 1) * end + count - 1) // count
-    weight = ((step >= first) & (step < after) & mask.unsqueeze(1)).to(values.dtype)
-    return weight @ values / weight.sum(dim=2, keepdim=True).clamp(min=1)
+    return (step >= first) & (step < after)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from msapipe.errors import ConfigError
 from msapipe.fusion._base import Given, Group, Output, Phase, absolute_error
 from msapipe.fusion._checks import check_dropouts, check_sizes
-from msapipe.fusion._task_head import Said, TaskHead
+from msapipe.fusion._subnet import Said, TaskHead
 from msapipe.fusion._text_states import TextFusion, TextStates
 
 MODALITIES = ("text", "audio", "vision")

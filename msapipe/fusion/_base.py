@@ -320,16 +320,17 @@ def masked_std(values: Tensor, mask: Tensor) -> Tensor:
 
 def absolute_error(predicted: Tensor, label: Tensor) -> Tensor:
     """Mean absolute error over the labelled clips: (B,), (B,) with NaN to (); zero without labels."""
-    there = label.isfinite()
-    error = (predicted - label.nan_to_num()).abs().masked_fill(~there, 0.0)
-    return error.sum() / there.sum().clamp(min=1)
+    return mean_over((predicted - label.nan_to_num()).abs(), label.isfinite())
 
 
 def squared_error(predicted: Tensor, label: Tensor) -> Tensor:
     """Mean squared error over the labelled clips: (B,), (B,) with NaN to (); zero without labels."""
-    there = label.isfinite()
-    error = (predicted - label.nan_to_num()).square().masked_fill(~there, 0.0)
-    return error.sum() / there.sum().clamp(min=1)
+    return mean_over((predicted - label.nan_to_num()).square(), label.isfinite())
+
+
+def mean_over(each: Tensor, which: Tensor) -> Tensor:
+    """Mean of the entries where ``which`` is True, zero if it is nowhere: two tensors of equal shape to ()."""
+    return each.masked_fill(~which, 0.0).sum() / which.sum().clamp(min=1)
 
 
 def owners(model: nn.Module, phase: Phase) -> dict[str, int]:

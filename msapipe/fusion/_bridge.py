@@ -44,8 +44,8 @@ class Bridge(nn.Module):
         steps = text.shape[1]
         if self.steps and steps > self.steps:
             raise ConfigError(f"mba_weight: a matrix of {self.steps} steps meets a clip of {steps}; take scalar")
-        alike = self._alike(_convolved(self.text, text), mask, 0)
-        across = self._alike(_convolved(self.other, other), there, 1)
+        alike = self._alike(convolved(self.text, text), mask, 0)
+        across = self._alike(convolved(self.other, other), there, 1)
         weights = attention(alike, across, mask)
         return text + weights @ text, weights
 
@@ -55,7 +55,8 @@ class Bridge(nn.Module):
         return likeness(states, mask, weight[: states.shape[1], : states.shape[1]] if self.steps else weight, bias)
 
 
-def _convolved(conv: nn.Module, states: Tensor) -> Tensor:
+def convolved(conv: nn.Module, states: Tensor) -> Tensor:
+    """A convolution over time: (B, N, d) to (B, N, width)."""
     return cast(Tensor, conv(states.transpose(1, 2))).transpose(1, 2)
 
 

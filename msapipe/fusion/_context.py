@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from msapipe.errors import ConfigError
-from msapipe.fusion._base import Batch, FusionModel, Given, Output, absolute_error, masked_mean
+from msapipe.fusion._base import Batch, FusionModel, Given, Output, absolute_error, masked_mean, mean_over
 
 Target = Literal["label", "sign"]
 
@@ -104,7 +104,7 @@ class Context(FusionModel):
         # log p for tanh(x) = 2 p - 1; near its ends a score has no more digits than these.
         chance = ((1 + score / self.limit) / 2).clamp(1e-6, 1 - 1e-6)
         each = functional.binary_cross_entropy(chance, (label > 0).to(chance.dtype), reduction="none")
-        return (each * known).sum() / known.sum().clamp(min=1)
+        return mean_over(each, known)
 
     @property
     def monitor(self) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from msapipe.fusion._base import Batch, Batches, Given, Group, Output, Phase, absolute_error
 from msapipe.fusion._checks import check_sizes
 from msapipe.fusion._pseudo_labels import FUSED, PseudoLabels, given_errors
-from msapipe.fusion._task_head import TaskHead
+from msapipe.fusion._subnet import TaskHead
 from msapipe.fusion._text_states import TextFusion
 
 # Values for language model, audio, vision and the rest; or for text, audio, vision and the clip.
@@ -32,7 +32,6 @@ class MultiTask(TextFusion):
         self,
         widths: Mapping[str, int],
         fused: int,
-        *,
         units: tuple[int, int, int],
         fusion_units: int,
         dropout: Four,

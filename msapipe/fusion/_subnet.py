@@ -1,4 +1,4 @@
-"""Unimodal sub-networks and the decision network of models that fuse one vector per modality.
+"""Unimodal sub-networks, and the decision and task networks of models that fuse one vector per modality.
 
 Zadeh et al., "Tensor Fusion Network for Multimodal Sentiment Analysis" (2017), section 4.1; layer sizes as in the MMSA
 collection. Unlike MMSA, dropout also acts on the text's state, audio and vision are means over the valid steps only,
@@ -8,6 +8,7 @@ and a missing modality's vector is zero, so that only its constant 1 remains in 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +96,36 @@ class Decision(nn.Module):
         """Score and hidden state."""
         hidden = self.layers(fused)
         return self.score(hidden)[:, 0], hidden
+
+
+class Said(NamedTuple):
+    """A task's score (B,) and its two hidden states, each (B, units)."""
+
+    score: Tensor
+    first: Tensor
+    second: Tensor
+
+
+class TaskHead(nn.Module):
+    """Dropout, two layers of ``units`` and a score: (B, width) to Said.
+
+    relu: whether both layers are followed by ReLU.
+    """
+
+    def __init__(self, width: int, units: int, dropout: float, relu: bool = True) -> None:
+        super().__init__()
+        check_sizes(units=units)
+        check_dropouts(dropout=dropout)
+        self.drop = nn.Dropout(dropout)
+        self.first, self.second = nn.Linear(width, units), nn.Linear(units, units)
+        self.score = nn.Linear(units, 1)
+        self.act = nn.ReLU() if relu else nn.Identity()
+
+    def forward(self, vector: Tensor) -> Said:
+        """Score each row."""
+        first = self.act(self.first(self.drop(vector)))
+        second = self.act(self.second(first))
+        return Said(self.score(second)[:, 0], first, second)
 
 
 def joined(vectors: Mapping[str, Tensor]) -> Tensor:

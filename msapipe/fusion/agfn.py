@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from msapipe.errors import ConfigError
-from msapipe.fusion._aligned import lengths
 from msapipe.fusion._attention import Attention, Dropout, FeedForward
-from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, Preset, masked_mean, present
+from msapipe.fusion._base import Batch, Group, Output, Phase, Preset, masked_mean, present
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._gates import EntropyGate, GatedFusion, ImportanceGate
-from msapipe.fusion._language_model import LanguageModel, with_tokens
+from msapipe.fusion._language_model import LanguageModel
+from msapipe.fusion._packed import packed
+from msapipe.fusion._text_states import TextFusion, TextPool
 from msapipe.fusion._vat import adversarial_loss
 
 
@@ -35,11 +36,7 @@ class Recurrent(nn.Module):
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
         """States of both directions up to a clip's last valid step."""
-        steps = self.enter(values).masked_fill(~mask.unsqueeze(-1), 0.0)
-        ends = lengths(mask).clamp(min=1).cpu()
-        packed = nn.utils.rnn.pack_padded_sequence(steps, ends, batch_first=True, enforce_sorted=False)
-        states, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=mask.shape[1])
-        return states
+        return packed(self.lstm, self.enter(values).masked_fill(~mask.unsqueeze(-1), 0.0), mask)[0]
 
 
 class Refine(nn.Module):
@@ -83,7 +80,7 @@ class Head(nn.Module):
         return self.out(self.hidden(fused).relu())[:, 0]  # type: ignore[no-any-return]
 
 
-class Agfn(FusionModel):
+class Agfn(TextFusion):
     """(B, T_m, D_m) per modality to sequences (B, T_m, d), to vectors h_m (B, d), through two gates to scores (B,).
 
     Audio and vision go through a bidirectional LSTM, text through a linear layer; each attends to the others and is
@@ -131,7 +128,6 @@ class Agfn(FusionModel):
         ),
     }
     by_modality = frozenset({"w", "H", "g", "norm"})
-    reads_tokens = True
     words: LanguageModel | None
 
     def __init__(
@@ -150,7 +146,7 @@ class Agfn(FusionModel):
         mig: Literal["scalar", "vector", "shared_vector"] = "scalar",
         share_gate_projection: bool = False,
         cross_attn: Literal["shared_kv", "pairwise", "none"] = "shared_kv",
-        text_pool: Literal["auto", "cls", "mean"] = "auto",
+        text_pool: TextPool = "auto",
         fused_layernorm: bool = False,
         vat_weight: float = 0.1,
         vat_steps: int = 5,
@@ -189,7 +185,7 @@ class Agfn(FusionModel):
 
     def forward(self, batch: Batch) -> Output:
         """Score a batch."""
-        seen = self._seen(self.standardized(with_tokens(batch)))
+        seen = self._seen(self.seen(batch))
         h = torch.stack([self._pooled(name, self._refined(name, seen), seen[name][1]) for name in seen], dim=1)
         there = torch.stack([present(mask) for _, mask in seen.values()], dim=1)
         fused, diagnostics = self.gates(h, there)
@@ -218,14 +214,10 @@ class Agfn(FusionModel):
         )
         return (Phase(groups=groups, epochs=50, optimizer="adamw", schedule="cosine"),)
 
-    def begin(self, phase: str, batches: Batches) -> None:
-        """Load the weights of the language model."""
-        if self.words is not None:
-            self.words.load()
-
-    def kept_params(self) -> dict[str, str]:
-        """Parameters to save with a trained model, so that it is rebuilt without the checkpoint."""
-        return {"language_config": self.words.config} if self.words is not None else {}
+    @property
+    def language_model(self) -> LanguageModel | None:
+        """The text's language model, or None."""
+        return self.words
 
     def _seen(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """Sequences (B, T_m, d) and masks (B, T_m) of each modality alone, in the order of ``dims``."""

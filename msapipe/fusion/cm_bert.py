@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from msapipe.errors import ConfigError
 from msapipe.fusion._base import Batch, Given, Group, Output, Phase, squared_error
-from msapipe.fusion._bridge import scaled
+from msapipe.fusion._bridge import convolved, scaled
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._language_model import fit
 from msapipe.fusion._mag import why_unaligned
@@ -88,13 +88,13 @@ class CmBert(TextFusion):
 
     def _attention(self, states: Tensor, words: Tensor, batch: Batch) -> Tensor:
         """Attention weights over the valid words, 0 for others: (B, N, N)."""
-        text = scaled(_convolved(self.alike, states), words)
+        text = scaled(convolved(self.alike, states), words)
         logits = self.weights[0] * _products(text)
         if self.heard is not None:
             values, mask = on_text_grid(batch, words, ["audio"], self.aligned, self.text.most)
             steps = words.shape[1]
             audio = fit((values["audio"] * mask.unsqueeze(2)).transpose(1, 2), steps).transpose(1, 2)
-            logits = logits + self.weights[1] * _products(_convolved(self.heard, audio))
+            logits = logits + self.weights[1] * _products(convolved(self.heard, audio))
         # A finite value avoids NaN for a clip without text.
         logits = (logits + self.bias).masked_fill(~words.unsqueeze(1), torch.finfo(logits.dtype).min)
         return logits.softmax(dim=2) * (words.unsqueeze(1) & words.unsqueeze(2))
@@ -112,10 +112,6 @@ class CmBert(TextFusion):
     def unfit(cls, given: Given, params: Mapping[str, Any]) -> str | None:
         """Requires alignment: attention compares the audio at two words."""
         return why_unaligned(given, params) or super().unfit(given, params)
-
-
-def _convolved(conv: nn.Module, states: Tensor) -> Tensor:
-    return conv(states.transpose(1, 2)).transpose(1, 2)  # type: ignore[no-any-return]
 
 
 def _products(states: Tensor) -> Tensor:

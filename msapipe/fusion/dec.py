@@ -16,7 +16,18 @@ from torch import Tensor, nn
 
 from msapipe.errors import ConfigError
 from msapipe.fusion._attention import Dropout, Encoder
-from msapipe.fusion._base import Batch, Batches, FusionModel, Group, Output, Phase, Preset, masked_mean, present
+from msapipe.fusion._base import (
+    Batch,
+    Batches,
+    FusionModel,
+    Group,
+    Output,
+    Phase,
+    Preset,
+    masked_mean,
+    mean_over,
+    present,
+)
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._clustering import (
     clustering_loss,
@@ -122,7 +133,7 @@ class Decoder(nn.Module):
         else:
             repeated = hidden.unsqueeze(1).expand(-1, values.shape[1], -1)
             found, wanted, known = self.leave[name](self.layers[name](repeated, mask)), values, mask
-        return _mean((found - wanted).square().mean(dim=-1), known)
+        return mean_over((found - wanted).square().mean(dim=-1), known)
 
 
 class Dec(FusionModel):
@@ -252,7 +263,7 @@ class Dec(FusionModel):
         label, known = self._labels(batch, phase)
         wanted = ((1 + label / self.limit) / 2).clamp(0, 1) if self.graded else (label > 0).to(label.dtype)
         error = F.binary_cross_entropy_with_logits(output.features["logit"][:, 0], wanted, reduction="none")
-        return _mean(error, known)
+        return mean_over(error, known)
 
     def choose(self, phase: str, labels: Mapping[str, Tensor], rows: Tensor) -> Tensor:
         """In stages 0 and 3, the clips with a known label that is not hidden; otherwise all clips."""
@@ -325,7 +336,7 @@ class Dec(FusionModel):
     def _classes(self, z: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy of the clusters' own head."""
         label, known = self._labels(batch, "cluster")
-        return _mean(F.cross_entropy(self.class_head(z), (label > 0).long(), reduction="none"), known)
+        return mean_over(F.cross_entropy(self.class_head(z), (label > 0).long(), reduction="none"), known)
 
     def _labels(self, batch: Batch, phase: str) -> tuple[Tensor, Tensor]:
         """Labels (B,) without NaN, and their mask (B,); hidden ones are masked only in training."""
@@ -345,8 +356,3 @@ def _rows(batch: Batch) -> Tensor:
     if batch.index is None:
         raise ConfigError("dec is trained on batches that know their rows: set Batch.index")
     return batch.index
-
-
-def _mean(errors: Tensor, known: Tensor) -> Tensor:
-    """Mean over known entries, zero if there are none: two tensors of equal shape to ()."""
-    return errors.masked_fill(~known, 0.0).sum() / known.sum().clamp(min=1)

@@ -14,26 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from msapipe.errors import ConfigError
-from msapipe.fusion._aligned import lengths
-from msapipe.fusion._base import (
-    Batch,
-    Batches,
-    FusionModel,
-    Given,
-    Group,
-    Output,
-    Phase,
-    Preset,
-    masked_mean,
-    present,
-    squared_error,
-)
+from msapipe.fusion._base import Batch, Given, Group, Output, Phase, Preset, masked_mean, present, squared_error
 from msapipe.fusion._bridge import Bridge
 from msapipe.fusion._checks import check_dropouts, check_sizes
-from msapipe.fusion._language_model import FeatureText, LanguageModel, TextBranch, fit, with_tokens
+from msapipe.fusion._language_model import FeatureText, LanguageModel, TextBranch, fit
 from msapipe.fusion._mag import why_unaligned
+from msapipe.fusion._packed import packed
 from msapipe.fusion._shift_gate import GateBias, ShiftGate, shift_huber
 from msapipe.fusion._text_grid import MOST_WITHOUT_TEXT, by_words, on_text_grid
+from msapipe.fusion._text_states import TextFusion
 
 Modality = Literal["text", "audio", "vision"]
 Rnn = Literal["slstm", "blstm", "sgru", "bgru"]
@@ -51,13 +40,10 @@ class States(nn.Module):
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
         """The states; ``mask`` is True up to a clip's end, masked steps before it are zero."""
-        ends = lengths(mask).clamp(min=1).cpu()
-        packed = nn.utils.rnn.pack_padded_sequence(values, ends, batch_first=True, enforce_sorted=False)
-        states, _ = nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=mask.shape[1])
-        return states
+        return packed(self.rnn, values, mask)[0]
 
 
-class Hma(FusionModel):
+class Hma(TextFusion):
     """(B, T_m, D_m) per modality on the text's N steps: text states (B, N, d) and RNN states (B, N, D_m) of the others,
     each shifted by the others, concatenated through a layer (B, N, d), at [CLS] to scores (B,).
 
@@ -97,7 +83,6 @@ class Hma(FusionModel):
             {"insert_layer": 2, "rnn": "slstm", "batch": 128, "epochs": 20, "lr": 2e-5, "gate_bias": "scalar"},
         ),
     }
-    reads_tokens = True
     text: TextBranch | None
 
     def __init__(
@@ -134,14 +119,18 @@ class Hma(FusionModel):
         super().__init__(dims)
         check_dropouts(dropout=dropout)
         check_sizes(mba_steps=mba_steps)
+        if huber_delta <= 0:
+            raise ConfigError(f"huber_delta: found {huber_delta}, expected more than 0")
         self.insert_layer, self.aligned, self.at_cls = insert_layer, aligned, summary == "cls"
         self.word_exact = word_exact and aligned
-        self.lr, self.lr_other, self.huber_delta = lr, lr_other, _positive(huber_delta)
+        self.lr, self.lr_other, self.huber_delta = lr, lr_other, huber_delta
         self.huber_weights = dict(zip(("text", "audio", "vision"), huber_weights, strict=True)) if huber else {}
-        by_features = partial(FeatureText, width=text_width, depth=text_layers, heads=text_heads, dropout=dropout)
-        self.text = _branch(dims, language_model, language_config, by_features)
-        if isinstance(self.text, LanguageModel):
-            self.raw = frozenset({"text"})  # token ids
+        text: TextBranch | None = None
+        if "text" in dims and (language_model or language_config):
+            text = LanguageModel(language_model, language_config, "hma")
+        elif "text" in dims:
+            text = FeatureText(dims["text"], text_width, text_layers, text_heads, dropout)
+        self.read_text(text)
         self.states = nn.ModuleDict({name: States(width, rnn) for name, width in dims.items() if name != "text"})
         widths = self._widths()
         gate = partial(ShiftGate, strength=msg_strength, gate_bias=gate_bias, norm=msg_norm, dropout=dropout)
@@ -170,8 +159,8 @@ class Hma(FusionModel):
 
     def forward(self, batch: Batch) -> Output:
         """Score a batch."""
-        batch = self.standardized(with_tokens(batch))
-        if self.word_exact and isinstance(self.text, LanguageModel):
+        batch = self.seen(batch)
+        if self.word_exact and self.language_model is not None:
             batch = by_words(batch, list(self.states))
         words = None if self.text is None else self.text.mask(batch)
         most = MOST_WITHOUT_TEXT if self.text is None else self.text.most
@@ -250,7 +239,7 @@ class Hma(FusionModel):
 
     def phases(self) -> tuple[Phase, ...]:
         """The paper's settings for MOSI, keeping the epoch with the smallest loss; weight decay is that of MAG."""
-        other = self.lr_other or (self.lr if isinstance(self.text, LanguageModel) else 1e-3)
+        other = self.lr_other or (self.lr if self.language_model is not None else 1e-3)
         groups = (
             Group(lr=other, weight_decay=0.01, name="other"),
             Group(("text.net.",), lr=self.lr, weight_decay=0.01, name="language_model"),
@@ -273,15 +262,6 @@ class Hma(FusionModel):
         """Requires alignment: a word is shifted by audio and vision at that word."""
         return why_unaligned(given, params) or super().unfit(given, params)
 
-    def begin(self, phase: str, batches: Batches) -> None:
-        """Load the weights of the language model."""
-        if isinstance(self.text, LanguageModel):
-            self.text.load()
-
-    def kept_params(self) -> dict[str, str]:
-        """Parameters to save with a trained model, so that it is rebuilt without the checkpoint."""
-        return {"language_config": self.text.config} if isinstance(self.text, LanguageModel) else {}
-
 
 def _gates(names: Iterable[str], widths: Mapping[str, int], make: Callable[..., ShiftGate]) -> nn.ModuleDict:
     """One gate per modality, with all others as helpers; none for a single modality."""
@@ -291,18 +271,3 @@ def _gates(names: Iterable[str], widths: Mapping[str, int], make: Callable[..., 
         if helpers:
             gates[name] = make(widths[name], helpers)
     return gates
-
-
-def _branch(
-    dims: Mapping[str, int], named: str, config: str, by_features: Callable[[int], FeatureText]
-) -> TextBranch | None:
-    """A language model if one is named or configured, otherwise layers on text features; None without text."""
-    if "text" not in dims:
-        return None
-    return LanguageModel(named, config, "hma") if named or config else by_features(dims["text"])
-
-
-def _positive(huber_delta: float) -> float:
-    if huber_delta <= 0:
-        raise ConfigError(f"huber_delta: found {huber_delta}, expected more than 0")
-    return huber_delta

@@ -23,6 +23,7 @@ from msapipe.fusion._base import (
     absolute_error,
     masked_mean,
     masked_std,
+    mean_over,
     present,
 )
 from msapipe.fusion._late_numpy import LARGEST, STRAIGHT, SUREST, VERSION
@@ -264,11 +265,8 @@ def _belief(mean: Tensor, variance: Tensor) -> Tensor:
 
 def _unlikeliness(belief: Tensor, label: Tensor) -> Tensor:
     """Mean negative log likelihood of labels (B,) under normal distributions (B, 2), without NaN labels."""
-    there = label.isfinite()
     mean, deviation = belief.T
-    each = ((label.nan_to_num() - mean) / deviation) ** 2 / 2 + deviation.log()
-    total: Tensor = each.masked_fill(~there, 0.0).sum()
-    return total / there.sum().clamp(min=1)
+    return mean_over(((label.nan_to_num() - mean) / deviation) ** 2 / 2 + deviation.log(), label.isfinite())
 
 
 def _alike(size: int) -> Tensor:

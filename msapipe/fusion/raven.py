@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from msapipe.errors import ConfigError
-from msapipe.fusion._aligned import lengths
+from msapipe.fusion._aligned import lengths, within
 from msapipe.fusion._base import Batch, FusionModel, Given, Group, Output, Phase
 from msapipe.fusion._checks import check_sizes
 from msapipe.fusion._lstm import LastState
@@ -108,7 +108,9 @@ class Raven(FusionModel):
         """Which steps of a modality belong to which word: bool (B, N, T)."""
         here = batch.mask["text"].unsqueeze(2) & batch.mask[name].unsqueeze(1)
         if self.spans == "windows" or not {"text", name} <= batch.times.keys():
-            return here & _shares(batch.mask["text"], batch.mask[name])
+            words, steps = batch.mask["text"], batch.mask[name]
+            word = torch.arange(words.shape[1], device=words.device)
+            return here & within(lengths(steps), lengths(words).clamp(min=1), word, steps.shape[1])
         begin, end = batch.times["text"].unbind(2)
         middle = batch.times[name].mean(dim=2).unsqueeze(1)
         return here & (middle >= begin.unsqueeze(2)) & (middle < end.unsqueeze(2))
@@ -138,11 +140,3 @@ def gathered(values: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
     rows = values.new_zeros(len(counts), int(counts.max()), values.shape[2])
     rows[row, place] = values[clip, step]
     return rows, torch.arange(rows.shape[1], device=values.device) < counts.unsqueeze(1)
-
-
-def _shares(words: Tensor, steps: Tensor) -> Tensor:
-    """Divide a clip's steps evenly among its words: bool (B, N), (B, T) to (B, N, T)."""
-    count, end = lengths(words).clamp(min=1).view(-1, 1, 1), lengths(steps).view(-1, 1, 1)
-    word = torch.arange(words.shape[1], device=words.device).view(1, -1, 1)
-    step = torch.arange(steps.shape[1], device=words.device).view(1, 1, -1)
-    return (step >= word * end // count) & (step < ((word + 1) * end + count - 1) // count)

@@ -120,17 +120,9 @@ class SelfMm(MultiTask):
             if name in dims:
                 self.nets[name] = SequenceNet(dims[name], size, last, lstm_dropout)
                 widths[name] = last
+        fused = sum(widths.values())
         self.add_tasks(
-            widths,
-            sum(widths.values()),
-            units=units,
-            fusion_units=fusion_units,
-            dropout=head_dropout,
-            label_bound=label_bound,
-            unimodal=unimodal,
-            rates=rates,
-            decays=decays,
-            accumulate=accumulate,
+            widths, fused, units, fusion_units, head_dropout, label_bound, unimodal, rates, decays, accumulate
         )
 
     def forward(self, batch: Batch) -> Output:

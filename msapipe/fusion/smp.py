@@ -25,10 +25,12 @@ from msapipe.fusion._base import (
     Preset,
     absolute_error,
     masked_mean,
+    mean_over,
     neutral_band,
     present,
 )
 from msapipe.fusion._checks import check_dropouts, check_sizes
+from msapipe.fusion._packed import packed
 
 # Pairs of eqs. 20 to 22, vision first.
 ORDER = ("vision", "audio", "text")
@@ -52,10 +54,7 @@ class Branch(nn.Module):
         """X and F; masked steps before the last valid one enter the BiLSTM as projected zeros."""
         steps = self.project(values)
         if self.lstm is not None:
-            ends = lengths(mask).clamp(min=1).cpu()
-            packed = nn.utils.rnn.pack_padded_sequence(steps, ends, batch_first=True, enforce_sorted=False)
-            states, _ = self.lstm(packed)
-            steps, _ = nn.utils.rnn.pad_packed_sequence(states, batch_first=True, total_length=mask.shape[1])
+            steps, _ = packed(self.lstm, steps, mask)
         steps = steps.masked_fill(~mask.unsqueeze(-1), 0.0)
         if self.weigh is None:
             return steps, masked_mean(steps, mask)
@@ -218,9 +217,8 @@ class Smp(FusionModel):
         if self.score is not None:
             total = total + absolute_error(output.score, label)
         if output.classes is not None:
-            there = label.isfinite()
             each = functional.cross_entropy(output.classes, self._class(label), reduction="none")
-            total = total + each.masked_fill(~there, 0.0).sum() / there.sum().clamp(min=1)
+            total = total + mean_over(each, label.isfinite())
         return total
 
     def _class(self, label: Tensor) -> Tensor:

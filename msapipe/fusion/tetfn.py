@@ -177,17 +177,9 @@ class Tetfn(MultiTask):
                     self.cross[f"{own}_{other}"] = TextEnhanced(*(encoder(d, depth, True, 1) for depth in (1, layers)))
         width = d * max(1, len(self.names) - 1)
         self.memory = nn.ModuleDict({name: encoder(width, layers, positions) for name in self.names})
+        widths, fused = dict.fromkeys(self.names, d), width * len(self.names)
         self.add_tasks(
-            dict.fromkeys(self.names, d),
-            width * len(self.names),
-            units=units,
-            fusion_units=fusion_units,
-            dropout=head_dropout,
-            label_bound=label_bound,
-            unimodal=unimodal,
-            rates=rates,
-            decays=decays,
-            accumulate=accumulate,
+            widths, fused, units, fusion_units, head_dropout, label_bound, unimodal, rates, decays, accumulate
         )
 
     def forward(self, batch: Batch) -> Output:

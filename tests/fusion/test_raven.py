@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from msapipe.errors import ConfigError
+from msapipe.fusion._aligned import within
 from msapipe.fusion._base import Batch, Given
-from msapipe.fusion.raven import Raven, _shares, gathered
+from msapipe.fusion.raven import Raven, gathered
 from tests.fusion._clips import DIMS
 
 
@@ -61,10 +62,10 @@ def test_the_gradient_reaches_the_sound() -> None:
 
 
 def test_without_times_every_word_has_an_even_share() -> None:
-    here = torch.ones(1, 2, dtype=torch.bool), torch.ones(1, 4, dtype=torch.bool)
-    assert _shares(*here)[0].tolist() == [[True, True, False, False], [False, False, True, True]]
-    same = torch.ones(1, 3, dtype=torch.bool)
-    assert torch.equal(_shares(same, same)[0], torch.eye(3, dtype=torch.bool))
+    four, two, three = torch.tensor([4]), torch.tensor([2]), torch.tensor([3])
+    here = within(four, two, torch.arange(2), 4)[0]
+    assert here.tolist() == [[True, True, False, False], [False, False, True, True]]
+    assert torch.equal(within(three, three, torch.arange(3), 3)[0], torch.eye(3, dtype=torch.bool))
     batch = clip()
     with torch.inference_mode():
         by_windows = model(spans="windows")(batch).score
