@@ -13,12 +13,12 @@ from msapipe.cache import open_store
 from msapipe.engines.local import run_clips
 from msapipe.errors import EndsRun, MediaError, MsapipeError
 from msapipe.media import write_recording
-from msapipe.pipeline.bar import with_bar
 from msapipe.pipeline.explain import Explanation, explain
 from msapipe.pipeline.inputs import find_clips, only_clips
 from msapipe.pipeline.model_pipeline import choose_spec
 from msapipe.pipeline.plan import Plan, plan
 from msapipe.pipeline.predict import Model
+from msapipe.pipeline.progress import with_bar
 from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.pipeline.spec import PipelineSpec
 from msapipe.types import Clip, FeatureSequence, Prediction, Recording

@@ -14,7 +14,7 @@ from msapipe import Pipeline, Prediction, Recording
 from msapipe.api import clip_of
 from msapipe.errors import EndsRun, MediaError, MissingWeights, NothingToScore
 from msapipe.media import Decoder, MediaOptions, write_recording
-from msapipe.pipeline import bar
+from msapipe.pipeline import progress
 from msapipe.pipeline.run import Outcome
 from msapipe.types import Clip, Contribution, FrameBatch, Transcript, Word
 
@@ -161,14 +161,14 @@ def test_a_pipeline_without_a_model_says_so(samples: Path, sample_cache: Path) -
 def test_a_bar_is_drawn_where_somebody_looks(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert list(bar.with_bar([1, 2, 3])) == [1, 2, 3]
+    assert list(progress.with_bar([1, 2, 3])) == [1, 2, 3]
     assert capsys.readouterr().err == ""
-    assert list(bar.with_bar([1, 2, 3], wanted=True)) == [1, 2, 3]
+    assert list(progress.with_bar([1, 2, 3], wanted=True)) == [1, 2, 3]
     assert "3/3" in capsys.readouterr().err
-    monkeypatch.setattr(bar, "_watched", lambda: True)
-    assert list(bar.with_bar([1, 2, 3])) == [1, 2, 3]
+    monkeypatch.setattr(progress, "_watched", lambda: True)
+    assert list(progress.with_bar([1, 2, 3])) == [1, 2, 3]
     assert "3/3" in capsys.readouterr().err
-    assert list(bar.with_bar([1])) == [1]
+    assert list(progress.with_bar([1])) == [1]
     assert capsys.readouterr().err == ""
 
 

@@ -1,4 +1,4 @@
-"""Find the media file that a row of a table names."""
+"""The file names of clips, and the media file that a row of a table names."""
 
 from __future__ import annotations
 
@@ -8,8 +8,27 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from msapipe.datasets._media import MEDIA_SUFFIXES, is_apple_double
 from msapipe.safe_paths import leads_out
+
+# Suffixes of clips. Files with other names can still be given explicitly.
+MEDIA_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "3gp", "ogv"),
+        *("gif", "webp", "vob", "mxf", "wav", "flac", "mp3", "m4a", "aac", "ogg", "oga", "opus", "wma", "aif", "aiff"),
+        *("amr", "caf"),
+    )
+)
+
+
+def is_apple_double(name: str) -> bool:
+    """Whether a Mac made the file (``._clip.mp4``) for metadata of another file, on a foreign disk."""
+    return name.startswith("._")
+
+
+def is_media(name: str) -> bool:
+    """Whether a file is named like a clip."""
+    return os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES
 
 
 class Files:
@@ -91,11 +110,7 @@ class Files:
         """Names with and without suffix to the names of media files, and the names of folders."""
         if folder not in self._names:
             names = sorted(os.listdir(folder), reverse=True) if folder.is_dir() else []
-            media = [
-                name
-                for name in names
-                if os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES and not is_apple_double(name)
-            ]
+            media = [name for name in names if is_media(name) and not is_apple_double(name)]
             files = {os.path.splitext(name)[0]: name for name in media} | {name: name for name in media}
             self._names[folder] = files, [name for name in names if name not in media]
         return self._names[folder]
@@ -107,8 +122,6 @@ def _folded(name: str) -> str:
 
 def _as_number(name: str) -> str:
     """A name as a spreadsheet or a table of floats writes it: 0001 and 1.0 become 1."""
-    stem, ending = os.path.splitext(name)
-    if ending.lower() not in MEDIA_SUFFIXES:
-        stem = name
+    stem = os.path.splitext(name)[0] if is_media(name) else name
     number = re.fullmatch(r"0*(\d+)(?:\.0+)?", stem)
     return number.group(1) if number else _folded(stem)

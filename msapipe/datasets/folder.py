@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from msapipe.datasets._base import DatasetReader, Example, Refused
-from msapipe.datasets._media import MEDIA_SUFFIXES, is_apple_double
+from msapipe.datasets._files import is_apple_double, is_media
 from msapipe.safe_paths import leads_out
 from msapipe.sidecars import sidecars_of
 from msapipe.types import Clip
@@ -33,12 +33,12 @@ class Folder(DatasetReader):
                 path = here / name
                 if path.is_symlink():
                     yield Refused(path, "a folder that is a link is not entered", skipped=True)
-                elif path.suffix.lower() in MEDIA_SUFFIXES:
+                elif is_media(name):
                     yield Refused(path, "a folder, not a file, though it is named like a clip", skipped=True)
             beside = {
                 found.path
                 for name in files
-                if _is_media(name) and not is_apple_double(name)
+                if is_media(name) and not is_apple_double(name)
                 for found in sidecars_of(here / name)
             }
             for name in sorted(files):
@@ -50,7 +50,7 @@ class Folder(DatasetReader):
         suffix = path.suffix.lower()
         if is_apple_double(path.name):
             return Refused(path, "what a Mac notes of the file beside it (AppleDouble), not a clip", skipped=True)
-        if not _is_media(path.name) and suffix not in PLAYLIST_SUFFIXES:
+        if not is_media(path.name) and suffix not in PLAYLIST_SUFFIXES:
             reason = f"not named like a media file ({suffix or 'no ending'}); name it by itself to use it all the same"
             return Refused(path, reason, skipped=True)
         if path.is_symlink():
@@ -61,7 +61,3 @@ class Folder(DatasetReader):
             if leads_out(target, top):
                 return Refused(path, "a link to outside the folder; name its target by itself to use it", skipped=False)
         return Example(Clip(path.relative_to(self.root).as_posix(), path))
-
-
-def _is_media(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES

@@ -33,7 +33,7 @@ def save_crops(outcome: Outcome, target: Path) -> int:
             for name, picture in (("aligned", clip.aligned(row)), ("loose", clip.loose(row))):
                 found, data = cv2.imencode(".png", picture[:, :, ::-1])
                 if found:
-                    _write(folder / f"{row:06d}_{name}.png", data.tobytes())
+                    write(folder / f"{row:06d}_{name}.png", data.tobytes(), "--save-crops")
                     written += 1
     return written
 
@@ -53,13 +53,12 @@ def safe_name(clip_id: str) -> Path:
     return Path(*parts) if plain else Path(digest({"id": clip_id})[:32])
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes, option: str) -> None:
+    """Write a file of a clip; raises CacheError that names the ``option`` for another folder."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():  # do not write over the link's target
             path.unlink()
         path.write_bytes(data)
     except OSError as error:
-        raise CacheError(
-            f"{path} cannot be written: {error.strerror}; name another folder with --save-crops"
-        ) from error
+        raise CacheError(f"{path} cannot be written: {error.strerror}; name another folder with {option}") from error

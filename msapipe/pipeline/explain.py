@@ -14,8 +14,8 @@ from msapipe.errors import MsapipeError
 from msapipe.pipeline.plan import Step
 from msapipe.pipeline.predict import Model
 from msapipe.pipeline.run import Outcome, Runner
-from msapipe.pipeline.windows import LONG, cut, length_of, windows_of
-from msapipe.types import FeatureSequence, Prediction, Transcript, Word
+from msapipe.pipeline.windows import LONG, cut, length_of, rows_of, windows_of
+from msapipe.types import FeatureSequence, Prediction, Transcript
 
 Features = Mapping[str, FeatureSequence]
 
@@ -187,10 +187,11 @@ def _running(
     clips, times = [], []
     read: dict[int, FeatureSequence | None] = {}
     for moment in moments:
-        so_far = {name: _until(part, float(moment)) for name, part in features.items()}
+        # The rows whose middle lies before the moment.
+        so_far = {name: rows_of(part, part.times.mean(axis=1) < moment) for name, part in features.items()}
         if reader is not None and "text" in so_far:
             # A row of text may depend on its whole passage, so the words so far are encoded by themselves.
-            said = tuple(word for word in words.words if _ended(word, float(moment)))
+            said = tuple(word for word in words.words if word.end is not None and word.end <= moment + 1e-6)
             if len(said) not in read:
                 read[len(said)] = reader.features(replace(words, words=said)) if said else None
             so_far.pop("text")
@@ -200,16 +201,6 @@ def _running(
             clips.append(so_far)
             times.append(float(moment))
     return tuple(zip(times, model.scores(clips), strict=True))
-
-
-def _ended(word: Word, moment: float) -> bool:
-    return word.end is not None and word.end <= moment + 1e-6
-
-
-def _until(part: FeatureSequence, moment: float) -> FeatureSequence:
-    """The rows whose middle lies before a moment."""
-    rows = part.times.mean(axis=1) < moment
-    return FeatureSequence(part.values[rows], part.times[rows], part.valid[rows], part.names, part.channels)
 
 
 def _diagnostics(model: Model, features: Features, in_windows: bool) -> dict[str, NDArray[np.float64]]:

@@ -59,9 +59,13 @@ class Model:
         self._scorer: Scorer | None = None
         self.loading = 0.0
 
-    def load(self) -> None:
-        """Load its weights now, instead of for the first score."""
-        self._load()
+    def load(self) -> Scorer:
+        """The scorer; its weights are loaded now, unless they were before."""
+        if self._scorer is None:
+            begun = time.perf_counter()
+            self._scorer = network.load_scorer(self.folder, self.card, self.name)
+            self.loading = time.perf_counter() - begun
+        return self._scorer
 
     def predict(self, outcome: Outcome, store: Store) -> Prediction:
         """The score of a clip from its features; raises NothingToScore.
@@ -205,7 +209,7 @@ class Model:
 
     def _ask(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Scores:
         """Score clips in batches, with at most one modality switched off."""
-        scorer = self._load()
+        scorer = self.load()
         # The windows of a clip are one video: a model that works by video sees all of them.
         size = len(clips) if scorer.by_video else _BATCH
         parts = [scorer(clips[first : first + size], without) for first in range(0, len(clips), size)]
@@ -230,13 +234,6 @@ class Model:
     def _notes(self) -> tuple[str, ...]:
         notes = () if self.card.calibrated else ("uncalibrated: the weights were stated, not learned from labels",)
         return (*notes, *self.card.notes, *((self._mismatch,) if self._mismatch else ()))
-
-    def _load(self) -> Scorer:
-        if self._scorer is None:
-            begun = time.perf_counter()
-            self._scorer = network.load_scorer(self.folder, self.card, self.name)
-            self.loading = time.perf_counter() - begun
-        return self._scorer
 
 
 def _contribution(

@@ -1,14 +1,18 @@
-"""How far a clip is: the current step, and the second up to which it has read pictures."""
+"""How far a clip is, by step and by the second up to which it has read pictures; and a bar for lists of clips."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.types import Clip, Frames, MediaInfo
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,3 +76,27 @@ class Follower:
         if self._listener is not None:
             number = self._steps.index(self._step) if self._step in self._steps else 0
             self._listener(Progress(self._step, number, len(self._steps), reached, self._length))
+
+
+def with_bar(items: Iterable[T], wanted: bool | None = None, total: int | None = None) -> Iterator[T]:
+    """Yield the items, with a progress bar on standard error.
+
+    wanted: None shows the bar when somebody watches: more than one item, and a terminal or a notebook.   total: the
+    number of items, where it cannot be taken from ``items``.
+    """
+    total = len(items) if isinstance(items, Sized) else total
+    if wanted is None:
+        wanted = total is not None and total > 1 and _watched()
+    if not wanted:
+        yield from items
+        return
+    # The plain bar: the widget bar needs another package, and warns without it.
+    from tqdm.std import tqdm
+
+    with tqdm(items, total=total, unit="clip", file=sys.stderr, dynamic_ncols=True) as bar:
+        yield from bar
+
+
+def _watched() -> bool:
+    """Whether a person reads standard error. A notebook counts, although it is no terminal."""
+    return "ipykernel" in sys.modules or sys.stderr.isatty()

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msapipe.errors import CacheError
-from msapipe.pipeline.crops import below
+from msapipe.pipeline.crops import below, write
 from msapipe.pipeline.run import Outcome
 from msapipe.types import FaceTracks, Speaker
 
@@ -35,16 +34,8 @@ def save_tracks(outcome: Outcome, target: Path) -> int:
         return 0
     told = tracks_of(faces, speaker)
     path = below(target, outcome.clip.id)
-    path = path.with_name(f"{path.name}.json")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink():  # do not write over the link's target
-            path.unlink()
-        path.write_text(json.dumps({"clip": outcome.clip.id, **told}) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise CacheError(
-            f"{path} cannot be written: {error.strerror}; name another folder with --save-tracks"
-        ) from error
+    text = json.dumps({"clip": outcome.clip.id, **told}) + "\n"
+    write(path.with_name(f"{path.name}.json"), text.encode(), "--save-tracks")
     return len(told["tracks"])
 
 

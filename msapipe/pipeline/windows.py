@@ -61,7 +61,7 @@ def cut(features: Features, windows: NDArray[np.float64]) -> dict[int, dict[str,
     seen = [
         number for number in range(len(windows)) if any(belongs[n](number)[p.valid].any() for n, p in features.items())
     ]
-    return {number: {name: _rows(part, belongs[name](number)) for name, part in features.items()} for number in seen}
+    return {number: {name: rows_of(part, belongs[name](number)) for name, part in features.items()} for number in seen}
 
 
 def _belongs(part: FeatureSequence, windows: NDArray[np.float64]) -> Callable[[int], NDArray[np.bool_]]:
@@ -100,5 +100,6 @@ def mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[n
     return total
 
 
-def _rows(part: FeatureSequence, which: NDArray[np.bool_]) -> FeatureSequence:
+def rows_of(part: FeatureSequence, which: NDArray[np.bool_]) -> FeatureSequence:
+    """The rows of a mask, with their times."""
     return FeatureSequence(part.values[which], part.times[which], part.valid[which], part.names, part.channels)

@@ -6,6 +6,8 @@ import string
 from pathlib import Path
 from typing import Any
 
+from msapipe.testing.tiny.text_bert import SIZES
+
 
 def build(folder: Path) -> dict[str, Any]:
     """Write the base, whose vocabulary holds letters and digits, and the low-rank updates."""
@@ -13,37 +15,12 @@ def build(folder: Path) -> dict[str, Any]:
     from safetensors.torch import save_file
     from transformers import MPNetConfig, MPNetModel, MPNetTokenizer
 
-    words = [
-        "what",
-        "a",
-        "wonderful",
-        "day",
-        "i",
-        "am",
-        "so",
-        "happy",
-        "and",
-        "love",
-        "this",
-        "movie",
-        "today",
-        "the",
-        "people",
-        "are",
-    ]
     letters = string.ascii_lowercase + string.digits
     pieces = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>", *letters, *(f"##{letter}" for letter in letters)]
-    pieces += [word for word in words if len(word) > 1]
+    pieces += ["what", "wonderful", "day", "am", "so", "happy", "and", "love", "this", "movie"]
+    pieces += ["today", "the", "people", "are"]
     MPNetTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}).save_pretrained(folder)
-    config = MPNetConfig(
-        vocab_size=len(pieces),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=300,
-        initializer_range=0.5,
-    )
+    config = MPNetConfig(**SIZES, vocab_size=len(pieces), max_position_embeddings=300)
     model = MPNetModel(config, add_pooling_layer=False)
     model.save_pretrained(folder)
     learned: dict[str, torch.Tensor] = {
