@@ -26,8 +26,8 @@ from msapipe.pipeline import network as networks
 from msapipe.pipeline.card import signature
 from msapipe.pipeline.plan import plan
 from msapipe.pipeline.run import Outcome, Runner
+from msapipe.pipeline.scoring import as_object
 from msapipe.pipeline.spec import load_spec, parse_spec
-from msapipe.report.answer import as_object
 from msapipe.types import Clip, Contribution, Prediction, Transcript, Window, Word
 
 # No picture is decoded and no speech recognised: quick.

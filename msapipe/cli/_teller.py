@@ -72,7 +72,7 @@ class Teller:
 
     def _print(self, outcome: Outcome, found: Prediction | None, why: Explanation | None) -> None:
         from msapipe.cli._show import show, show_explanation
-        from msapipe.report.answer import as_object
+        from msapipe.pipeline.scoring import as_object
 
         asked = why if self.explain else None
         if self.as_json:

@@ -1,22 +1,24 @@
-"""Shared by train, evaluate and compare: options, their data, progress, and tables of scores."""
+"""Shared by train, evaluate and compare: options, their data (a file, or a folder of clips), progress, and scores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from msapipe.cli import _options as options
-from msapipe.cli._streams import tell_notes
+from msapipe.cli._streams import tell_errors, tell_notes
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from msapipe.fusion._base import FusionModel
     from msapipe.pipeline.card import Card
+    from msapipe.pipeline.run import Options
+    from msapipe.pipeline.spec import PipelineSpec
     from msapipe.train.data import DataSet
     from msapipe.train.loop import Line
     from msapipe.train.study import Study, Trained
@@ -64,7 +66,6 @@ def open_data(
     device: str = "auto",
 ) -> DataSet:
     """The data set that the options name; left-out items are reported."""
-    from msapipe.cli._clips import extracted
     from msapipe.errors import ConfigError
     from msapipe.formats import is_known
     from msapipe.pipeline.run import Options
@@ -83,6 +84,38 @@ def open_data(
         data = load_data(features, labels, _scale(scale))
     tell_notes(data.notes, console)
     return data
+
+
+def extracted(
+    root: Path, dataset: str, spec: PipelineSpec, cache: str, how: Options, console: Console, jobs: int = 0
+) -> list[Sample]:
+    """Features and labels of all clips below a folder; a clip that fails is reported and left out.
+
+    Raises ConfigError when it is no folder, MsapipeError when no clip is left.
+    """
+    from msapipe.cache import open_store
+    from msapipe.cli import _batch as batch
+    from msapipe.engines.local import run_clips
+    from msapipe.errors import ConfigError, MsapipeError
+    from msapipe.pipeline.run import Runner
+    from msapipe.pipeline.samples import samples_of
+
+    if not root.is_dir():
+        found = "a file" if root.exists() else "nothing"
+        raise ConfigError(f"{root}: found {found}, expected a folder of clips (--pipeline is for those)")
+    tally = batch.Tally()
+    examples = {example.clip.id: example for example in batch.sort_out([str(root)], tally, None, dataset)}
+    tell_errors(tally.errors, console)
+    good: set[str] = set()
+    with Runner(spec, open_store(cache), how) as runner:
+        outcomes = run_clips(runner, [example.clip for example in examples.values()], jobs, brief=True)
+        with closing(outcomes):
+            for outcome in batch.with_progress(outcomes, len(examples), tally, console):
+                if outcome.status != "error":
+                    good.add(outcome.clip.id)
+        if not good:
+            raise MsapipeError(f"{root}: no clip in it could be used; type: msapipe data inspect {root}")
+        return list(samples_of((each for name, each in examples.items() if name in good), runner))
 
 
 def open_study(

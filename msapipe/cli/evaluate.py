@@ -11,7 +11,6 @@ import typer
 
 from msapipe.cli import _options as options
 from msapipe.cli import _training as training
-from msapipe.cli._clips import extracted
 from msapipe.cli._streams import tell_notes
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def evaluate(
     card, spec = _pipeline(model, pipeline, allow_mismatch)
     options.accept_licences(accept_licence, spec)
     how = Options(device, offline=offline)
-    samples = extracted(data, dataset, spec, options.cache_folder(cache), how, console, jobs)
+    samples = training.extracted(data, dataset, spec, options.cache_folder(cache), how, console, jobs)
     return _clips(asked, card, spec, samples, reader.scale)
 
 

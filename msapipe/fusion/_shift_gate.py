@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from msapipe.errors import ConfigError
+from msapipe.fusion._base import mean_over
 from msapipe.fusion._checks import check_dropouts
 
 GateBias = Literal["vector", "scalar"]
@@ -95,4 +96,4 @@ def share(x: Tensor, h: Tensor, strength: Tensor) -> Tensor:
 def shift_huber(h: Tensor, mask: Tensor, delta: float) -> Tensor:
     """Huber loss of the shifts' entries, averaged over the valid steps: (B, N, D), (B, N) to (), 0 without any."""
     each = functional.huber_loss(h, torch.zeros_like(h), reduction="none", delta=delta)
-    return (each * mask.unsqueeze(-1)).sum() / (mask.sum() * h.shape[2]).clamp(min=1)
+    return mean_over(each, mask.unsqueeze(-1).expand_as(each))

@@ -38,6 +38,8 @@ WIDTH, HEADS, LAYERS = 40, 8, 4
 
 
 Network = LanguageModel | SpeechEncoder | VideoEncoder
+# By modality.
+Parts = Mapping[str, Tensor]
 
 
 class SubNet(nn.Module):
@@ -70,9 +72,7 @@ class Sequences(nn.Module):
         )
         self.width = len(widths) * self.crossmodal.width
 
-    def forward(
-        self, states: Mapping[str, Tensor], mask: Mapping[str, Tensor], vectors: Mapping[str, Tensor]
-    ) -> Tensor:
+    def forward(self, states: Parts, mask: Parts, vectors: Parts) -> Tensor:
         """Uses the sequences and their masks."""
         return torch.cat(list(self.crossmodal(states, mask).values()), dim=1)
 
@@ -85,9 +85,7 @@ class Product(nn.Module):
         self.reduce = nn.ModuleDict({name: nn.Linear(width, REDUCED[name]) for name, width in widths.items()})
         self.width = math.prod(REDUCED[name] + 1 for name in widths)
 
-    def forward(
-        self, states: Mapping[str, Tensor], mask: Mapping[str, Tensor], vectors: Mapping[str, Tensor]
-    ) -> Tensor:
+    def forward(self, states: Parts, mask: Parts, vectors: Parts) -> Tensor:
         """Uses the vectors."""
         longer = [functional.pad(layer(vectors[name]), (1, 0), value=1.0) for name, layer in self.reduce.items()]
         product = longer[0]
@@ -103,9 +101,7 @@ class SideBySide(nn.Module):
         super().__init__()
         self.width = sum(widths.values())
 
-    def forward(
-        self, states: Mapping[str, Tensor], mask: Mapping[str, Tensor], vectors: Mapping[str, Tensor]
-    ) -> Tensor:
+    def forward(self, states: Parts, mask: Parts, vectors: Parts) -> Tensor:
         """Uses the vectors."""
         return torch.cat(list(vectors.values()), dim=1)
 

@@ -15,12 +15,15 @@ from torch.nn import functional
 
 from msapipe.errors import ConfigError
 from msapipe.fusion._aligned import one_grid
-from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
+from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset, mean_over
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._packed import packed
 
 # Targets in order of translation: the first one is also translated back, the second one uses the first one's states.
 TARGETS = ("vision", "audio")
+
+# A translator's states (B, N, hidden), and its decoder's initial state (B, hidden).
+States = tuple[Tensor, Tensor]
 
 
 class Translator(nn.Module):
@@ -43,7 +46,7 @@ class Translator(nn.Module):
         self.decoder = nn.LSTM(said + hidden, hidden, batch_first=True, bidirectional=True)
         self.outs = nn.ModuleDict({name: nn.Linear(2 * hidden, out) for name, out in outs.items()})
 
-    def encode(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, values: Tensor, mask: Tensor) -> States:
         """States (B, N, hidden), and the decoder's initial state (B, hidden)."""
         states, last = packed(self.encoder, values, mask)
         joint = self.drop(states[..., : self.hidden] + states[..., self.hidden :])
@@ -145,13 +148,7 @@ class Mctn(FusionModel):
         fused = self._summary(joint_two, mask)
         return Output(score=self.score(fused)[:, 0], features={"fused": fused}, losses=losses)
 
-    def _losses(
-        self,
-        values: Mapping[str, Tensor],
-        mask: Tensor,
-        one: tuple[Tensor, Tensor],
-        two: tuple[Tensor, Tensor],
-    ) -> dict[str, Tensor]:
+    def _losses(self, values: Mapping[str, Tensor], mask: Tensor, one: States, two: States) -> dict[str, Tensor]:
         """Squared errors of the translations: target name to ()."""
         target = self.targets[0]
         said = self._said(self.first, one, mask, target, values)
@@ -165,17 +162,14 @@ class Mctn(FusionModel):
             found[other] = self._error(self._said(self.second, two, mask, other, values), values[other], mask)
         return found
 
-    def _said(
-        self, by: Translator, states: tuple[Tensor, Tensor], mask: Tensor, name: str, values: Mapping[str, Tensor]
-    ) -> Tensor:
+    def _said(self, by: Translator, states: States, mask: Tensor, name: str, values: Mapping[str, Tensor]) -> Tensor:
         """A target (B, N, D) translated from a translator's states."""
         columns = self.width if self.padded else self.dims[name]
         return by.decode(*states, mask, "any" if self.padded else name, values[name][..., :columns], self.teacher)
 
     def _error(self, said: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Mean squared error over valid steps."""
-        error = (said - target[..., : said.shape[2]]).square() * mask.unsqueeze(2)
-        return error.sum() / (mask.sum() * said.shape[2])
+        return mean_over((said - target[..., : said.shape[2]]).square(), mask.unsqueeze(2).expand_as(said))
 
     def _summary(self, joint: Tensor, mask: Tensor) -> Tensor:
         """Attention-weighted sum of an LSTM's states: (B, N, hidden), (B, N) to (B, hidden)."""

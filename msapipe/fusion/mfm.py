@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from msapipe.fusion._aligned import one_grid
-from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
+from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset, mean_over
 from msapipe.fusion._checks import check_dropouts, check_sizes
 from msapipe.fusion._distances import mmd
 from msapipe.fusion._subnet import SequenceNet
@@ -203,8 +203,8 @@ class Mfm(FusionModel):
         found = {"mmd": torch.stack([self._distance(part) for part in (z_y, *z.values())]).sum()}
         for name, part in z.items():
             both = torch.cat([f_y, self.factors[name](part)], dim=1)
-            error = (self.decoders[name](both, mask.shape[1]) - values[name]).square() * mask.unsqueeze(2)
-            found[name] = error.sum() / (mask.sum() * values[name].shape[2])
+            error = (self.decoders[name](both, mask.shape[1]) - values[name]).square()
+            found[name] = mean_over(error, mask.unsqueeze(2).expand_as(error))
         return found
 
     def _distance(self, z: Tensor) -> Tensor:

@@ -1,14 +1,16 @@
-"""Score clips that were run: check a model against the whole pipeline, and put predictions into outcomes."""
+"""Score clips that were run: check a model, put predictions into outcomes, and tell a clip's results as JSON."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from msapipe.errors import ConfigError, MsapipeError
 from msapipe.pipeline.predict import Model
 from msapipe.pipeline.run import Outcome, Runner
 from msapipe.pipeline.spec import PipelineSpec
+from msapipe.types import Prediction
 
 
 def model_of(
@@ -45,3 +47,17 @@ def scored(outcomes: Iterable[Outcome], model: Model, runner: Runner) -> Iterato
             outcome.timings["fusion"] = spent - loading
             outcome.seconds += spent
         yield outcome
+
+
+def as_object(outcome: Outcome, found: Prediction | None) -> dict[str, Any]:
+    """All results of a clip as plain values, as `predict --json` and the server give them; the names are stable."""
+    head: dict[str, Any] = {"clip_id": outcome.clip.id, "file": str(outcome.clip.path), "status": outcome.status}
+    if found is None:
+        return {**head, "score": None, "error": outcome.error, "notes": list(outcome.notes)}
+    return {
+        **head,
+        **found.to_dict(),
+        "notes": list(dict.fromkeys((*outcome.notes, *found.notes))),
+        "seconds": round(outcome.seconds, 3),
+        "timings": {name: round(seconds, 3) for name, seconds in outcome.timings.items()},
+    }

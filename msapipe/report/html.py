@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NewType
 
 from msapipe.errors import ConfigError
-from msapipe.report.marks import marked, without_controls
+from msapipe.report.marks import marked
+from msapipe.report.template import write_text
 
 Html = NewType("Html", str)
 """Text in which everything is escaped already; made by the functions of this module."""
@@ -35,7 +36,7 @@ def check_page(path: Path) -> None:
 
 def write_page(path: Path, title: str, parts: Iterable[Html]) -> None:
     """Write a page with a title and its parts; raises ConfigError when the file cannot be written."""
-    lines = [
+    lines = (
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width">',
@@ -43,13 +44,9 @@ def write_page(path: Path, title: str, parts: Iterable[Html]) -> None:
         f"<title>{_text(title)}</title><style>{_STYLE}</style></head>",
         f"<body><h1>{_text(title)}</h1>",
         *parts,
-        "</body></html>",
-    ]
-    try:
-        # A file's name may hold bytes that are not text.
-        path.write_text(without_controls("\n".join(lines) + "\n"), encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}; name another file") from error
+        "</body></html>\n",
+    )
+    write_text(path, "\n".join(lines))
 
 
 def section(title: str, *parts: Html) -> Html:

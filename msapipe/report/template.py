@@ -43,15 +43,10 @@ def render(template: str, values: dict[str, Any], script: str = "", media: str =
 def write_text(path: Path, text: str) -> None:
     """Write a page, whole or not at all; raises ConfigError when the file cannot be written."""
     try:
-        with tempfile.NamedTemporaryFile("wb", dir=path.absolute().parent, prefix=".page-", delete=False) as file:
-            file.write(without_controls(text).encode("utf-8", "backslashreplace"))
-        os.chmod(file.name, 0o666 & ~_umask())
-        os.replace(file.name, path)
+        with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".page-") as folder:
+            made = Path(folder) / "page"
+            # A file's name may hold bytes that are not text.
+            made.write_bytes(without_controls(text).encode("utf-8", "backslashreplace"))
+            os.replace(made, path)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}; name another file") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

@@ -33,8 +33,7 @@ from msapipe.pipeline.plan import Step  # noqa: E402
 from msapipe.pipeline.predict import Model  # noqa: E402
 from msapipe.pipeline.progress import Progress  # noqa: E402
 from msapipe.pipeline.run import Options, Outcome, Runner  # noqa: E402
-from msapipe.pipeline.scoring import model_of, scored  # noqa: E402
-from msapipe.report.answer import as_object  # noqa: E402
+from msapipe.pipeline.scoring import as_object, model_of, scored  # noqa: E402
 from msapipe.report.clip_page import Told, write_clip_page  # noqa: E402
 from msapipe.types import Clip  # noqa: E402
 
