@@ -49,22 +49,17 @@ def check_output(path: Path | None) -> None:
 def row_of(outcome: Outcome, found: Prediction | None) -> dict[str, Any]:
     """A clip as a flat row; missing numbers are None."""
     words = outcome.values.get("transcript")
-    low, high = (None, None) if found is None or found.interval is None else found.interval
-    row: dict[str, Any] = {
-        "clip_id": outcome.clip.id,
-        "file": str(outcome.clip.path),
-        "status": outcome.status,
-        "score": None if found is None else found.score,
-        "low": low,
-        "high": high,
-        "polarity": None if found is None else found.polarity,
-        "label": None if found is None else found.label,
-        "missing": "" if found is None else " ".join(found.missing),
-        "model": None if found is None else found.model,
-    }
-    for name, part in found.modalities.items() if found is not None else ():
-        row |= {f"{name}_alone": part.score, f"{name}_without": part.score_without, f"{name}_coverage": part.coverage}
-    notes = dict.fromkeys((*outcome.notes, *(found.notes if found is not None else ())))
+    row: dict[str, Any] = dict.fromkeys(_COLUMNS)
+    row |= {"clip_id": outcome.clip.id, "file": str(outcome.clip.path), "status": outcome.status, "missing": ""}
+    notes = dict.fromkeys(outcome.notes)
+    if found is not None:
+        notes |= dict.fromkeys(found.notes)
+        low, high = found.interval or (None, None)
+        row |= {"score": found.score, "low": low, "high": high, "polarity": found.polarity, "label": found.label}
+        row |= {"missing": " ".join(found.missing), "model": found.model}
+        for name, part in found.modalities.items():
+            own = {"alone": part.score, "without": part.score_without, "coverage": part.coverage}
+            row |= {f"{name}_{kind}": value for kind, value in own.items()}
     return row | {
         "transcript": words.text if words is not None else "",
         "source": words.source if words is not None else "none",

@@ -304,24 +304,16 @@ class Dec(FusionModel):
     def phases(self) -> tuple[Phase, ...]:
         """The paper's stages; the last one keeps the epoch of best accuracy, the others their last epoch."""
         encoder = ("classifier.readers", "classifier.latent")
+        classifier = Group(("classifier",), lr=4e-5, weight_decay=0.01, name="classifier")
+        autoencoder = Group((*encoder, "decoder"), lr=5e-4, name="autoencoder")
+        clusters = Group((*encoder, "decoder", "centroids", "class_head"), lr=1e-4, name="clusters")
         found = {
-            "0": Phase("baseline", (Group(("classifier",), lr=4e-5, weight_decay=0.01),), 500, monitor="acc2"),
-            "1": Phase("pretrain", (Group((*encoder, "decoder"), lr=5e-4),), 200, labels=(), monitor="last"),
-            "2": Phase(
-                "cluster",
-                (Group((*encoder, "decoder", "centroids", "class_head"), lr=1e-4),),
-                epochs=100,
-                labels=(),
-                monitor="last",
-            ),
-            "3": Phase("finetune", (Group(("classifier",), lr=4e-5, weight_decay=0.01),), 500, monitor="acc2"),
+            "0": Phase("baseline", (classifier,), 500, monitor="acc2"),
+            "1": Phase("pretrain", (autoencoder,), 200, labels=(), monitor="last"),
+            "2": Phase("cluster", (clusters,), 100, labels=(), monitor="last"),
+            "3": Phase("finetune", (classifier,), 500, monitor="acc2"),
         }
-        named = {"0": "classifier", "1": "autoencoder", "2": "clusters", "3": "classifier"}
-        phases = []
-        for stage in self.stages.split(","):
-            groups = tuple(replace(group, name=named[stage]) for group in found[stage].groups)
-            phases.append(replace(found[stage], groups=groups, batch=128, clip=None, patience=None))
-        return tuple(phases)
+        return tuple(replace(found[stage], batch=128, clip=None, patience=None) for stage in self.stages.split(","))
 
     def _latents(self, batches: Batches) -> list[tuple[Tensor, Tensor]]:
         """Rows (B,) and latent vectors (B, z_dim) of each batch, without dropout."""

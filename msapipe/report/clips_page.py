@@ -18,7 +18,7 @@ from msapipe.types import Prediction
 
 _BINS = 12
 _BEST = 5
-_COVERAGE_BINS = 10
+_TENTHS = [f"{10 * part + 5}%" for part in range(10)]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def write_clips_page(path: Path, lines: Sequence[Line], numbers: RunNumbers, abo
         "title": f"{len(lines)} clips",
         "facts": [*_facts(numbers, lines), *about],
         "scores": _scores(lines),
-        "coverage": [(name, _bars(np.histogram(shares, _COVERAGE_BINS, (0, 1))[0], _tenths()), _mean(shares))
+        "coverage": [(name, _bars(np.histogram(shares, len(_TENTHS), (0, 1))[0], _TENTHS), _mean(shares))
                      for name, shares in numbers.coverage.items()],
         "causes": numbers.causes.most_common(),
         "failed": numbers.failed,
@@ -95,10 +95,6 @@ def _scores(lines: Sequence[Line]) -> list[dict[str, Any]]:
     low, high = lines[0].prediction.scale
     counts, edges = np.histogram([line.prediction.score for line in lines], _BINS, (low, high))
     return _bars(counts, [f"{(a + b) / 2:+.2g}" for a, b in pairwise(edges)])
-
-
-def _tenths() -> list[str]:
-    return [f"{10 * part + 5}%" for part in range(_COVERAGE_BINS)]
 
 
 def _mean(shares: Sequence[float]) -> str:

@@ -17,7 +17,7 @@ def facts(numbers: DataSetNumbers) -> list[tuple[str, str]]:
         ("clips", f"{numbers.clips}, of {numbers.videos} videos"),
         ("refused", f"{len(numbers.problems) - numbers.unreadable} files or lines"),
         ("unreadable", f"{numbers.unreadable} clips"),
-        *_lengths(numbers),
+        ("durations", _lengths(numbers)),
         ("language", _language(numbers)),
         ("without text", f"{numbers.without_text} clips"),
         ("without label", f"{numbers.without_label} clips"),
@@ -29,13 +29,13 @@ def facts(numbers: DataSetNumbers) -> list[tuple[str, str]]:
     return rows
 
 
-def _lengths(numbers: DataSetNumbers) -> list[tuple[str, str]]:
+def _lengths(numbers: DataSetNumbers) -> str:
     lengths = numbers.lengths
     if lengths is None:
-        return [("durations", "not known")]
+        return "not known"
     unknown = f", {numbers.unknown_length} clips declare none" if numbers.unknown_length else ""
     spread = f"median {lengths.median:.1f} s, {lengths.shortest:.1f} to {lengths.longest:.1f} s"
-    return [("durations", f"{duration(lengths.total)} in all, {spread} (as the files declare{unknown})")]
+    return f"{duration(lengths.total)} in all, {spread} (as the files declare{unknown})"
 
 
 def duration(seconds: float) -> str:

@@ -82,7 +82,8 @@ def write_run(path: Path, numbers: RunNumbers, pipeline: str, seconds: float) ->
     """Write the page of a run; seconds: its wall time."""
     parts = [table(_facts(numbers, pipeline, seconds))]
     if numbers.causes:
-        parts.append(section("Failures by cause", table(_by_count(numbers.causes), ("", "cause"))))
+        by_count = [(count, because) for because, count in numbers.causes.most_common()]
+        parts.append(section("Failures by cause", table(by_count, ("", "cause"))))
     if numbers.coverage:
         parts.append(section("Coverage", paragraph(_ABOUT_COVERAGE), *_coverage(numbers)))
     if numbers.seconds:
@@ -120,10 +121,6 @@ def _facts(numbers: RunNumbers, pipeline: str, seconds: float) -> list[tuple[str
 def by_modality(missing: Counter[str]) -> str:
     """The number of clips that lack each modality, in brackets; "" if none does."""
     return f" (missing {', '.join(f'{name} in {count}' for name, count in missing.most_common())})" if missing else ""
-
-
-def _by_count(causes: Counter[str]) -> list[tuple[int, str]]:
-    return [(count, because) for because, count in causes.most_common()]
 
 
 def _coverage(numbers: RunNumbers) -> list[Html]:

@@ -77,7 +77,8 @@ def draw_diagnostics(record: Mapping[str, Any], words: Sequence[str] = ()) -> Fi
 
     record: see ``train.per_clip.records``.   words: one per step, if known, shown on the axes.
     """
-    drawn = {name: value for name, value in record["diagnostics"].items() if isinstance(value, dict | list)}
+    said = record["diagnostics"].items()
+    drawn = {name: value for name, value in said if isinstance(value, dict | list)}
     if record["unimodal"]:
         drawn = {"score by itself": record["unimodal"], **drawn}
     if not drawn:
@@ -95,16 +96,11 @@ def draw_diagnostics(record: Mapping[str, Any], words: Sequence[str] = ()) -> Fi
         else:
             axes.plot(value, marker=".")
             _label(axes, len(value), words, both=False)
-    numbers = "".join(f", {name} {value:.3f}" for name, value in record["diagnostics"].items() if is_number(value))
+    numbers = "".join(f", {name} {value:.3f}" for name, value in said if isinstance(value, int | float))
     label = record["labels"].get("M")
-    said = f"score {record['score']:.2f}" + ("" if label is None else f", label {label:g}")
-    figure.suptitle(f"{record['id']}: {said}{numbers}")
+    score = f"score {record['score']:.2f}" + ("" if label is None else f", label {label:g}")
+    figure.suptitle(f"{record['id']}: {score}{numbers}")
     return figure
-
-
-def is_number(value: object) -> bool:
-    """Whether a diagnostic is a scalar."""
-    return isinstance(value, int | float)
 
 
 def _label(axes: Axes, steps: int, words: Sequence[str], both: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,9 @@ def _encode(
     count = 0
     try:
         if first is not None:
-            count = _feed(process.stdin, first, rest)
+            for picture in chain([first], rest):
+                process.stdin.write(np.ascontiguousarray(picture).tobytes())
+                count += 1
             process.stdin.close()
     except BrokenPipeError:
         pass  # ffmpeg has ended; its exit code tells how
@@ -102,14 +105,4 @@ def _encode(
         process.wait()
     if process.returncode:
         raise MsapipeError(f"{made.name}: ffmpeg ended with code {process.returncode}; type: msapipe doctor")
-    return count
-
-
-def _feed(pipe: object, first: Picture, rest: Iterator[Picture]) -> int:
-    write = pipe.write  # type: ignore[attr-defined]  # ffmpeg-python has no types
-    write(np.ascontiguousarray(first).tobytes())
-    count = 1
-    for picture in rest:
-        write(np.ascontiguousarray(picture).tobytes())
-        count += 1
     return count
