@@ -128,6 +128,11 @@ class TaskHead(nn.Module):
         return Said(self.score(second)[:, 0], first, second)
 
 
+def two_layers(width: int, units: int, out: int, dropout: float) -> nn.Sequential:
+    """A hidden layer with ReLU and dropout, and a linear one: (..., width) to (..., out)."""
+    return nn.Sequential(nn.Linear(width, units), nn.ReLU(), nn.Dropout(dropout), nn.Linear(units, out))
+
+
 def joined(vectors: Mapping[str, Tensor]) -> Tensor:
     """Concatenate: (B, d_m) each to (B, sum of d_m)."""
     return torch.cat(list(vectors.values()), dim=1)

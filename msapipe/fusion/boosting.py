@@ -22,6 +22,7 @@ from msapipe.fusion._crossmodal import Crossmodal
 from msapipe.fusion._kept import Kept
 from msapipe.fusion._language_model import LanguageModel, with_tokens
 from msapipe.fusion._speech_encoder import SpeechEncoder
+from msapipe.fusion._subnet import two_layers
 from msapipe.fusion._video_encoder import VideoEncoder
 
 Modality = Literal["text", "audio", "vision"]
@@ -188,7 +189,7 @@ class Boosting(FusionModel):
                 widths[name] = units
         self.fusion = _fusion(fusion, widths, dropout)
         entries = {"M": self.fusion.width, **widths}
-        self.heads = nn.ModuleDict({name: _head(entries[name], hidden, dropout) for name in tasks})
+        self.heads = nn.ModuleDict({name: two_layers(entries[name], hidden, 1, dropout) for name in tasks})
         self.reads = tuple(dims)
         self.kept = Kept(frozenset(), sequences=False)
         self.sequences = fusion == "mult"
@@ -291,11 +292,6 @@ def _fusion(kind: Fusion, widths: Mapping[str, int], dropout: float) -> SideBySi
     if kind == "mult":
         return Sequences(widths, dropout)
     return Product(widths) if kind == "tfn" else SideBySide(widths)
-
-
-def _head(entries: int, hidden: int, dropout: float) -> nn.Sequential:
-    """The decision block: (B, entries) to (B, 1)."""
-    return nn.Sequential(nn.Linear(entries, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1))
 
 
 def _alphas(alphas: Mapping[str, float], tasks: Iterable[str], normalise: bool) -> dict[str, float]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from msapipe.fusion._aligned import last_step, one_grid
 from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase
 from msapipe.fusion._checks import check_dropouts, check_sizes
+from msapipe.fusion._subnet import two_layers
 
 MODALITIES = ("text", "audio", "vision")
 Sizes = tuple[int, int, int]
@@ -47,9 +48,9 @@ class MultiAttention(nn.Module):
         super().__init__()
         total = sum(hidden.values())
         self.heads, self.sizes = heads, list(hidden.values())
-        self.attend = _two_layers(total, units, heads * total, dropout)
+        self.attend = two_layers(total, units, heads * total, dropout)
         self.reduce = nn.ModuleDict(
-            {name: _two_layers(heads * size, units, compressed[name], dropout) for name, size in hidden.items()}
+            {name: two_layers(heads * size, units, compressed[name], dropout) for name, size in hidden.items()}
         )
 
     def forward(self, states: Tensor) -> Tensor:
@@ -101,7 +102,7 @@ class Marn(FusionModel):
         self.sizes = sizes
         self.cells = nn.ModuleDict({name: HybridCell(dims[name], size, self.z) for name, size in sizes.items()})
         self.block = MultiAttention(sizes, smaller, heads, units, dropout)
-        self.score = _two_layers(self.z + sum(sizes.values()), units, 1, dropout)
+        self.score = two_layers(self.z + sum(sizes.values()), units, 1, dropout)
 
     def forward(self, batch: Batch) -> Output:
         """Score a batch."""
@@ -125,7 +126,3 @@ class Marn(FusionModel):
     def phases(self) -> tuple[Phase, ...]:
         """Ours: the paper states no settings."""
         return (Phase(groups=(Group(lr=self.lr),)),)
-
-
-def _two_layers(width: int, units: int, out: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, units), nn.ReLU(), nn.Dropout(dropout), nn.Linear(units, out))

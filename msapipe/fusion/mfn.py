@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from msapipe.fusion._aligned import last_step, one_grid
 from msapipe.fusion._base import Batch, FusionModel, Group, Output, Phase, Preset
 from msapipe.fusion._checks import check_dropouts, check_sizes
+from msapipe.fusion._subnet import two_layers
 
 # Units and dropout of a hidden layer.
 Layer = tuple[int, float]
@@ -120,11 +121,11 @@ class Mfn(FusionModel):
         self.cells = nn.ModuleDict({name: nn.LSTMCell(width, units[name]) for name, width in dims.items()})
         total = sum(units[name] for name in dims)
         self.memory = memory
-        self.attention = _two_layers("attention", 2 * total, attention, 2 * total)
-        self.proposal = _two_layers("proposal", 2 * total, proposal, memory)
-        self.retain = _two_layers("retain", 2 * total + memory, retain, memory)
-        self.update = _two_layers("update", 2 * total + memory, update, memory)
-        self.out = _two_layers("out", total + memory, out, 1)
+        self.attention = _layers("attention", 2 * total, attention, 2 * total)
+        self.proposal = _layers("proposal", 2 * total, proposal, memory)
+        self.retain = _layers("retain", 2 * total + memory, retain, memory)
+        self.update = _layers("update", 2 * total + memory, update, memory)
+        self.out = _layers("out", total + memory, out, 1)
 
     def forward(self, batch: Batch) -> Output:
         """Score a batch."""
@@ -158,11 +159,11 @@ class Mfn(FusionModel):
         return (Phase(groups=(Group(lr=2e-3),), batch=128),)
 
 
-def _two_layers(name: str, width: int, layer: Layer, out: int) -> nn.Sequential:
+def _layers(name: str, width: int, layer: Layer, out: int) -> nn.Sequential:
     units, dropout = layer
     check_sizes(**{name: units})
     check_dropouts(**{name: dropout})
-    return nn.Sequential(nn.Linear(width, units), nn.ReLU(), nn.Dropout(dropout), nn.Linear(units, out))
+    return two_layers(width, units, out, dropout)
 
 
 def _run(cell: nn.Module, values: Tensor) -> tuple[Tensor, Tensor]:

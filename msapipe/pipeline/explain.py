@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,10 +14,8 @@ from msapipe.errors import MsapipeError
 from msapipe.pipeline.plan import Step
 from msapipe.pipeline.predict import Model
 from msapipe.pipeline.run import Outcome, Runner
-from msapipe.pipeline.windows import LONG, cut, length_of, rows_of, windows_of
+from msapipe.pipeline.windows import LONG, Features, cut, length_of, rows_of, windows_of
 from msapipe.types import FeatureSequence, Prediction, Transcript
-
-Features = Mapping[str, FeatureSequence]
 
 # Words per stretch, from which single words are left out: what a text model reads as one passage.
 STRETCH = 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from msapipe.pipeline import network
 from msapipe.pipeline.card import Card, check_features, model_folder, read_card
 from msapipe.pipeline.run import Outcome
 from msapipe.pipeline.spec import PipelineSpec
-from msapipe.pipeline.windows import LENGTH, LONG, cut, length_of, mean, weights_of, why_whole, windows_of
+from msapipe.pipeline.windows import LENGTH, LONG, Features, cut, length_of, mean, weights_of, why_whole, windows_of
 from msapipe.types import Contribution, FeatureSequence, Prediction, Transcript, Window
 
 # Raise it when the same features and model give a different prediction.
@@ -97,18 +97,18 @@ class Model:
             transcript=words if isinstance(words, Transcript) else None,
         )
 
-    def scores(self, clips: Sequence[Mapping[str, FeatureSequence]]) -> list[float]:
+    def scores(self, clips: Sequence[Features]) -> list[float]:
         """The score of each set of features, as of a clip that is scored at once; nothing is stored."""
         return [float(score) for score in self._ask(clips).score] if clips else []
 
-    def alone(self, clips: Sequence[Mapping[str, FeatureSequence]], name: str) -> list[float]:
+    def alone(self, clips: Sequence[Features], name: str) -> list[float]:
         """One modality's own score for each clip: its own head, or the model's score if it has no such head."""
         if not clips:
             return []
         said = self._ask([{name: clip[name]} for clip in clips])
         return [float(score) for score in said.unimodal.get(name, said.score)]
 
-    def diagnostics(self, clip: Mapping[str, FeatureSequence]) -> dict[str, NDArray[np.float64]]:
+    def diagnostics(self, clip: Features) -> dict[str, NDArray[np.float64]]:
         """Gates, attention and the like of one clip, without the batch axis."""
         in_torch = network.load_network(self.folder, self.card, self.name)
 
@@ -120,7 +120,7 @@ class Model:
             output = in_torch(collate([clip], self.card.dims))
         return {name: value[0].double().cpu().numpy() for name, value in output.diagnostics.items() if value.ndim}
 
-    def _check(self, outcome: Outcome, features: Mapping[str, FeatureSequence]) -> None:
+    def _check(self, outcome: Outcome, features: Features) -> None:
         """Raise NothingToScore or FeatureMismatch if these features cannot be scored."""
         if not any(part.valid.any() for part in features.values()):
             reasons = "; ".join(outcome.notes) or f"nothing was seen of {', '.join(self.card.dims)}"
@@ -132,7 +132,7 @@ class Model:
                     f"{self.card.dims[name]}; {'; '.join(outcome.notes) or 'see msapipe plan'}"
                 )
 
-    def _pipeline_of(self, outcome: Outcome, features: Mapping[str, FeatureSequence]) -> dict[str, Any]:
+    def _pipeline_of(self, outcome: Outcome, features: Features) -> dict[str, Any]:
         """The parts of a prediction's key."""
         aligned = () if self.spec.align is None else (*outcome.features, "words")
         asked = {} if self.window is None else {"window": self.window}
@@ -150,7 +150,7 @@ class Model:
             "missing": [name for name in self.card.dims if name not in features],
         }
 
-    def _score(self, features: Mapping[str, FeatureSequence], keys: dict[str, str]) -> Prediction:
+    def _score(self, features: Features, keys: dict[str, str]) -> Prediction:
         windows, notes = self._windows(features)
         parts = cut(features, windows)
         clips = list(parts.values())
@@ -180,7 +180,7 @@ class Model:
             or (self._timeline(clips, scored, whole) if len(windows) > 1 else ()),
         )
 
-    def _asked_timeline(self, features: Mapping[str, FeatureSequence]) -> tuple[Window, ...]:
+    def _asked_timeline(self, features: Features) -> tuple[Window, ...]:
         """Scores in windows of the requested length; () if none was requested, or the features cannot be cut."""
         if self.window is None or why_whole(self.spec):
             return ()
@@ -189,7 +189,7 @@ class Model:
         clips = list(parts.values())
         return self._timeline(clips, windows[list(parts)], self._ask(clips))
 
-    def _windows(self, features: Mapping[str, FeatureSequence]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    def _windows(self, features: Features) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         """Where the clip is cut, float64 (N, 2) seconds, and the notes about it."""
         seconds = length_of(features)
         at_once = np.array([[0.0, seconds]])
@@ -207,7 +207,7 @@ class Model:
             return ()
         return (f"no timeline: the model reads {reason} of the whole clip",)
 
-    def _ask(self, clips: Sequence[Mapping[str, FeatureSequence]], without: str | None = None) -> Scores:
+    def _ask(self, clips: Sequence[Features], without: str | None = None) -> Scores:
         """Score clips in batches, with at most one modality switched off."""
         scorer = self.load()
         # The windows of a clip are one video: a model that works by video sees all of them.
@@ -215,9 +215,7 @@ class Model:
         parts = [scorer(clips[first : first + size], without) for first in range(0, len(clips), size)]
         return Scores.joined(parts).within(*self.card.scale)
 
-    def _timeline(
-        self, clips: Sequence[Mapping[str, FeatureSequence]], windows: NDArray[np.float64], said: Scores
-    ) -> tuple[Window, ...]:
+    def _timeline(self, clips: Sequence[Features], windows: NDArray[np.float64], said: Scores) -> tuple[Window, ...]:
         intervals = [None] * len(windows) if said.interval is None else [_pair(bounds) for bounds in said.interval]
         return tuple(
             Window(
@@ -239,7 +237,7 @@ class Model:
 def _contribution(
     name: str,
     part: FeatureSequence | None,
-    clips: Sequence[Mapping[str, FeatureSequence]],
+    clips: Sequence[Features],
     windows: NDArray[np.float64],
     whole: Scores,
     without: Scores,
@@ -255,7 +253,7 @@ def _contribution(
     )
 
 
-def _seen(clip: Mapping[str, FeatureSequence], name: str) -> bool:
+def _seen(clip: Features, name: str) -> bool:
     return name in clip and bool(clip[name].valid.any())
 
 

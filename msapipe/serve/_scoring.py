@@ -84,7 +84,7 @@ class Scoring:
         """Score the clip of a request; errors become events."""
         path = Path(request["clip"])
         try:
-            self._tell("done", result=self._score(path, request))
+            self.tell("done", result=self._score(path, request))
         except NothingToScore as error:
             self._fail("nothing", error, path, request)
         except EndsRun as error:
@@ -112,7 +112,7 @@ class Scoring:
         return told
 
     def _write_page(self, page: Path, outcome: Outcome, loaded: _Loaded, name: str) -> None:
-        self._tell("progress", step="report", number=0, steps=1, reached=None, length=None)
+        self.tell("progress", step="report", number=0, steps=1, reached=None, length=None)
         runner = loaded.runner
         why = explain(outcome, outcome.values["prediction"], loaded.model, runner)
         write_clip_page(page, Told(outcome, outcome.values["prediction"], why, runner.spec, name))
@@ -134,13 +134,14 @@ class Scoring:
         now = time.monotonic()
         if progress.step != step or now - at > _SAY_EVERY:
             self._told = (progress.step, now)
-            self._tell("progress", **asdict(progress))
+            self.tell("progress", **asdict(progress))
 
     def _fail(self, kind: str, error: Exception, path: Path, request: dict[str, Any]) -> None:
         text = str(error) if isinstance(error, MsapipeError) else f"internal error: {type(error).__name__}"
-        self._tell("failed", kind=kind, error=_renamed(text, path, request["name"]))
+        self.tell("failed", kind=kind, error=_renamed(text, path, request["name"]))
 
-    def _tell(self, event: str, **values: Any) -> None:
+    def tell(self, event: str, **values: Any) -> None:
+        """Write an event."""
         self._out.write(json.dumps({"event": event, **values}) + "\n")
         self._out.flush()
 
@@ -168,11 +169,9 @@ def main() -> None:
         try:
             scoring.warm(start["pipeline"], start["model"])
         except MsapipeError as error:
-            out.write(json.dumps({"event": "failed", "kind": "unavailable", "error": str(error)}) + "\n")
-            out.flush()
+            scoring.tell("failed", kind="unavailable", error=str(error))
             return
-        out.write(json.dumps({"event": "ready"}) + "\n")
-        out.flush()
+        scoring.tell("ready")
         for line in sys.stdin:
             scoring.answer(json.loads(line))
 
