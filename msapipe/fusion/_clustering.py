@@ -18,10 +18,10 @@ from msapipe.errors import MsapipeError
 RUNS = 20
 
 
-def soft_assignment(z: Tensor, centroids: Tensor, freedom: float = 1.0) -> Tensor:
+def soft_assignment(z: Tensor, centroids: Tensor) -> Tensor:
     """Probability of each cluster for each row: (N, d), (K, d) to (N, K), rows sum to 1."""
     distance = (z.unsqueeze(1) - centroids).square().sum(dim=-1)
-    kernel = (1 + distance / freedom) ** (-(freedom + 1) / 2)
+    kernel = (1 + distance) ** -1.0
     return kernel / kernel.sum(dim=1, keepdim=True)
 
 
