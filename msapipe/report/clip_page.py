@@ -116,15 +116,8 @@ def _film(
     if seconds > MOST_SECONDS:
         where = os.path.relpath(clip.path.absolute(), path.absolute().parent)
         about = f"The page plays the file {where}: a clip of more than {MOST_SECONDS:.0f} s is not put into it."
-        source = quote(os.fsencode(where))
-        return {
-            "kind": kind,
-            "source": source,
-            "offset": clip.start,
-            "about": about,
-            "allowed": "'self' file:",
-            "poster": "",
-        }
+        told_of = {"kind": kind, "source": quote(os.fsencode(where)), "about": about}
+        return {**nothing, **told_of, "offset": clip.start, "allowed": "'self' file:"}
     try:
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / "film.mp4"
@@ -145,6 +138,7 @@ def _head(told: Told, seconds: float) -> dict[str, Any]:
     found, clip = told.prediction, told.outcome.clip
     (low, high), interval = found.scale, found.interval
     between = "" if interval is None else f", nine times in ten between {interval[0]:+.2f} and {interval[1]:+.2f}"
+    left, right = (share_of(bound, found.scale) for bound in interval or found.scale)
     part = clip.end is not None or clip.start > 0
     return {
         "name": told.name or (clip.id if part else clip.path.name),
@@ -160,12 +154,7 @@ def _head(told: Told, seconds: float) -> dict[str, Any]:
         "middle": f"{(low + high) / 2:+g}" if low + high else "0",
         "high": f"{high:+g}",
         "place": share_of(found.score, found.scale),
-        "interval": None
-        if interval is None
-        else {
-            "left": share_of(interval[0], found.scale),
-            "width": round(share_of(interval[1], found.scale) - share_of(interval[0], found.scale), 2),
-        },
+        "interval": interval and {"left": left, "width": round(right - left, 2)},
         "trust": bool(told.explanation.trust),
     }
 
