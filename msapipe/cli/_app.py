@@ -56,13 +56,22 @@ def _main(
     pass
 
 
-# In the order of `msapipe --help`.
-for command in (
-    *(predict.predict, report.report, render.render, serve.serve, demo.demo, extract.extract, plan.plan, train.train),
-    *(evaluate.evaluate, compare.compare, tune.tune, embed.embed, explain.explain, convert.convert),
-):
-    app.command()(command)
+app.command("predict")(predict.predict)
+app.command("report")(report.report)
+app.command("render")(render.render)
+app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
+app.command("extract")(extract.extract)
+app.command("plan")(plan.plan)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("tune")(tune.tune)
+app.command("embed")(embed.embed)
+app.command("explain")(explain.explain)
+app.command("convert")(convert.convert)
 app.command("list")(listing.listing)
-app.command()(doctor.doctor)
-for name, group in (("data", data.app), ("cache", cache.app), ("weights", weights.app)):
-    app.add_typer(group, name=name)
+app.command("doctor")(doctor.doctor)
+app.add_typer(data.app, name="data")
+app.add_typer(cache.app, name="cache")
+app.add_typer(weights.app, name="weights")
