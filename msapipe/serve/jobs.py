@@ -131,7 +131,10 @@ class Desk:
     """Takes jobs, has them scored in order, and keeps their results.
 
     scorers: returns a new scorer on each call.   on_end: called with every job that has ended.
+    folder: made by ``open`` and removed by ``close``, so that a server that could not start leaves nothing.
     """
+
+    folder: Path
 
     def __init__(
         self, scorers: Callable[[], Scores], limits: Limits, on_end: Callable[[Job], None] | None = None
@@ -140,7 +143,6 @@ class Desk:
         self.stopping = False
         self.ready = False
         self.jobs: dict[str, Job] = {}
-        self.folder = Path(tempfile.mkdtemp(prefix="msapipe-serve-"))
         self._scorers = scorers
         self._on_end = on_end
         self._waiting: asyncio.Queue[Job] = asyncio.Queue()
@@ -159,6 +161,7 @@ class Desk:
 
     def open(self) -> None:
         """Start scoring; called once, in the event loop of the jobs."""
+        self.folder = Path(tempfile.mkdtemp(prefix="msapipe-serve-"))
         self._tasks = [asyncio.create_task(self._lead()) for _ in range(self.limits.at_once)]
         self._tasks.append(asyncio.create_task(self._sweep()))
 

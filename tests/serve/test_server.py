@@ -49,7 +49,9 @@ FILM = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 8
 def server(hold: Path, grace: float = 20.0, silence: float = 0.5) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The address of a server whose scorer waits while the file ``hold`` is there."""
     command = [sys.executable, "-c", _SERVE, str(hold), str(grace), str(SAMPLES), str(silence)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # Killed in the end, it leaves its folder: beside ``hold``.
+    env = {**os.environ, "TMPDIR": str(hold.parent)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
     assert process.stdout is not None
     try:
         yield process.stdout.readline().strip(), process
