@@ -8,6 +8,8 @@ import pickle
 import shutil
 import signal
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,10 @@ from msapipe.cache import Store
 from msapipe.cli._exit import of_counts
 from msapipe.engines import local
 from msapipe.errors import CacheError, ConfigError, WeightsError
+from msapipe.interrupts import uninterrupted
 from msapipe.media import Decoder, MediaOptions
 from msapipe.media import decoder as media_decoder
-from msapipe.media._process import Child, uninterrupted
+from msapipe.media._process import Child
 from msapipe.pipeline.card import model_folder, read_card
 from msapipe.pipeline.network import load_network
 from msapipe.pipeline.reasons import why_missing
@@ -76,6 +79,54 @@ def test_an_interrupt_waits_until_what_was_started_is_known() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt, as in the program."""
+
+    def handler(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("interrupts")
+def test_a_signal_while_a_run_ends_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Decoder, "close", lambda self: os.kill(os.getpid(), signal.SIGTERM))
+    runner = Runner(load_spec("plain"), Store(tmp_path), Options())
+    assert runner.store._writing().is_dir()
+    with pytest.raises(KeyboardInterrupt):
+        runner.close()
+    assert not list((tmp_path / "writing").iterdir())
+
+
+@pytest.mark.usefixtures("interrupts")
+def test_a_signal_while_workers_are_stopped_waits_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    class Ending:
+        def __init__(self, start: object) -> None:
+            pass
+
+        def run(self, clip: Clip) -> Outcome:
+            return Outcome(clip)
+
+        def stop(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.3)
+            told.append("stopped")
+
+    monkeypatch.setattr(local, "Worker", Ending)
+    monkeypatch.setattr(Store, "sweep", lambda self: told.append("swept"))
+    with Runner(load_spec("plain"), Store(tmp_path), Options()) as runner:
+        pool = local._Pool(runner, 1, lambda clip: None, ["cpu"])
+        with pytest.raises(KeyboardInterrupt):
+            list(pool.run(iter([Clip("a", SAMPLE)])))
+    assert told == ["stopped", "swept"]
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_a_child_whose_call_was_interrupted_ends_with_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Child] = []
 
@@ -85,16 +136,9 @@ def test_a_child_whose_call_was_interrupted_ends_with_the_decoder(monkeypatch: p
             made.append(self)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def handler(*_: object) -> None:
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(media_decoder, "Child", Interrupted)
-    before = signal.signal(signal.SIGTERM, handler)
-    try:
-        with Decoder() as decoder, pytest.raises(KeyboardInterrupt):
-            decoder.waveform(Clip("c", SAMPLE), MediaOptions())
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with Decoder() as decoder, pytest.raises(KeyboardInterrupt):
+        decoder.waveform(Clip("c", SAMPLE), MediaOptions())
     assert len(made) == 1
     assert made[0]._process.poll() is not None
 

@@ -19,6 +19,7 @@ from typing import Any
 from msapipe.engines.look import Look
 from msapipe.engines.wire import clip_message, outcome_of, start_message
 from msapipe.errors import EndsRun
+from msapipe.interrupts import uninterrupted
 from msapipe.pipeline.run import Outcome, Runner
 from msapipe.types import Clip
 
@@ -163,12 +164,13 @@ class _Pool:
             for _ in range(flying):
                 yield self._landed()
         finally:
-            self.end()
-            for _ in threads:
-                self._tasks.put(None)
-            for thread in threads:
-                thread.join(2 * _SECONDS_TO_STOP)
-            self.runner.store.sweep()
+            with uninterrupted():  # or workers would be killed by this process's end before they have cleaned up
+                self.end()
+                for _ in threads:
+                    self._tasks.put(None)
+                for thread in threads:
+                    thread.join(2 * _SECONDS_TO_STOP)
+                self.runner.store.sweep()
 
     def end(self) -> None:
         """Stop all workers, even one that is just starting; no new one starts afterwards."""

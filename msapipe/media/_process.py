@@ -10,12 +10,10 @@ import signal
 import struct
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 import numpy as np
@@ -69,29 +67,6 @@ class Watch:
         """Count waiting time."""
         self._waited += seconds
         self._idle = 0.0 if progress else self._idle + seconds
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Delay SIGINT and SIGTERM until the end of the block, so that a child started in it is registered for cleanup.
-
-    Only the main thread receives signals; the block has no effect in others.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[tuple[int, FrameType | None]] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    ours = {number: handler for number, handler in handlers.items() if callable(handler)}
-    for number in ours:
-        signal.signal(number, lambda number, frame: came.append((number, frame)))
-    try:
-        yield
-    finally:
-        for known, handler in ours.items():
-            signal.signal(known, handler)
-        for came_number, frame in came[:1]:
-            ours[signal.Signals(came_number)](came_number, frame)
 
 
 class Child:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msapipe.errors import DecoderDied, MediaError, NotMedia
-from msapipe.media._process import Child, ChildFailed, Watch, uninterrupted
+from msapipe.interrupts import uninterrupted
+from msapipe.media._process import Child, ChildFailed, Watch
 from msapipe.media._protocol import Header, unpack_info
 from msapipe.media._sound_buffer import SoundBuffer
 from msapipe.media._tracks import Heard, choose

@@ -21,6 +21,7 @@ from msapipe.errors import (
     MsapipeError,
     WeightsError,
 )
+from msapipe.interrupts import uninterrupted
 from msapipe.media import Decoder, Limits
 from msapipe.pipeline.device import resolve_device
 from msapipe.pipeline.plan import Plan, Step, plan
@@ -103,9 +104,12 @@ class Runner:
         self.close()
 
     def close(self) -> None:
-        """End the decoding process and remove unfinished files."""
-        self._decoder.close()
-        self.store.close()
+        """End the decoding process and remove unfinished files; a signal in the meantime takes effect afterwards."""
+        with uninterrupted():
+            try:
+                self._decoder.close()
+            finally:
+                self.store.close()
 
     def run(self, clip: Clip) -> Outcome:
         """Bring a clip's results into the cache. Errors of the clip are in the outcome, never raised."""
