@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from faults import REPOSITORY, Found, Lab, Row, different, end_group, group_lives, lines_of, tree
+from faults import REPOSITORY, Found, Lab, Row, different, end_group, group_lives, hurt, lines_of, tree
 
 BREAK = """
 import os
@@ -136,13 +136,7 @@ def damage(lab: Lab) -> Found:
     lab.extract(clips, cache=cache, more=("--jobs", "2"))
     before, missed, count = tree(cache), 0, 20
     for path in rng.sample(sorted(cache.rglob("*.safetensors")), count):
-        data, times = bytearray(path.read_bytes()), path.stat()
-        if rng.random() < 0.5:
-            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-        else:
-            del data[rng.randrange(len(data)) :]
-        path.write_bytes(data)
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        hurt(path, rng)
     run = lab.extract(clips, cache=cache)
     missed = different(tree(cache), before)
     figure = f"{count - missed} of {count} found and computed again, exit {run.code}"
