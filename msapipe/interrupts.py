@@ -1,8 +1,10 @@
-"""Blocks of code that a signal must not cut in two."""
+"""Blocks of code that a signal must not cut in two, and processes that must not outlive their parent."""
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,3 +32,13 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(known, handler)
         for came_number, frame in came[:1]:
             ours[signal.Signals(came_number)](came_number, frame)
+
+
+def not_outlive(parent: int) -> None:
+    """End this process when its parent is killed (Linux), since nobody reads its answers any more."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)

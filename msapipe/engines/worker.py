@@ -15,6 +15,7 @@ from types import FrameType
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 from msapipe.engines.wire import answer, runner_of  # noqa: E402
+from msapipe.interrupts import not_outlive  # noqa: E402
 
 
 def main() -> None:
@@ -28,16 +29,6 @@ def main() -> None:
         for line in sys.stdin:
             out.write(json.dumps(answer(runner, json.loads(line))) + "\n")
             out.flush()
-
-
-def not_outlive(parent: int) -> None:
-    """Exit when the parent is killed, since nobody reads the answers any more."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            os._exit(1)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 
 from msapipe.documents import read_json
 from msapipe.errors import MissingLibrary, MsapipeError
+from msapipe.formats._csd_look import look
 from msapipe.safe_paths import member
 
+# Times by which packing makes an array smaller, at most (deflate: 1032).
+_PACKED = 1100
 OWN = "msapipe"  # key of the metadata that only msapipe reads
 # The metadata keys that the SDK requires.
 REQUIRED = (
@@ -82,6 +85,15 @@ class CsdWriter:
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     """A file's group of entries and its metadata, read as the SDK does; MsapipeError for any other file."""
+    library()
+    look(path)
+    with unlooked(path) as found:
+        yield found
+
+
+@contextmanager
+def unlooked(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The same of a file that may make the library hang or crash."""
     h5py = library()
     try:
         with h5py.File(path, "r") as file:
@@ -92,7 +104,7 @@ def opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
                     f"{path}: not a computational sequence: expected the groups ROOT/data and ROOT/metadata"
                 )
             about = member(top, "metadata")
-            metadata = {key: _json(member(about, key)) for key in about}
+            metadata = {key: _json(array_of(about, key)) for key in about}
             yield member(top, "data"), {"root name": root, **metadata}
     except (OSError, ValueError, LookupError, RuntimeError, TypeError) as error:  # raised by h5py for damaged files
         if isinstance(error, MsapipeError):
@@ -110,12 +122,22 @@ def _json(value: Any) -> Any:
         return text
 
 
+def array_of(group: Any, name: str) -> Any:
+    """A dataset, not read yet; ValueError if it is none, or larger than its file can hold, even packed."""
+    found = member(group, name)
+    if not hasattr(found, "nbytes"):
+        raise ValueError(f"{name} is a group, not an array")
+    if found.nbytes > _PACKED * found.file.id.get_filesize():
+        raise ValueError(f"{name} claims to be {found.nbytes / 1e9:.1f} GB large, which this file cannot hold")
+    return found
+
+
 def entry_of(path: Path, data: Any, entry: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Features (T, D), of any type, and intervals (T, 2); raises MsapipeError naming the invalid entry."""
     try:
         group = member(data, entry)
-        features = np.asarray(member(group, "features"))
-        intervals = np.asarray(member(group, "intervals"), np.float64)
+        features = np.asarray(array_of(group, "features"))
+        intervals = np.asarray(array_of(group, "intervals"), np.float64)
     except (OSError, ValueError, LookupError, RuntimeError, TypeError) as error:
         raise MsapipeError(f"{path}: {entry}: expected features and intervals: {error}") from error
     if features.ndim < 2 or intervals.shape != (len(features), 2):

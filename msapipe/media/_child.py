@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from msapipe.errors import MediaError, NotMedia
+from msapipe.interrupts import not_outlive
 from msapipe.media._audio import Take, sound
 from msapipe.media._open import Opened, beside_the_film, what_is_said
 from msapipe.media._probe import probe
@@ -43,12 +44,7 @@ def restrict(parent: int, memory_mb: int) -> None:
     limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if sys.platform != "darwin":  # macOS has the limit but refuses to set it
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # the parent died before the line above
-            os._exit(1)
+    not_outlive(parent)
 
 
 class Wire:

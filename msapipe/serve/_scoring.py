@@ -24,8 +24,8 @@ from typing import IO, Any
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 from msapipe.cache import open_store  # noqa: E402
-from msapipe.engines.worker import not_outlive  # noqa: E402
 from msapipe.errors import EndsRun, MsapipeError, NothingToScore  # noqa: E402
+from msapipe.interrupts import not_outlive  # noqa: E402
 from msapipe.media.regular import named  # noqa: E402
 from msapipe.pipeline.explain import explain  # noqa: E402
 from msapipe.pipeline.model_pipeline import choose_spec  # noqa: E402

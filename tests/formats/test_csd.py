@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 
 from msapipe.errors import ConfigError, MsapipeError
-from msapipe.formats import FORMATS, format_of
+from msapipe.formats import FORMATS, _csd_look, format_of
 from tests.formats.clips import some_clips
 
 h5py = pytest.importorskip("h5py")
@@ -119,3 +122,62 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
         list(FORMATS.get("csd")().read(tmp_path / "audio.csd"))
     with pytest.raises(ConfigError, match=r"audio\.csd: is there already"):
         FORMATS.get("csd")().write(tmp_path / "audio.csd", some_clips())
+
+
+READ = """
+import os, sys
+from pathlib import Path
+from msapipe.errors import MsapipeError
+from msapipe.formats.csd import Csd
+try:
+    list(Csd().read(Path(sys.argv[1])))
+except MsapipeError as error:
+    print(error)
+del os.environ["MSAPIPE_DECODE_SECONDS"]
+print(len(list(Csd().read(Path(sys.argv[2])))), "clips")
+"""
+
+
+def looping(good: bytes) -> bytes:
+    """The file with the length of the free space in its heap of texts set to 0: HDF5 2.0 steps over it for ever."""
+    data, at = bytearray(good), good.index(b"GCOL") + 16
+    while struct.unpack_from("<H", data, at)[0]:  # 0 is the number of the free space
+        at += 16 + -(-struct.unpack_from("<Q", data, at + 8)[0] // 8) * 8
+    struct.pack_into("<Q", data, at + 8, 0)
+    return bytes(data)
+
+
+def test_a_damaged_file_in_which_hdf5_loops_is_refused_and_the_next_one_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MSAPIPE_DECODE_SECONDS", "5")
+    folder, bad = tmp_path / "good.csd", tmp_path / "text.csd"
+    FORMATS.get("csd")().write(folder, some_clips())
+    bad.write_bytes(looping((folder / "text.csd").read_bytes()))
+    # In a process of its own, since what hangs inside HDF5 cannot be stopped.
+    done = subprocess.run([sys.executable, "-c", READ, bad, folder], capture_output=True, text=True, timeout=300)
+    refused, read = done.stdout.splitlines()
+    assert refused.startswith(f"{bad}: a damaged HDF5 file: the library hung for ")
+    assert read == "6 clips"
+
+
+def test_a_file_on_which_hdf5_crashes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FORMATS.get("csd")().write(tmp_path / "good.csd", some_clips())
+
+    def dying(limits: object) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", "import os; os.abort()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        )
+
+    monkeypatch.setattr(_csd_look, "_running", dying)
+    with pytest.raises(MsapipeError, match="the library crashes on it"):
+        list(FORMATS.get("csd")().read(tmp_path / "good.csd"))
+
+
+def test_an_array_that_claims_more_than_its_file_can_hold(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "text.csd", "w") as file:
+        file.create_group("text/metadata")
+        file.create_dataset("text/data/v/features", shape=(2**33, 4), dtype=np.float32)
+        file.create_dataset("text/data/v/intervals", shape=(2**33, 2), dtype=np.float32)
+    with pytest.raises(MsapipeError, match=r"features claims to be 137\.4 GB large"):
+        list(FORMATS.get("csd")().read(tmp_path / "text.csd"))

@@ -1,0 +1,131 @@
+"""Tries a .csd file in another process first: HDF5 loops for ever in some damaged files, and crashes in others.
+
+That process answers each path on its standard input: a dot at the start and every second, a line feed at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from msapipe.errors import MsapipeError
+from msapipe.interrupts import not_outlive, uninterrupted
+from msapipe.media.options import Limits
+
+START_SECONDS = 120.0
+_ALIVE, _DONE = b".", b"\n"
+_PIECE = 64 << 20  # bytes read at once
+
+_lock = threading.Lock()
+_child: subprocess.Popen[bytes] | None = None
+
+
+def look(path: Path) -> None:
+    """Raise MsapipeError if HDF5 hangs or crashes on the file; of other faults, reading it will tell.
+
+    The process is kept for the next file. It is killed after so many seconds without a sign of life as a decoder is.
+    """
+    limits = Limits.from_environment()
+    with _lock:
+        try:
+            child = _running(limits)
+            _ask(child, path)
+            while (said := _answer(child, limits.stall_seconds)) == _ALIVE:
+                pass
+        except BaseException:  # an interrupt; the answer would be taken for that of the next file
+            _end()
+            raise
+        if said == _DONE:
+            return
+        _end()
+    why = "crashes on it" if said == b"" else f"hung for {limits.stall_seconds:.0f} s"
+    raise MsapipeError(f"{path}: a damaged HDF5 file: the library {why}; get the file again")
+
+
+def _running(limits: Limits) -> subprocess.Popen[bytes]:
+    global _child
+    if _child is not None and _child.poll() is None:
+        return _child
+    command = [sys.executable, "-P", "-m", __name__, str(os.getpid()), str(limits.memory_mb)]
+    with uninterrupted():
+        _child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+        )
+    if _answer(_child, START_SECONDS) != _ALIVE:
+        raise MsapipeError(f"HDF5 does not start in a process of its own; try `{sys.executable} -c 'import h5py'`")
+    return _child
+
+
+def _ask(child: subprocess.Popen[bytes], path: Path) -> None:
+    if child.stdin is not None:
+        with contextlib.suppress(OSError):  # it has died: there will be no answer
+            child.stdin.write(json.dumps(os.path.abspath(path)).encode("ascii") + b"\n")
+
+
+def _answer(child: subprocess.Popen[bytes], seconds: float) -> bytes | None:
+    """One byte; b"" when the process has ended, None when none came in time."""
+    if child.stdout is None:
+        return None
+    ready, _, _ = select.select([child.stdout], [], [], seconds)
+    return os.read(child.stdout.fileno(), 1) if ready else None
+
+
+def _end() -> None:
+    global _child
+    if _child is not None:
+        _child.kill()
+        _child.wait()
+        for pipe in (_child.stdin, _child.stdout):
+            if pipe is not None:
+                pipe.close()
+    _child = None
+
+
+def walk(path: Path, alive: int) -> None:
+    """Do with the file what reading it does, except for arrays whose bytes lie in one piece.   alive: for dots."""
+    from msapipe.formats._csd_file import array_of, unlooked
+    from msapipe.safe_paths import member
+
+    last = time.monotonic()
+    with unlooked(path) as (data, _):
+        for entry in data:
+            for name in ("features", "intervals"):
+                if time.monotonic() - last > 1:
+                    os.write(alive, _ALIVE)
+                    last = time.monotonic()
+                with contextlib.suppress(OSError, ValueError, LookupError, RuntimeError, TypeError):
+                    values = array_of(member(data, entry), name)
+                    if values.chunks is None and values.dtype.kind != "O":
+                        continue
+                    rows = max(1, _PIECE * len(values) // max(1, values.nbytes))
+                    for first in range(0, len(values), rows):
+                        values[first : first + rows]
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    parent, memory_mb = map(int, sys.argv[1:])
+    not_outlive(parent)
+    if sys.platform == "linux":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    import h5py  # noqa: F401  # its import belongs to the start
+
+    os.write(1, _ALIVE)
+    for line in sys.stdin:
+        with contextlib.suppress(Exception):  # the parent meets the same, and says so
+            walk(Path(json.loads(line)), 1)
+        os.write(1, _DONE)
+
+
+if __name__ == "__main__":
+    main()
