@@ -8,16 +8,13 @@ no word is recognised. Prints seconds, and the most memory that each process of 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import av
 import numpy as np
-from _extract_runs import held
+from _extract_runs import watched
 from _extract_table import SHARED, ffmpeg
 
 RATE = 16000
@@ -82,20 +79,8 @@ def make_speech(path: Path, seconds: int) -> None:
 
 def measure(clip: Path, pipeline: str, cache: Path) -> tuple[float, dict[str, int]]:
     """Seconds, and the most memory (MB) that each process of the run held: "msapipe", "decoder"."""
-    command = [sys.executable, "-m", "msapipe", "extract", str(clip), "-p", pipeline, "--cache", str(cache), "-q"]
-    begun, most = time.perf_counter(), {"msapipe": 0, "decoder": 0}
-    # Not wait4: what it says of a process begins with what this one held when it started it.
-    process = subprocess.Popen(command)
-    while process.poll() is None:
-        with contextlib.suppress(OSError, StopIteration):
-            for tasks in Path(f"/proc/{process.pid}/task").glob("*/children"):
-                for child in map(int, tasks.read_text().split()):
-                    most["decoder"] = max(most["decoder"], held(child))
-        with contextlib.suppress(OSError, StopIteration):
-            most["msapipe"] = max(most["msapipe"], held(process.pid))
-        time.sleep(0.05)
-    if process.returncode:
-        sys.exit(f"{clip}: ended with {process.returncode}")
+    begun = time.perf_counter()
+    _, most = watched(clip, Path(pipeline), cache)
     return time.perf_counter() - begun, most
 
 
