@@ -206,7 +206,7 @@ def batches(place: Place) -> Iterator[Cells]:
         ("ResNet18, 50 crops a clip", faces, crops, across_clips.PICTURES, (across_clips.PICTURES,)),
     ):
         for size in many:
-            with contextlib.redirect_stdout(io.StringIO()) as said:
+            with contextlib.redirect_stdout(io.StringIO()) as said, torch.inference_mode():
                 across_clips.measure("", call, items, a_clip, 1, size)
             head = ("one by one, ms a clip", "together", "ratio", "saved, ms", "off by")
             yield {"batch": name, "in a call": size} | dict(zip(head, said.getvalue().split()[2:], strict=True))
@@ -236,14 +236,12 @@ def main() -> None:
         parser.error("torch sees no GPU here: nothing was measured; to try the program: --device cpu --quick")
     print(f"device: {torch.cuda.get_device_name(asked.device) if gpu else 'cpu; no figure of a GPU is measured'}")
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+    with tempfile.TemporaryDirectory() as folder:
         place = Place(asked.device, asked.quick, Path(folder))
         most = peak(place)
         print(f"peak of one product of matrices in bfloat16, measured now: {most / 1e12:.3g} TFLOP/s")
-        for part in (partial(encoders, most=most), pipelines, batches):
+        for part in (partial(encoders, most=most), pipelines, batches, training):
             print(f"\n{markdown(part(place))}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:  # training needs gradients
-        print(f"\n{markdown(training(Place(asked.device, asked.quick, Path(folder))))}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from msapipe.cache import Store
+from msapipe.cli import main
 from msapipe.cli._exit import of_counts
 from msapipe.engines import local
 from msapipe.errors import CacheError, ConfigError, WeightsError
@@ -261,6 +262,19 @@ def test_a_file_that_runs_code_is_refused_without_advice_to_run_it(
     assert not (tmp_path / "executed").exists()
     torch.save({"a": torch.ones(2)}, "good.pt")
     assert np.array_equal(load_tensors(tmp_path / "good.pt")["a"].numpy(), [1, 1])
+
+
+def test_a_signal_after_all_is_done_does_not_change_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr("msapipe.cli._exit.run", lambda app: 3)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 3
+        assert [signal.getsignal(number) for number in before] == [signal.SIG_IGN] * 2
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_the_exit_code_of_an_ended_run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 # Spinning OpenMP threads make a busy machine two to five times as slow. Libraries read this when loaded.
@@ -23,4 +24,7 @@ def main() -> None:
         # After an interrupt inside exec(), Python ends by the signal after all; scripts need the exit code.
         sys.stdout.flush()
         os._exit(code)
+    # All is done: a signal while Python takes itself apart must not change the exit code.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
