@@ -75,8 +75,9 @@ def concatenate(channels: Mapping[str, FeatureSequence]) -> FeatureSequence:
         bounds[name] = (column, column + width)
         names += [f"{name}.{label}" for label in (part.names or map(str, range(width)))]
         column += width
+    values = [part.values for part in parts.values()]
     return FeatureSequence(
-        np.concatenate([part.values for part in parts.values()], axis=1),
+        values[0] if len(values) == 1 else np.concatenate(values, axis=1),
         first.times,
         np.logical_or.reduce([part.valid for part in parts.values()]),
         tuple(names),

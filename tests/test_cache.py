@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -15,10 +16,11 @@ import pytest
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from msapipe.cache import Store, _files, digest, file_digest, index
 from msapipe.cache.codec import Value, decode, encode
-from msapipe.cache.store import entry_bytes
+from msapipe.cache.store import _DTYPES, entry_bytes, entry_pieces
 from msapipe.errors import CacheError
 from msapipe.testing import fakes
 from msapipe.types import (
@@ -223,3 +225,24 @@ def test_a_folder_that_another_process_sweeps_away_is_made_again(
     store.close()
     assert swept
     assert store.has("failures", KEY)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_entry_is_what_safetensors_writes(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = np.random.default_rng(seed)
+    shapes = [tuple(made.integers(0, 4, made.integers(0, 3))) for _ in _DTYPES]
+    arrays = {
+        f'{made.integers(1000)}é"\\': np.asarray(9 * made.random(shape)).astype(dtype)
+        for dtype, shape in zip(_DTYPES, shapes, strict=True)
+    }
+    monkeypatch.setattr("msapipe.cache.store.encode", lambda value: ("T", arrays, {"x": 'é"\\\n'}))
+    found = entry_bytes(None, {"a": "ü"}, ("a note\u2028",))
+    head = json.loads(found[8 : 8 + int.from_bytes(found[:8], "little")])
+    assert save({name: np.ascontiguousarray(item) for name, item in arrays.items()}, head["__metadata__"]) == found
+
+
+def test_long_features_are_not_copied_to_be_written() -> None:
+    values = np.ones((1000, 8), np.float32)
+    part = FeatureSequence(values, np.stack([np.arange(1000.0), np.arange(1000.0) + 1], axis=1), np.ones(1000, bool))
+    pieces = entry_pieces(part, {}, ())
+    assert any(np.shares_memory(np.frombuffer(piece, np.uint8), values) for piece in pieces)

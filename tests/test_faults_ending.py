@@ -50,7 +50,7 @@ def test_a_cache_that_cannot_be_written_serves_hits_and_tells_every_clip(
     for name in ("a_new.mp4", "c_new.mp4"):
         (clips / name).write_bytes(SAMPLE.read_bytes() + name.encode())
 
-    def refuse(self: Store, slot: str, key: str, data: bytes, verify: bool = False) -> None:
+    def refuse(self: Store, slot: str, key: str, *pieces: object, verify: bool = False) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Store, "_write", refuse)

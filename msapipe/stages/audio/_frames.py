@@ -7,6 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from msapipe.types.sound import let_go
+
 _LOW, _HIGH = 75.0, 500.0  # Hz, pitch range of the speech of men, women and children
 _PITCH_WINDOW = 0.040  # seconds: three periods of the lowest pitch
 _VOICED = 0.45  # least autocorrelation peak of a voiced row, as in Praat
@@ -23,6 +25,7 @@ def framed(samples: Floats, first: int, last: int, hop: int, size: int) -> Float
     piece = samples[max(start, 0) : max(stop, 0)]
     padded = np.zeros(stop - start, np.float32)
     padded[max(-start, 0) : max(-start, 0) + len(piece)] = piece
+    let_go(samples)
     return np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
 
 

@@ -12,6 +12,7 @@ from msapipe.stages.audio._frames import cosines, framed, hann_window, mel_bank,
 from msapipe.types import FeatureSequence, Waveform
 
 _ROWS = 2048  # rows framed at once, to bound memory to about 10 MB
+_MOST_KEPT = 200_000  # rows whose mel bands are kept (50 MB): half an hour
 _TOP_DB = 80.0  # dynamic range of the mel spectrum below the clip's loudest band, librosa's default
 
 Floats = NDArray[np.float32]
@@ -96,16 +97,20 @@ class MFCC(Stage):
         length = max(2, round(self.window * rate))
         size = 1 << (length - 1).bit_length()
         window, bank = hann_window(length, size), mel_bank(rate, size, self.n_mels)
-        bands = np.empty((len(out), self.n_mels), np.float32)
-        for first in range(0, len(bands), _ROWS):
-            frames = framed(samples, first, min(first + _ROWS, len(bands)), hop, size)
+
+        def bands(first: int) -> Floats:
+            frames = framed(samples, first, min(first + _ROWS, len(out)), hop, size)
             spectrum = np.fft.rfft(frames * window)
             power = spectrum.real**2 + spectrum.imag**2
-            bands[first : first + _ROWS] = 10 * np.log10(np.maximum(power @ bank, 1e-10))
-        np.maximum(bands, bands.max() - _TOP_DB, out=bands)
+            return np.asarray(10 * np.log10(np.maximum(power @ bank, 1e-10)), np.float32)
+
+        pieces = range(0, len(out), _ROWS)
+        # Of a long sound, they are computed twice: they would take more room than the result.
+        kept = {first: bands(first) for first in pieces} if len(out) <= _MOST_KEPT else {}
+        floor = max((kept[first] if kept else bands(first)).max() for first in pieces) - _TOP_DB
         matrix = cosines(self.n_mels, self.n_mfcc)
-        for first in range(0, len(bands), _ROWS):
-            out[first : first + _ROWS] = bands[first : first + _ROWS] @ matrix
+        for first in pieces:
+            out[first : first + _ROWS] = np.maximum(kept[first] if kept else bands(first), floor) @ matrix
 
     def _energy(self, samples: Floats, rate: int, hop: int) -> Floats:
         """Mean square over the window in dB of full scale, at least -120: (1 + N // hop,)."""

@@ -137,3 +137,10 @@ def test_always_finite_with_one_row_per_hop(samples: int, rate: int, kind: str) 
 def test_impossible_parameters_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(bad))):
         MFCC(**bad)
+
+
+def test_a_long_sound_whose_bands_are_not_kept_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = Waveform(noisy_chirp(50 * RATE), RATE)
+    wanted = EVERYTHING.run(sound).values
+    monkeypatch.setattr(mfcc, "_MOST_KEPT", 1)
+    assert np.array_equal(EVERYTHING.run(sound).values, wanted)
