@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,15 +49,21 @@ class Convolutions:
                 layer.norm.to(dtype)
         self._first = self._layers[0].weight, self._layers[0].bias
 
-    def measure(self, sound: torch.Tensor) -> None:
-        """Take the group norm's statistics from ``sound`` (n,), until the next call; no effect without a group norm."""
+    def measure(
+        self, sound: torch.Tensor, mean: float = 0.0, deviation: float = 1.0, after: Callable[[], None] = lambda: None
+    ) -> None:
+        """Take the group norm's statistics from ``sound`` (n,), until the next call; no effect without a group norm.
+
+        mean, deviation: the sound is normalised by them later.   after: called after each piece.
+        """
         import torch
 
         if self._group is None:
             return
         first = self._layers[0]
         weight = first.weight.cpu().double()
-        middle, spread = _moments(sound.unfold(0, first.kernel, first.stride))
+        middle, spread = _moments(sound.unfold(0, first.kernel, first.stride), after)
+        middle, spread = (middle - mean) / deviation, spread / deviation**2
         with torch.inference_mode():
             variance = ((spread @ weight) * weight).sum(0).clamp(min=0)
             scale = self._group.weight.cpu() / torch.sqrt(variance + self._group.eps)
@@ -110,8 +117,8 @@ def _finished(rows: torch.Tensor, layer: _Layer) -> torch.Tensor:
     return out
 
 
-def _moments(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and covariance of frames (n, k): float64 (k,) and (k, k)."""
+def _moments(frames: torch.Tensor, after: Callable[[], None]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and covariance of frames (n, k): float64 (k,) and (k, k).   after: called after each piece of them."""
     import torch
 
     total = torch.zeros(frames.shape[1], dtype=torch.float64)
@@ -120,5 +127,6 @@ def _moments(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         some = frames[first : first + _FRAMES].double()
         total += some.sum(0)
         square += some.T @ some
+        after()
     mean = total / len(frames)
     return mean, square / len(frames) - mean.outer(mean)

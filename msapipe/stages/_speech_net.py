@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,15 @@ from msapipe.stages._base import Dtype
 from msapipe.stages._speech import RATE
 from msapipe.stages._speech_convolutions import Convolutions
 from msapipe.stages._transformers import load_config, load_model
+from msapipe.types.sound import let_go, pieces_of
 
 if TYPE_CHECKING:
     import torch
 
 Floats = NDArray[np.float32]
+
+_MOST_WHOLE = 1 << 24  # samples that are normalised at once: 17 minutes
+_ROWS = 4096  # rows measured at once
 
 
 class SpeechNet:
@@ -69,7 +74,11 @@ class SpeechNet:
         if not len(samples):
             return np.zeros(0, bool)
         views = np.lib.stride_tricks.sliding_window_view(samples, min(self.field, len(samples)))[:: self.hop]
-        square = np.einsum("ij,ij->i", views, views, dtype=np.float64) / views.shape[1]
+        square = np.empty(len(views))
+        for first in range(0, len(views), _ROWS):
+            some = views[first : first + _ROWS]
+            square[first : first + _ROWS] = np.einsum("ij,ij->i", some, some, dtype=np.float64) / views.shape[1]
+            let_go(samples)
         return np.asarray(10 * np.log10(np.maximum(square, 1e-12)) >= floor_db)
 
     def pieces(
@@ -83,19 +92,31 @@ class SpeechNet:
 
         if not len(samples):
             return
-        sound = torch.from_numpy(self._normalised(samples))
+        whole = len(samples) <= _MOST_WHOLE
+        sound = torch.from_numpy(self._normalised(samples) if whole else samples)
+        mean, deviation = (0.0, 1.0) if whole or not self._preprocess.do_normalize else _level(samples)
         plan = _windows(self.rows(len(samples)), self._size, self._context)
-        self._convolutions.measure(sound)
+        self._convolutions.measure(sound, mean, deviation, lambda: let_go(samples))
         for start, first, last in plan:
             end = (start + self._size - 1) * self.hop + self.field if len(plan) > 1 else len(sound)
-            piece = sound[None, start * self.hop : end].to(self._backbone.device)
+            piece = sound[None, start * self.hop : end]
+            if not whole:
+                piece = (piece - mean) / deviation
+                let_go(samples)
             with torch.inference_mode():
-                rows = forward(piece)[first - start : last - start]
+                rows = forward(piece.to(self._backbone.device))[first - start : last - start]
             yield first, rows
 
     def _normalised(self, samples: Floats) -> Floats:
         sound = self._preprocess(samples, sampling_rate=RATE, return_tensors="np").input_values[0]
         return np.pad(sound, (0, max(0, self.field - len(sound))))
+
+
+def _level(samples: Floats) -> tuple[float, float]:
+    """Mean and deviation, as Wav2Vec2FeatureExtractor takes them, but piece by piece: it copies the sound."""
+    mean = sum(float(piece.sum(dtype=np.float64)) for piece in pieces_of(samples)) / len(samples)
+    square = sum(float(np.square(piece.astype(np.float64) - mean).sum()) for piece in pieces_of(samples))
+    return mean, math.sqrt(square / len(samples) + 1e-7)
 
 
 def _prepared(backbone: Any, dtype: Dtype) -> Convolutions:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
 from msapipe.errors import ConfigError
-from msapipe.stages import _speech_convolutions
+from msapipe.stages import STAGES, _speech_convolutions, _speech_net
 from msapipe.stages._speech_convolutions import Convolutions
 from msapipe.stages.audio.hubert import Hubert
 from msapipe.testing import fakes, tiny
@@ -103,6 +103,18 @@ def test_the_norm_is_measured_in_pieces_and_then_forgotten(checkpoint: Path, mon
     monkeypatch.setattr(_speech_convolutions, "_FRAMES", 777)
     assert off(stage.run(fading(13.37)).values, long.values) < 1e-5
     assert np.array_equal(stage.run(fakes.waveform(1.0)).values, short.values)
+
+
+@pytest.mark.parametrize("kind", ["hubert", "wav2vec2"])
+def test_sound_of_hours_is_normalised_in_pieces(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = STAGES["audio"].get(kind)(**tiny.params("audio", kind, tmp_path), chunk_seconds=6.0, overlap_seconds=1.5)
+    stage.load("cpu")
+    sound = fakes.waveform(20.0)
+    sound = Waveform(sound.samples + np.float32(0.02), sound.rate)
+    wanted = stage.run(sound).values
+    monkeypatch.setattr(_speech_net, "_MOST_WHOLE", 1000)
+    monkeypatch.setattr("msapipe.types.sound.PIECE", 1000)
+    assert off(stage.run(sound).values, wanted) < 1e-5
 
 
 def test_context_is_thrown_away(checkpoint: Path) -> None:
