@@ -23,6 +23,8 @@ def member(group: Any, name: str) -> Any:
 
     HDF5 can link to other files and store arrays in other files, even in /etc: ValueError for both.
     """
+    if not hasattr(group, "get"):
+        raise ValueError(f"{name} is looked for in an array, not in a group")
     link = group.get(name, getlink=True)
     if link is not None and type(link).__name__ != "HardLink":
         raise ValueError(f"{name} is a link; links, which may lead into other files, are refused")

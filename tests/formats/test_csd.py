@@ -181,3 +181,11 @@ def test_an_array_that_claims_more_than_its_file_can_hold(tmp_path: Path) -> Non
         file.create_dataset("text/data/v/intervals", shape=(2**33, 2), dtype=np.float32)
     with pytest.raises(MsapipeError, match=r"features claims to be 137\.4 GB large"):
         list(FORMATS.get("csd")().read(tmp_path / "text.csd"))
+
+
+def test_an_array_where_a_group_should_be(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "text.csd", "w") as file:
+        file.create_group("text/data")
+        file.create_dataset("text/metadata", data=np.zeros(3))
+    with pytest.raises(MsapipeError, match="looked for in an array"):
+        list(FORMATS.get("csd")().read(tmp_path / "text.csd"))
