@@ -123,23 +123,30 @@ def _json(value: Any) -> Any:
 
 
 def array_of(group: Any, name: str) -> Any:
-    """A dataset, not read yet; ValueError if it is none, or larger than its file can hold, even packed."""
+    """A dataset, not read yet; ValueError if it is none, or larger than its file can hold; chunks may be packed."""
     found = member(group, name)
     if not hasattr(found, "nbytes"):
         raise ValueError(f"{name} is a group, not an array")
-    if found.nbytes > _PACKED * found.file.id.get_filesize():
+    if found.nbytes > (1 if found.chunks is None else _PACKED) * found.file.id.get_filesize():
         raise ValueError(f"{name} claims to be {found.nbytes / 1e9:.1f} GB large, which this file cannot hold")
     return found
 
 
+@contextmanager
+def refused(path: Path, entry: str) -> Iterator[None]:
+    """MsapipeError, naming the entry, in place of what h5py raises for a damaged one."""
+    try:
+        yield
+    except (OSError, ValueError, LookupError, RuntimeError, TypeError) as error:
+        raise MsapipeError(f"{path}: {entry}: expected features and intervals: {error}") from error
+
+
 def entry_of(path: Path, data: Any, entry: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Features (T, D), of any type, and intervals (T, 2); raises MsapipeError naming the invalid entry."""
-    try:
+    with refused(path, entry):
         group = member(data, entry)
         features = np.asarray(array_of(group, "features"))
         intervals = np.asarray(array_of(group, "intervals"), np.float64)
-    except (OSError, ValueError, LookupError, RuntimeError, TypeError) as error:
-        raise MsapipeError(f"{path}: {entry}: expected features and intervals: {error}") from error
     if features.ndim < 2 or intervals.shape != (len(features), 2):
         raise MsapipeError(
             f"{path}: {entry}: expected features (T, D) and intervals (T, 2), "

@@ -1,6 +1,7 @@
 """Tries a .csd file in another process first: HDF5 loops for ever in some damaged files, and crashes in others.
 
-That process answers each path on its standard input: a dot at the start and every second, a line feed at the end.
+That process answers each path on its standard input: a dot at the start and every second, at the end a line: empty, or
+why the file cannot be read, as JSON.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _child: subprocess.Popen[bytes] | None = None
 
 
 def look(path: Path) -> None:
-    """Raise MsapipeError if HDF5 hangs or crashes on the file; of other faults, reading it will tell.
+    """Raise MsapipeError if HDF5 cannot read the file, hangs or crashes on it.
 
     The process is kept for the next file. It is killed after so many seconds without a sign of life as a decoder is.
     """
@@ -44,6 +45,8 @@ def look(path: Path) -> None:
             raise
         if said == _DONE:
             return
+        if said == b'"':
+            raise MsapipeError(_refusal(child, limits.stall_seconds))
         _end()
     why = "crashes on it" if said == b"" else f"hung for {limits.stall_seconds:.0f} s"
     raise MsapipeError(f"{path}: a damaged HDF5 file: the library {why}; get the file again")
@@ -77,6 +80,14 @@ def _answer(child: subprocess.Popen[bytes], seconds: float) -> bytes | None:
     return os.read(child.stdout.fileno(), 1) if ready else None
 
 
+def _refusal(child: subprocess.Popen[bytes], seconds: float) -> str:
+    """The rest of the line."""
+    line = b'"'
+    while not line.endswith(_DONE):
+        line += _answer(child, seconds) or b'"\n'  # it has died: what came so far
+    return str(json.loads(line))
+
+
 def _end() -> None:
     global _child
     if _child is not None:
@@ -89,8 +100,11 @@ def _end() -> None:
 
 
 def walk(path: Path, alive: int) -> None:
-    """Do with the file what reading it does, except for arrays whose bytes lie in one piece.   alive: for dots."""
-    from msapipe.formats._csd_file import array_of, unlooked
+    """Do with the file what reading it does, except for arrays whose bytes lie in one piece; MsapipeError.
+
+    alive: for dots.
+    """
+    from msapipe.formats._csd_file import array_of, refused, unlooked
     from msapipe.safe_paths import member
 
     last = time.monotonic()
@@ -100,7 +114,7 @@ def walk(path: Path, alive: int) -> None:
                 if time.monotonic() - last > 1:
                     os.write(alive, _ALIVE)
                     last = time.monotonic()
-                with contextlib.suppress(OSError, ValueError, LookupError, RuntimeError, TypeError):
+                with refused(path, entry):
                     values = array_of(member(data, entry), name)
                     if values.chunks is None and values.dtype.kind != "O":
                         continue
@@ -122,9 +136,15 @@ def main() -> None:
 
     os.write(1, _ALIVE)
     for line in sys.stdin:
-        with contextlib.suppress(Exception):  # the parent meets the same, and says so
-            walk(Path(json.loads(line)), 1)
-        os.write(1, _DONE)
+        path = Path(json.loads(line))
+        why = ""
+        try:
+            walk(path, 1)
+        except MsapipeError as error:
+            why = json.dumps(str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a broken file broke, memory too, the parent must not try
+            why = json.dumps(f"{path}: a damaged HDF5 file: {error or type(error).__name__}; get the file again")
+        os.write(1, why.encode("ascii") + _DONE)
 
 
 if __name__ == "__main__":

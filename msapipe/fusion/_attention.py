@@ -114,7 +114,8 @@ def attended(query: Tensor, key: Tensor, value: Tensor, visible: Tensor) -> Tens
         return fused[..., :size]
     scores = (query * size**-0.5) @ key.transpose(2, 3) + torch.where(visible, 0.0, -math.inf)
     weights: Tensor = scores.softmax(dim=3)
-    return weights @ value
+    # Transposed, since products with a result of few columns take three times as long.
+    return (value.transpose(2, 3) @ weights.transpose(2, 3)).transpose(2, 3)
 
 
 class Attend(nn.Module):

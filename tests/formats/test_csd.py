@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from msapipe.errors import ConfigError, MsapipeError
-from msapipe.formats import FORMATS, _csd_look, format_of
+from msapipe.formats import FORMATS, _csd_file, _csd_look, format_of
 from tests.formats.clips import some_clips
 
 h5py = pytest.importorskip("h5py")
@@ -174,12 +175,13 @@ def test_a_file_on_which_hdf5_crashes_is_refused(tmp_path: Path, monkeypatch: py
         list(FORMATS.get("csd")().read(tmp_path / "good.csd"))
 
 
-def test_an_array_that_claims_more_than_its_file_can_hold(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rows", "claim"), [(2**33, "137.4"), (2**22, "0.1"), (2**18, "0.0")])
+def test_an_array_that_claims_more_than_its_file_can_hold(tmp_path: Path, rows: int, claim: str) -> None:
     with h5py.File(tmp_path / "text.csd", "w") as file:
         file.create_group("text/metadata")
-        file.create_dataset("text/data/v/features", shape=(2**33, 4), dtype=np.float32)
-        file.create_dataset("text/data/v/intervals", shape=(2**33, 2), dtype=np.float32)
-    with pytest.raises(MsapipeError, match=r"features claims to be 137\.4 GB large"):
+        file.create_dataset("text/data/v/features", shape=(rows, 4), dtype=np.float32)
+        file.create_dataset("text/data/v/intervals", shape=(rows, 2), dtype=np.float32)
+    with pytest.raises(MsapipeError, match=f"features claims to be {re.escape(claim)} GB large"):
         list(FORMATS.get("csd")().read(tmp_path / "text.csd"))
 
 
@@ -189,3 +191,15 @@ def test_an_array_where_a_group_should_be(tmp_path: Path) -> None:
         file.create_dataset("text/metadata", data=np.zeros(3))
     with pytest.raises(MsapipeError, match="looked for in an array"):
         list(FORMATS.get("csd")().read(tmp_path / "text.csd"))
+
+
+def test_what_the_other_process_cannot_read_this_one_does_not_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FORMATS.get("csd")().write(tmp_path / "good.csd", some_clips())
+    with h5py.File(tmp_path / "good.csd" / "text.csd", "a") as file:
+        name = next(iter(file["text/data"]))
+        del file[f"text/data/{name}/intervals"]
+    monkeypatch.setattr(_csd_file, "unlooked", lambda path: pytest.fail("it was tried"))
+    with pytest.raises(MsapipeError, match=f"{re.escape(name)}: expected features and intervals"):
+        list(FORMATS.get("csd")().read(tmp_path / "good.csd"))
