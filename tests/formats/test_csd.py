@@ -202,4 +202,4 @@ def test_what_the_other_process_cannot_read_this_one_does_not_try(
         del file[f"text/data/{name}/intervals"]
     monkeypatch.setattr(_csd_file, "unlooked", lambda path: pytest.fail("it was tried"))
     with pytest.raises(MsapipeError, match=f"{re.escape(name)}: expected features and intervals"):
-        list(FORMATS.get("csd")().read(tmp_path / "good.csd"))
+        list(FORMATS.get("csd")().read(tmp_path / "good.csd" / "text.csd"))
