@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "msapipe"
 
 # A room may import from itself and from rooms on lines above its own; rooms on one line never import each other.
 FLOORS = (
-    ("errors",),
+    ("errors", "interrupts"),
     ("types", "languages", "encodings", "safe_paths", "documents"),
     ("align", "registry", "resources", "sidecars"),
     ("weights",),

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from msapipe.documents import read_json
 from msapipe.errors import MissingLibrary, MsapipeError
-from msapipe.formats._csd_look import look
 from msapipe.safe_paths import member
 
 # Times by which packing makes an array smaller, at most (deflate: 1032).
@@ -83,17 +82,11 @@ class CsdWriter:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """A file's group of entries and its metadata, read as the SDK does; MsapipeError for any other file."""
-    library()
-    look(path)
-    with unlooked(path) as found:
-        yield found
-
-
-@contextmanager
 def unlooked(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """The same of a file that may make the library hang or crash."""
+    """A file's group of entries and its metadata, read as the SDK does; MsapipeError for any other file.
+
+    A damaged file may make the library hang or crash: see ``_csd_look.opened``.
+    """
     h5py = library()
     try:
         with h5py.File(path, "r") as file:

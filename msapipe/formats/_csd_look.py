@@ -14,11 +14,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from msapipe.errors import MsapipeError
+from msapipe.formats._csd_file import array_of, library, refused, unlooked
 from msapipe.interrupts import not_outlive, uninterrupted
 from msapipe.media.options import Limits
+from msapipe.safe_paths import member
 
 START_SECONDS = 120.0
 _ALIVE, _DONE = b".", b"\n"
@@ -26,6 +30,15 @@ _PIECE = 64 << 20  # bytes read at once
 
 _lock = threading.Lock()
 _child: subprocess.Popen[bytes] | None = None
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """A file's group of entries and its metadata, once the other process has read it; MsapipeError."""
+    library()
+    look(path)
+    with unlooked(path) as found:
+        yield found
 
 
 def look(path: Path) -> None:
@@ -104,9 +117,6 @@ def walk(path: Path, alive: int) -> None:
 
     alive: for dots.
     """
-    from msapipe.formats._csd_file import array_of, refused, unlooked
-    from msapipe.safe_paths import member
-
     last = time.monotonic()
     with unlooked(path) as (data, _):
         for entry in data:

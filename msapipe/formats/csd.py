@@ -17,7 +17,8 @@ from msapipe.documents import read_json
 from msapipe.errors import MsapipeError
 from msapipe.formats._base import Format, made_whole
 from msapipe.formats._columns import Columns
-from msapipe.formats._csd_file import OWN, CsdWriter, entry_of, library, opened
+from msapipe.formats._csd_file import OWN, CsdWriter, entry_of, library
+from msapipe.formats._csd_look import opened
 from msapipe.safe_paths import member
 from msapipe.types import FeatureSequence, Sample
 

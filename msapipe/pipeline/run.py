@@ -105,11 +105,8 @@ class Runner:
 
     def close(self) -> None:
         """End the decoding process and remove unfinished files; a signal in the meantime takes effect afterwards."""
-        with uninterrupted():
-            try:
-                self._decoder.close()
-            finally:
-                self.store.close()
+        with uninterrupted(), contextlib.closing(self.store):
+            self._decoder.close()
 
     def run(self, clip: Clip) -> Outcome:
         """Bring a clip's results into the cache. Errors of the clip are in the outcome, never raised."""
@@ -391,12 +388,11 @@ class _Pass:
 
     def _refuse_quarantined(self) -> None:
         """Refuse a file on which the decoder died before, unless the user asks to retry."""
-        if self.runner.options.retry or self.runner.options.overwrite:
-            return
-        entry = self.runner.store.get("failures", self.failure_key)
+        again = self.runner.options.retry or self.runner.options.overwrite
+        entry = None if again else self.runner.store.get("failures", self.failure_key)
         if entry is not None and isinstance(entry.value, Failure):
-            message = f"{self.plan.clip.path}: {entry.value.message} (not tried again; to do so, type --retry)"
-            raise _Quarantined(message)
+            told = f"{self.plan.clip.path}: {entry.value.message}"
+            raise _Quarantined(f"{told} (not tried again; to do so, type --retry)")
 
     def _quarantine(self, error: DecoderDied) -> None:
         message = str(error).removeprefix(f"{self.plan.clip.path}: ")

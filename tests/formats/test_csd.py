@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from msapipe.errors import ConfigError, MsapipeError
-from msapipe.formats import FORMATS, _csd_file, _csd_look, format_of
+from msapipe.formats import FORMATS, _csd_look, format_of
 from tests.formats.clips import some_clips
 
 h5py = pytest.importorskip("h5py")
@@ -200,6 +200,6 @@ def test_what_the_other_process_cannot_read_this_one_does_not_try(
     with h5py.File(tmp_path / "good.csd" / "text.csd", "a") as file:
         name = next(iter(file["text/data"]))
         del file[f"text/data/{name}/intervals"]
-    monkeypatch.setattr(_csd_file, "unlooked", lambda path: pytest.fail("it was tried"))
+    monkeypatch.setattr(_csd_look, "unlooked", lambda path: pytest.fail("it was tried"))
     with pytest.raises(MsapipeError, match=f"{re.escape(name)}: expected features and intervals"):
         list(FORMATS.get("csd")().read(tmp_path / "good.csd" / "text.csd"))
