@@ -10,6 +10,7 @@ import math
 import pickle
 import re
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -128,6 +129,12 @@ _ALLOWED = {
 }
 
 
+class _ByteString(str):
+    """A string of Python 2, which is bytes: each byte as a character (Latin-1)."""
+
+    __slots__ = ()
+
+
 class _Reader(pickle._Unpickler):
     """Python's own unpickler. The one in C takes 30 GB for a damaged file of a hundred bytes, as it allocates memory
     for as many memorised objects as the file claims to have.
@@ -143,6 +150,9 @@ class _Reader(pickle._Unpickler):
         if (module, name) not in _ALLOWED:
             raise MsapipeError(f"it names {module}.{name}: a feature file holds arrays, text and numbers, never code")
         return _ALLOWED[module, name]
+
+    def _decode_string(self, value: bytes) -> str:
+        return _ByteString(value.decode("latin1"))
 
 
 class _Plain:
@@ -168,40 +178,29 @@ class _Plain:
 
 
 def read_plain(path: Path) -> Any:
-    """The content of a file; raises MsapipeError.
-
-    Python 2 strings are bytes: if they are not ASCII, they are read as Latin-1, which ``as_text`` repairs.
-    """
+    """The content of a file; raises MsapipeError."""
     try:
-        try:
-            return _read(path, "ASCII")
-        except UnicodeDecodeError:
-            return _read(path, "latin1")
+        with path.open("rb") as file:
+            return _Plain().of(_Reader(file).load())
     except MsapipeError as error:
         raise MsapipeError(f"{path}: refused: {error}") from error
     except Exception as error:  # damaged pickles raise all kinds of errors
         raise MsapipeError(f"{path}: not a pickle of MMSA: {type(error).__name__}: {error}") from error
 
 
-def _read(path: Path, encoding: str) -> Any:
-    with path.open("rb") as file:
-        value = _Reader(file, encoding=encoding).load()
-    return _Plain().of(value)
-
-
 def as_text(value: Any) -> str:
-    """A text, bytes or a number as text; raises ValueError for anything else."""
+    """A text, bytes (UTF-8, else Latin-1) or a number as text; raises ValueError for anything else."""
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()
     if isinstance(value, bytes):
-        value = value.decode("latin1")
+        value = _ByteString(value.decode("latin1"))
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
         raise ValueError(f"{type(value).__name__} in place of a text")
-    try:  # UTF-8 read as Latin-1
-        return value.encode("latin1").decode("utf-8")
-    except UnicodeError:
-        return value.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no character
+    if isinstance(value, _ByteString):
+        with suppress(UnicodeError):
+            return value.encode("latin1").decode("utf-8")
+    return value.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no character

@@ -67,6 +67,11 @@ def test_the_pickle_of_mmsa(samples: list[Sample]) -> None:
     same([as_read(sample) for sample in samples], there_and_back("pkl", samples), loses - {"valid"})
 
 
+def test_a_text_that_looks_like_utf_8_misread_comes_back_from_a_pickle() -> None:
+    samples = [replace(sample, text="Â\x80 Ã©") for sample in some_clips(3)]
+    assert [sample.text for sample in there_and_back("pkl", samples)] == ["Â\x80 Ã©"] * 3
+
+
 def _at_least_one(part: FeatureSequence) -> FeatureSequence:
     if len(part.values):
         return part
