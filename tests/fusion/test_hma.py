@@ -335,7 +335,9 @@ def ambiguous(count: int, seed: int, late: int = 0) -> Batch:
     label = signs[row, which, at - 1]
     seen = signs.unsqueeze(3) * torch.tensor([1.0, -1.0, 0.5]) + 0.3 * torch.randn(count, 2, 8, 3, generator=random)
     seen = torch.nn.functional.pad(seen.roll(late, 2), (0, 0, 1, 1))
-    text = torch.stack([ids.float(), torch.zeros(count, 10), torch.zeros(count, 10)], dim=2)
+    # Of each token the id, the segment and the word, -1 for [CLS] and [SEP].
+    word = torch.tensor([-1.0, *range(8), -1.0]).expand(count, 10)
+    text = torch.stack([ids.float(), torch.zeros(count, 10), word], dim=2)
     values = {"text": text, "audio": seen[:, 0], "vision": seen[:, 1]}
     return Batch(values, dict.fromkeys(values, full(count, 10)), labels={"M": label})
 
