@@ -189,8 +189,8 @@ def test_misa_puts_the_shared_factor_into_the_shared_part(record_property: Recor
     """With MMSA's weights for MOSI, but without the reconstruction, for which a part must hold all of its modality.
 
     With more weight on the difference, whose lengths have no gradient, the parts shrink until nothing is left to score:
-    with 1.0 the score knows nothing of the factor, with 0.1 nine tenths. How far the parts are apart depends on the seed
-    (0.04 to 0.27 of five): of three, that one counts whose shared part tells most.
+    with 1.0 the score knows nothing of the factor, with 0.1 nine tenths. How far the parts are apart depends on the
+    seed (0.04 to 0.27 of five): of three, that one counts whose shared part tells most.
     """
     trained = (misa(seed, similarity=0.3, difference=0.1, reconstruction=0.0) for seed in range(3))
     told = max(tuple(r2(found[f"{part}_text"], found["truth"]) for part in ("shared", "private")) for found in trained)
