@@ -10,7 +10,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from faults import REPOSITORY, Found, Lab, Row, different, end_group, group_lives, hurt, lines_of, tree
+from faults import REPOSITORY, Found, Lab, Row, different, end_group, group_lives, lines_of, tree
+
+from msapipe.testing.damage import damage as damaged
 
 BREAK = """
 import os
@@ -136,7 +138,7 @@ def damage(lab: Lab) -> Found:
     lab.extract(clips, cache=cache, more=("--jobs", "2"))
     before, missed, count = tree(cache), 0, 20
     for path in rng.sample(sorted(cache.rglob("*.safetensors")), count):
-        hurt(path, rng)
+        damaged(path, rng)
     run = lab.extract(clips, cache=cache)
     missed = different(tree(cache), before)
     figure = f"{count - missed} of {count} found and computed again, exit {run.code}"

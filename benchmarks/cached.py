@@ -21,12 +21,13 @@ import wave
 from pathlib import Path
 
 import numpy as np
-from faults import LIGHT, different, hurt, tree
+from faults import LIGHT, different, tree
 
 from msapipe.cache import Store
 from msapipe.cache.store import entry_bytes
 from msapipe.pipeline.plan import plan
 from msapipe.pipeline.spec import load_spec
+from msapipe.testing.damage import damage
 from msapipe.types import Clip, EncodedImages, FaceTracks, FeatureSequence, MediaInfo, Speaker, Transcript, Word
 
 COLUMNS = {"text": 768, "audio": 74, "vision": 35}
@@ -105,7 +106,7 @@ def sounds(folder: Path, clips: int, jobs: int) -> None:
     before, draw = tree(cache), random.Random(7)
     entries = sorted(cache.rglob("*.safetensors"))
     for path in draw.sample(entries, DAMAGED):
-        hurt(path, draw)
+        damage(path, draw)
     hurt_now = different(tree(cache), before)
     seconds, memory = run(*common)
     found = hurt_now - different(tree(cache), before)

@@ -145,17 +145,6 @@ def different(one: dict[str, str], other: dict[str, str]) -> int:
     return sum(one.get(name) != other.get(name) for name in {*one, *other})
 
 
-def hurt(path: Path, rng: random.Random) -> None:
-    """Flip a bit of a file or cut its end off, and set the time of its content back."""
-    data, times = bytearray(path.read_bytes()), path.stat()
-    if rng.random() < 0.5:
-        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-    else:
-        del data[rng.randrange(len(data)) :]
-    path.write_bytes(data)
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-
 def group_lives(process: subprocess.Popen[bytes]) -> bool:
     """Whether a process of the group is left after two seconds, which the promise allows: one that dies is not left."""
     end = time.monotonic() + 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import shutil
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from msapipe.cache import Store, _seals, store
 from msapipe.pipeline.run import Options, Outcome, Runner
 from msapipe.pipeline.spec import load_spec
+from msapipe.testing.damage import damage
 from msapipe.types import FeatureSequence
 from tests.engines import run_clips
 
@@ -22,17 +22,6 @@ KEY = "ab" * 32
 
 def value() -> FeatureSequence:
     return FeatureSequence(np.ones((4, 3), np.float32), np.arange(8.0).reshape(4, 2), np.ones(4, bool), ("a", "b", "c"))
-
-
-def damage(path: Path, rng: random.Random) -> None:
-    """A byte flipped or an end cut off, with the times of the file as they were."""
-    data, times = bytearray(path.read_bytes()), path.stat()
-    if rng.random() < 0.5:
-        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-    else:
-        del data[rng.randrange(len(data)) :]
-    path.write_bytes(data)
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def tree(root: Path) -> dict[str, str]:

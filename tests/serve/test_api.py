@@ -262,3 +262,9 @@ def test_results_are_kept_for_a_while_only(scorer: FakeScorer) -> None:
         assert kept[0] == 404
         assert kept[-2:] == [200, 200]
         assert len(files_below(folder_of(client))) <= 3
+
+
+def test_a_server_that_never_opens_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    Desk(FakeScorer, Limits())
+    assert not list(tmp_path.iterdir())
